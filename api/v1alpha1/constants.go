@@ -1,0 +1,25 @@
+package v1alpha1
+
+// Labels and annotations of the objects that the operator makes.
+const (
+	LabelCluster = "robustmq.io/cluster" // the RobustMQCluster's name
+	LabelRole    = "app.kubernetes.io/component"
+	LabelManaged = "app.kubernetes.io/managed-by"
+	ManagedBy    = "robustmq-operator"
+
+	// AnnotationClusterUID on a PVC: the cluster whose data it holds.
+	AnnotationClusterUID = "robustmq.io/cluster-uid"
+	// AnnotationFounded on a PVC of the placement centre: "true" once the cluster was founded; it forbids founding again.
+	AnnotationFounded = "robustmq.io/founded"
+	// AnnotationGeneration on a PVC: the newest data generation it was given.
+	AnnotationGeneration = "robustmq.io/generation"
+	// AnnotationAdoptVolume on a RobustMQCluster: names a pod whose foreign volume may be taken over as it is.
+	AnnotationAdoptVolume = "robustmq.io/adopt-volume"
+)
+
+// Values of the role label.
+const (
+	ComponentPlacementCenter = "placement-center"
+	ComponentMQTTBroker      = "mqtt-broker"
+	ComponentJournalServer   = "journal-server"
+)

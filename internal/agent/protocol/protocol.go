@@ -1,0 +1,223 @@
+package protocol
+
+import (
+	"time"
+
+	"github.com/robustmq/robustmq-operator/internal/robustmq"
+)
+
+// Ports of the agent in every pod.
+const (
+	// Port serves the calls below over mutual TLS.
+	Port = 7443
+	// PublicPort serves /healthz, /readyz and /metrics in clear: the kubelet and Prometheus come without a client certificate.
+	PublicPort = 7480
+)
+
+// Paths of the calls.
+const (
+	PathState      = "/v1/state"            // GET -> State
+	PathGate       = "/v1/gate"             // POST GateOrder -> State
+	PathServer     = "/v1/server"           // POST ServerOrder -> State
+	PathWipe       = "/v1/wipe"             // POST WipeOrder -> State
+	PathJoin       = "/v1/raft/join"        // POST MembershipOrder -> State (JoinCluster on this pod's server)
+	PathLeave      = "/v1/raft/leave"       // POST MembershipOrder -> State (LeaveCluster on this pod's server)
+	PathUnregister = "/v1/nodes/unregister" // POST MembershipOrder -> State (UnRegisterNode on this pod's server)
+	PathAdmin      = "/v1/admin/"           // any method: the server's admin API over loopback, the agent adds the token
+	PathPeer       = "/v1/peer"             // GET -> Peer: what another agent asks before it stops its server
+)
+
+// Error is the body of every answer that is not 2xx.
+type Error struct {
+	// Reason is a CamelCase word of a closed set: see the Reason constants.
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+}
+
+// Reasons of refused or failed calls.
+const (
+	ReasonBadRequest   = "BadRequest"
+	ReasonForbidden    = "Forbidden"
+	ReasonConflict     = "Conflict"     // the order does not fit the present state (e.g. found on an initialised volume)
+	ReasonServerDown   = "ServerDown"   // the server does not run or does not answer
+	ReasonServerFailed = "ServerFailed" // the server answered with an error; a membership call may have changed something
+	ReasonInternal     = "Internal"
+)
+
+// State is everything an agent knows about its pod.
+type State struct {
+	AgentVersion string `json:"agentVersion"`
+	Pod          string `json:"pod"`
+	NodeID       uint64 `json:"nodeID"`
+	Role         string `json:"role"` // PlacementCenter, MQTTBroker, JournalServer
+	ClusterUID   string `json:"clusterUID"`
+	// BootID changes with every start of the agent process.
+	BootID      string `json:"bootID"`
+	Terminating bool   `json:"terminating,omitempty"`
+
+	Volume VolumeState `json:"volume"`
+	Gate   GateState   `json:"gate"`
+	Server ServerState `json:"server"`
+	Config ConfigState `json:"config"`
+
+	// Raft is this pod's own view of the raft groups; nil when the server does not run, does not answer, or has no meta role.
+	Raft      robustmq.ClusterStatus `json:"raft,omitempty"`
+	RaftError string                 `json:"raftError,omitempty"`
+	// Nodes are the ids in this pod's own node list (/api/info broker_node_list): a cache that can stay wrong, which is what is looked for.
+	Nodes      []uint64 `json:"nodes,omitempty"`
+	NodesError string   `json:"nodesError,omitempty"`
+	// Registry are the ids registered at this member (gRPC NodeList), for placement-centre members.
+	Registry []uint64 `json:"registry,omitempty"`
+	// Fenced: the server is stopped because too few members can be reached.
+	Fenced bool `json:"fenced,omitempty"`
+}
+
+// VolumeState describes the data volume.
+type VolumeState struct {
+	// Phase is Empty, Initialised or Unusable.
+	Phase                string  `json:"phase"`
+	Message              string  `json:"message,omitempty"` // why it is unusable: not writable, no space, marker unreadable
+	Marker               *Marker `json:"marker,omitempty"`
+	UsedBytes, FreeBytes int64   `json:",omitempty"`
+}
+
+// Phases of a volume.
+const (
+	VolumeEmpty       = "Empty"
+	VolumeInitialised = "Initialised"
+	VolumeUnusable    = "Unusable"
+)
+
+// Marker is the file robustmq-operator.json in the data volume, written and fsynced before the server's first start.
+type Marker struct {
+	ClusterUID string    `json:"clusterUID"`
+	NodeID     uint64    `json:"nodeID"`
+	Role       string    `json:"role"`
+	Generation int64     `json:"generation"`
+	Origin     Origin    `json:"origin"`
+	Written    time.Time `json:"written"`
+}
+
+// Origin says how a volume came by its data.
+type Origin string
+
+// The origins.
+const (
+	OriginFounded  Origin = "Founded" // this member founded the cluster
+	OriginJoined   Origin = "Joined"  // joined empty while the log was young, or (broker, journal server) registered
+	OriginSeeded   Origin = "Seeded"
+	OriginRestored Origin = "Restored"
+	OriginAdopted  Origin = "Adopted" // foreign volume taken over by an explicit annotation
+)
+
+// GateState says whether the server may start.
+type GateState struct {
+	Open    bool   `json:"open"`
+	Reason  string `json:"reason"` // closed set below
+	Message string `json:"message,omitempty"`
+}
+
+// Reasons of a gate.
+const (
+	GateOpen           = "Open"
+	GateAwaitsOrder    = "AwaitsOrder" // empty volume: found, join, seed or restore?
+	GateForeign        = "Foreign"     // marker of another cluster or node, or data without a marker
+	GateOldGeneration  = "OldGeneration"
+	GateVolumeUnusable = "VolumeUnusable"
+	GateConfigInvalid  = "ConfigInvalid" // a pre-check failed: the server would only die of it
+	GateHeld           = "Held"          // stopped by order (ServerOrder Stop)
+)
+
+// ServerState describes the child process.
+type ServerState struct {
+	// Phase is Stopped, Starting (no HTTP answer yet), Running (answers HTTP), Hung (ran, answers no more), Exited (will be started again after a back-off).
+	Phase    string     `json:"phase"`
+	PID      int        `json:"pid,omitempty"`
+	Started  *time.Time `json:"started,omitempty"`
+	Restarts int        `json:"restarts"`
+	LastExit *Exit      `json:"lastExit,omitempty"`
+	Version  string     `json:"version,omitempty"` // what the agent was told it runs
+	MQTTOpen bool       `json:"mqttOpen,omitempty"`
+}
+
+// Phases of the server.
+const (
+	ServerStopped  = "Stopped"
+	ServerStarting = "Starting"
+	ServerRunning  = "Running"
+	ServerHung     = "Hung"
+	ServerExited   = "Exited"
+)
+
+// Exit is how the server ended last.
+type Exit struct {
+	Code    int       `json:"code"` // exit code, or 128+signal
+	Signal  string    `json:"signal,omitempty"`
+	Reason  string    `json:"reason"`            // Ordered, ConfigPanic (101), StartFailed (1), Killed, OOMKilled, Hung, Fenced, ...
+	Message string    `json:"message,omitempty"` // last error line, if there was one, without secrets
+	At      time.Time `json:"at"`
+}
+
+// ConfigState says which configuration is mounted and which one the running server was started with.
+type ConfigState struct {
+	Mounted string `json:"mounted"`           // hash of the pod's rendered server.toml (secrets included, so salted by the cluster UID)
+	Running string `json:"running,omitempty"` // the same at the server's last start
+	Problem string `json:"problem,omitempty"` // a pre-check that fails: field, value, rule
+}
+
+// GateOrder tells an agent with a closed gate what its volume shall become. Refused with Conflict unless the volume fits: Found and Join need an empty one.
+type GateOrder struct {
+	Action     GateAction `json:"action"`
+	ClusterUID string     `json:"clusterUID"`
+	NodeID     uint64     `json:"nodeID"`
+	Generation int64      `json:"generation"`
+}
+
+// GateAction is what shall become of a volume.
+type GateAction string
+
+// The gate's actions.
+const (
+	GateFound GateAction = "Found" // member 0 of the placement centre, once
+	GateJoin  GateAction = "Join"  // empty member, young log; brokers and journal servers; static formation
+	GateAdopt GateAction = "Adopt" // initialised volume that the user said to take over: marker is (re)written
+)
+
+// ServerOrder stops, starts or restarts the server in place.
+type ServerOrder struct {
+	Action ServerAction `json:"action"`
+	Reason string       `json:"reason"`
+}
+
+// ServerAction is what to do with the server.
+type ServerAction string
+
+// The server's actions. Stop holds the gate shut until Start.
+const (
+	ServerStart   ServerAction = "Start"
+	ServerStop    ServerAction = "Stop"
+	ServerRestart ServerAction = "Restart"
+)
+
+// WipeOrder empties the volume of a stopped server whose marker is the one named: the roll-back of a half-done join, or a rogue member.
+// The agent moves the data aside and deletes it; it refuses while the server runs, or when the marker differs.
+type WipeOrder struct {
+	Marker Marker `json:"marker"`
+	Reason string `json:"reason"`
+}
+
+// MembershipOrder names the node to join, leave or unregister through this pod's server.
+type MembershipOrder struct {
+	NodeID uint64 `json:"nodeID"`
+	Addr   string `json:"addr,omitempty"`
+}
+
+// Peer is what one agent tells another.
+type Peer struct {
+	NodeID      uint64 `json:"nodeID"`
+	Terminating bool   `json:"terminating"`
+	// Serving: the server answers, and its raft groups run.
+	Serving bool `json:"serving"`
+	// Voters of the metadata group as this member sees them.
+	Voters []uint64 `json:"voters,omitempty"`
+}
