@@ -1,0 +1,135 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+)
+
+// Identity is the operator's side of one cluster's mutual TLS, in PEM.
+type Identity struct {
+	CA, Cert, Key []byte // CA may hold several certificates while it is rotated
+	ServerName    string // protocol.ServerName(namespace, cluster)
+}
+
+func (i Identity) equal(o Identity) bool {
+	return i.ServerName == o.ServerName && bytes.Equal(i.CA, o.CA) && bytes.Equal(i.Cert, o.Cert) && bytes.Equal(i.Key, o.Key)
+}
+
+func (i Identity) tlsConfig() (*tls.Config, error) {
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(i.CA) {
+		return nil, errors.New("the CA holds no certificate")
+	}
+	pair, err := tls.X509KeyPair(i.Cert, i.Key)
+	if err != nil {
+		return nil, fmt.Errorf("client certificate: %w", err)
+	}
+	if i.ServerName == "" {
+		return nil, errors.New("server name is empty")
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, Certificates: []tls.Certificate{pair}, ServerName: i.ServerName}, nil
+}
+
+// Limits bound the calls. The zero value of a field means its default.
+type Limits struct {
+	Dial  time.Duration // TCP connect, and the same again for the TLS handshake; default 2 s
+	State time.Duration // State; default 3 s (an agent answers within 2 s whatever its server does)
+	Order time.Duration // everything else; default 45 s (a stop may take 20 s, then the kill)
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.Dial == 0 {
+		l.Dial = 2 * time.Second
+	}
+	if l.State == 0 {
+		l.State = 3 * time.Second
+	}
+	if l.Order == 0 {
+		l.Order = 45 * time.Second
+	}
+	return l
+}
+
+// Pool keeps connections, apart by cluster. It is safe for concurrent use.
+type Pool struct {
+	dial   func(ctx context.Context, network, addr string) (net.Conn, error)
+	limits Limits
+
+	mu       sync.Mutex
+	clusters map[string]*entry
+}
+
+type entry struct {
+	identity  Identity
+	transport *http.Transport
+}
+
+// NewPool returns an empty pool. dial is nil outside of tests.
+func NewPool(limits Limits, dial func(ctx context.Context, network, addr string) (net.Conn, error)) *Pool {
+	limits = limits.withDefaults()
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: limits.Dial, KeepAlive: 15 * time.Second}).DialContext
+	}
+	return &Pool{dial: dial, limits: limits, clusters: map[string]*entry{}}
+}
+
+// Client returns a client of the agent at podIP. key names the cluster for ever (its clusterUID); another identity under the same key replaces the old one and
+// drops its idle connections. The error says what is wrong with the identity.
+func (p *Pool) Client(key string, identity Identity, podIP string) (Client, error) {
+	transport, err := p.transport(key, identity)
+	if err != nil {
+		return nil, fmt.Errorf("agent identity of cluster %s: %w", key, err)
+	}
+	return &podClient{
+		base:   "https://" + net.JoinHostPort(podIP, strconv.Itoa(protocol.Port)),
+		http:   &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		limits: p.limits,
+	}, nil
+}
+
+// Forget drops the connections of a cluster that is gone.
+func (p *Pool) Forget(key string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e, ok := p.clusters[key]; ok {
+		e.transport.CloseIdleConnections()
+		delete(p.clusters, key)
+	}
+}
+
+func (p *Pool) transport(key string, identity Identity) (*http.Transport, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	old := p.clusters[key]
+	if old != nil && old.identity.equal(identity) {
+		return old.transport, nil
+	}
+	config, err := identity.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{
+		DialContext:         p.dial,
+		TLSClientConfig:     config,
+		TLSHandshakeTimeout: p.limits.Dial,
+		MaxIdleConnsPerHost: 2,
+		// Longer than the 30 s between two polls of a quiet cluster, so that a poll costs no handshake.
+		IdleConnTimeout: 90 * time.Second,
+	}
+	if old != nil {
+		old.transport.CloseIdleConnections()
+	}
+	p.clusters[key] = &entry{identity: identity, transport: transport}
+	return transport, nil
+}
