@@ -90,12 +90,15 @@ const (
 
 // Marker is the file robustmq-operator.json in the data volume, written and fsynced before the server's first start.
 type Marker struct {
-	ClusterUID string    `json:"clusterUID"`
-	NodeID     uint64    `json:"nodeID"`
-	Role       string    `json:"role"`
-	Generation int64     `json:"generation"`
-	Origin     Origin    `json:"origin"`
-	Written    time.Time `json:"written"`
+	ClusterUID string `json:"clusterUID"`
+	NodeID     uint64 `json:"nodeID"`
+	Role       string `json:"role"`
+	Generation int64  `json:"generation"`
+	Origin     Origin `json:"origin"`
+	// Member: this node was seen as a voter of every raft group beside others. The agent adds it by itself. Until then a start could still found a second cluster,
+	// so a Joined volume without it starts only after another member's gRPC port has accepted a connection; with it the member restarts freely, also when all are down.
+	Member  bool      `json:"member,omitempty"`
+	Written time.Time `json:"written"`
 }
 
 // Origin says how a volume came by its data.
