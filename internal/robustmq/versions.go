@@ -75,6 +75,8 @@ type Traits struct {
 	RocksDBDir string
 	// RaftGroups are the names of the raft groups of a member (both group counts are rendered as 1).
 	RaftGroups []string
+	// StatusGroups are those of them that gRPC ClusterStatus shows: before 0.3.3 it answers for the metadata group only.
+	StatusGroups []string
 	// Election bounds the time from the loss of a leader to the next one, as seen or, where nothing was run, twice the upper election timeout of the source.
 	Election time.Duration
 	// StopTimeout bounds a soft stop: the server ends by itself within it.
@@ -99,12 +101,13 @@ var releases = []release{
 		t.Dialect, t.Formation, t.Tier = DialectA, FormationStatic, TierIslands
 		t.RocksDBDir = "_data"
 		t.RaftGroups = []string{"metadata", "offset", "mqtt"}
+		t.StatusGroups = []string{"metadata"}
 		t.InfoPath = "/api/status"
 		t.Election = 2 * time.Second     // seen: 0.55 and 0.67 s
 		t.StopTimeout = 15 * time.Second // seen: 9.0 s; 3 s each for brokers, engine and raft
 	}},
 	{Version{0, 3, 3, ""}, func(t *Traits) {
-		t.RaftGroups = Groups
+		t.RaftGroups, t.StatusGroups = Groups, Groups
 		t.HealthAPI = true
 		t.Election = 4 * time.Second
 	}},
@@ -145,7 +148,7 @@ func Lookup(v Version) Traits {
 		}
 		r.change(&t)
 	}
-	t.RaftGroups = slices.Clone(t.RaftGroups)
+	t.RaftGroups, t.StatusGroups = slices.Clone(t.RaftGroups), slices.Clone(t.StatusGroups)
 	t.Unknown = Newest.Less(v)
 	t.UpgradeRange = v.String()
 	if !v.Less(rolling) {
