@@ -1,0 +1,205 @@
+package network
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// addresses counts the loopback addresses given out in this process. They start at 127.16.0.1, far from what other programs use, and none is given twice:
+// a stale address must never lead to another pod, or a test would pass (or fail) for the wrong reason.
+var addresses atomic.Uint32
+
+// NextAddress returns a loopback address that nobody had before in this process.
+func NextAddress() string {
+	for {
+		n := addresses.Add(1)
+		a, b, c := 16+n>>16, (n>>8)&0xff, n&0xff
+		if a > 254 {
+			panic("network: 15 million loopback addresses are used up")
+		}
+		if c == 0 || c == 255 {
+			continue
+		}
+		return fmt.Sprintf("127.%d.%d.%d", a, b, c)
+	}
+}
+
+// Network connects the hosts of one simulated namespace. Its methods may be called at any time from any goroutine; a change holds for open connections too.
+type Network struct {
+	speed float64
+
+	mu      sync.Mutex
+	rand    *rand.Rand
+	changed chan struct{}       // closed and replaced at every change of a fault
+	names   map[string]string   // address -> host name; an address without name is no longer anybody's
+	gone    map[string]bool     // addresses whose machine lost its power
+	faults  map[pair]Fault      // directed
+	dnsDown map[string]bool     // hosts whose DNS server does not answer
+	lost    []*Loss             // answers still to be lost
+	zone    map[string][]string // absolute names without the trailing dot
+	delay   [2]time.Duration    // of every connect and write, drawn evenly
+}
+
+type pair struct{ from, to string }
+
+// Fault is what happens to packets from one host to another.
+type Fault int
+
+// The faults. The zero value is a sound line.
+const (
+	Sound     Fault = iota
+	BlackHole       // packets vanish: connects and reads hang until their deadline
+	Refusing        // connects are refused at once, open connections are reset
+)
+
+// New returns a network without faults. All durations that it is given later are real ones; speed only shortens its own (the resolver's time-outs).
+func New(seed uint64, speed float64) *Network {
+	return &Network{
+		speed: speed, rand: rand.New(rand.NewPCG(seed, 0x6e6574)), changed: make(chan struct{}), names: map[string]string{}, gone: map[string]bool{},
+		faults: map[pair]Fault{}, dnsDown: map[string]bool{}, zone: map[string][]string{},
+	}
+}
+
+// Attach gives address to the host called name (a pod's name; the operator calls itself "operator").
+func (n *Network) Attach(name, address string) *Host {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.names[address] = name
+	n.notifyLocked()
+	return &Host{network: n, Name: name, Address: address}
+}
+
+// PowerCut makes address vanish without a word: who talks to it hangs. It never comes back (a machine that returns gives its pods new addresses).
+func (n *Network) PowerCut(address string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.gone[address] = true
+	n.notifyLocked()
+}
+
+// Set puts fault on the way from one host to another and on the way back.
+func (n *Network) Set(from, to string, fault Fault) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, p := range []pair{{from, to}, {to, from}} {
+		if fault == Sound {
+			delete(n.faults, p)
+		} else {
+			n.faults[p] = fault
+		}
+	}
+	n.notifyLocked()
+}
+
+// SetOneWay puts fault on packets from one host to another only.
+func (n *Network) SetOneWay(from, to string, fault Fault) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.faults[pair{from, to}] = fault
+	n.notifyLocked()
+}
+
+// Partition black-holes every way between a host of one group and one of the other.
+func (n *Network) Partition(a, b []string) {
+	for _, x := range a {
+		for _, y := range b {
+			n.Set(x, y, BlackHole)
+		}
+	}
+}
+
+// Delay makes every connect and every write wait between least and most.
+func (n *Network) Delay(least, most time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.delay = [2]time.Duration{least, max(least, most)}
+}
+
+// DNSOutage takes the DNS server from a host, or gives it back.
+func (n *Network) DNSOutage(host string, down bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.dnsDown[host] = down
+	n.notifyLocked()
+}
+
+// Loss is an answer that arrives nowhere: the request is delivered, the connection is reset when the answer comes.
+type Loss struct {
+	From, To string // "" matches any host
+	Port     int
+	// Skip is how many writes of a connection pass first: 2 for TLS 1.3 (hello, finished), 1 for gRPC in clear (preface).
+	Skip int
+	Left int // how many answers are lost; 0 when the loss is used up
+}
+
+// LoseAnswers arms a loss.
+func (n *Network) LoseAnswers(l Loss) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lost = append(n.lost, &l)
+}
+
+// Heal takes every fault away, except that what lost its power stays away.
+func (n *Network) Heal() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	clear(n.faults)
+	clear(n.dnsDown)
+	n.lost = nil
+	n.delay = [2]time.Duration{}
+	n.notifyLocked()
+}
+
+// Publish replaces the zone: absolute name (no trailing dot) -> addresses.
+func (n *Network) Publish(zone map[string][]string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.zone = zone
+}
+
+func (n *Network) notifyLocked() {
+	close(n.changed)
+	n.changed = make(chan struct{})
+}
+
+// way is the worst fault of a round trip between a host and an address, and a channel that is closed when that may have changed.
+func (n *Network) way(from *Host, address string) (out, back Fault, changed <-chan struct{}) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	changed = n.changed
+	if n.gone[address] || n.gone[from.Address] {
+		return BlackHole, BlackHole, changed
+	}
+	to, known := n.names[address]
+	if !known {
+		return Sound, Sound, changed
+	}
+	return n.faults[pair{from.Name, to}], n.faults[pair{to, from.Name}], changed
+}
+
+// pause draws how long a packet is under way.
+func (n *Network) pause() time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.delay[1] == 0 {
+		return 0
+	}
+	return n.delay[0] + time.Duration(n.rand.Int64N(int64(n.delay[1]-n.delay[0])+1))
+}
+
+// losesAnswer reports whether the answer to the write number (from 1) of this connection is to be lost, and uses the loss up.
+func (n *Network) losesAnswer(from *Host, address string, port, write int) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	to := n.names[address]
+	for _, l := range n.lost {
+		if l.Left > 0 && l.Port == port && write > l.Skip && (l.From == "" || l.From == from.Name) && (l.To == "" || l.To == to) {
+			l.Left--
+			return true
+		}
+	}
+	return false
+}
