@@ -1,0 +1,143 @@
+package v1alpha1
+
+// Types of the conditions of a RobustMQCluster. All of them are present, Unknown, from the first second; this list is closed.
+const (
+	// ConditionReady: MQTT clients are served and everything that was asked for is there. Why not, says its reason.
+	ConditionReady = "Ready"
+	// ConditionQuorumHealthy: every raft group of the placement centre has a leader that a quorum acknowledges, and no voter is missing.
+	ConditionQuorumHealthy = "QuorumHealthy"
+	// ConditionProgressing: the operator is changing something, or waits for something that it names.
+	ConditionProgressing = "Progressing"
+	// ConditionDegraded: something is broken and does not mend by waiting alone.
+	ConditionDegraded = "Degraded"
+	// ConditionConfigApplied: every server runs with the wanted configuration.
+	ConditionConfigApplied = "ConfigApplied"
+	// ConditionVersionSupported: everything works with spec.version. False says in plain words what does not.
+	ConditionVersionSupported = "VersionSupported"
+	// ConditionPaused: spec.paused is true; the cluster is observed and reported, and nothing is written.
+	ConditionPaused = "Paused"
+)
+
+// ConditionTypes lists all types in the order in which they are shown.
+var ConditionTypes = []string{
+	ConditionReady, ConditionQuorumHealthy, ConditionProgressing, ConditionDegraded, ConditionConfigApplied, ConditionVersionSupported, ConditionPaused,
+}
+
+// Reasons of conditions and of events; this list is closed.
+const (
+	// ReasonPending: not looked at yet.
+	ReasonPending = "Pending"
+	// ReasonAllInService: every member is a voter in every raft group, every broker and journal server is registered and answers.
+	ReasonAllInService = "AllInService"
+	// ReasonDeleting: the resource is being deleted.
+	ReasonDeleting = "Deleting"
+
+	// Formation and growth: these end by themselves.
+
+	// ReasonFounding: the placement centre is being founded.
+	ReasonFounding = "Founding"
+	// ReasonFounded: the placement centre was founded (event).
+	ReasonFounded = "Founded"
+	// ReasonAdopted: the cluster came back on volumes that were retained (event).
+	ReasonAdopted = "Adopted"
+	// ReasonJoiningMember: a member is joining the placement centre.
+	ReasonJoiningMember = "JoiningMember"
+	// ReasonMemberJoined: a member became a voter in every raft group (event).
+	ReasonMemberJoined = "MemberJoined"
+	// ReasonStartingNode: a broker or journal server is starting; they start one at a time.
+	ReasonStartingNode = "StartingNode"
+	// ReasonNodeInService: a broker or journal server is registered and answers (event).
+	ReasonNodeInService = "NodeInService"
+	// ReasonScaleInPending: more pods than wanted exist, and none of them may safely leave yet.
+	ReasonScaleInPending = "ScaleInPending"
+	// ReasonRestarting: servers are being restarted in place, one after another.
+	ReasonRestarting = "Restarting"
+
+	// Waiting for Kubernetes or for the user: the message names the object.
+
+	// ReasonWaitingForPods: pods do not exist, or do not run, yet.
+	ReasonWaitingForPods = "WaitingForPods"
+	// ReasonUnschedulable: no node takes a pod.
+	ReasonUnschedulable = "Unschedulable"
+	// ReasonImagePullFailed: a pod's image cannot be pulled.
+	ReasonImagePullFailed = "ImagePullFailed"
+	// ReasonWaitingForVolume: a PersistentVolumeClaim is not bound, or its volume is not attached.
+	ReasonWaitingForVolume = "WaitingForVolume"
+	// ReasonWaitingForSecret: a Secret that the spec names does not exist or lacks a key.
+	ReasonWaitingForSecret = "WaitingForSecret"
+	// ReasonAgentUnreachable: the agent of a running pod does not answer the operator.
+	ReasonAgentUnreachable = "AgentUnreachable"
+
+	// Volumes and gates.
+
+	// ReasonGateClosed: a pod's agent does not start its server.
+	ReasonGateClosed = "GateClosed"
+	// ReasonForeignVolume: a volume holds the data of another cluster or node, or data without a marker. It is never overwritten.
+	ReasonForeignVolume = "ForeignVolume"
+	// ReasonOldGeneration: a volume is older than the last restore.
+	ReasonOldGeneration = "OldGeneration"
+	// ReasonVolumeUnusable: a volume is missing, full, or not writable.
+	ReasonVolumeUnusable = "VolumeUnusable"
+	// ReasonEmptyVolume: an empty volume in a cluster that lives.
+	ReasonEmptyVolume = "EmptyVolume"
+	// ReasonSeedNeeded: a newcomer can only be brought in with a copy of a member's data.
+	ReasonSeedNeeded = "SeedNeeded"
+	// ReasonDataLost: the cluster was founded and every volume of the placement centre is empty. It is not founded again.
+	ReasonDataLost = "DataLost"
+
+	// Quorum and registry.
+
+	// ReasonQuorumLost: no leader is acknowledged by a quorum.
+	ReasonQuorumLost = "QuorumLost"
+	// ReasonMembersMissing: the quorum stands, and members are missing from it.
+	ReasonMembersMissing = "MembersMissing"
+	// ReasonLeadersApart: the raft groups are led by different members, which blocks joins and leaves.
+	ReasonLeadersApart = "LeadersApart"
+	// ReasonRogueMember: a member runs a raft cluster of its own.
+	ReasonRogueMember = "RogueMember"
+	// ReasonHalfJoined: a member is a voter in some raft groups and not in others.
+	ReasonHalfJoined = "HalfJoined"
+	// ReasonRegistryIncomplete: a node does not know every other node.
+	ReasonRegistryIncomplete = "RegistryIncomplete"
+	// ReasonFenced: a voter that reaches no majority keeps its server stopped.
+	ReasonFenced = "Fenced"
+
+	// Servers.
+
+	// ReasonServerCrashing: a server ended by itself and is started again.
+	ReasonServerCrashing = "ServerCrashing"
+	// ReasonServerHung: a server runs and does not answer.
+	ReasonServerHung = "ServerHung"
+
+	// Specification.
+
+	// ReasonConfigApplied: every server runs with the wanted configuration.
+	ReasonConfigApplied = "ConfigApplied"
+	// ReasonConfigPending: the named servers do not yet run with the wanted configuration.
+	ReasonConfigPending = "ConfigPending"
+	// ReasonConfigInvalid: a server would refuse to start with the wanted configuration, certificate or key.
+	ReasonConfigInvalid = "ConfigInvalid"
+	// ReasonSpecInvalid: the spec breaks a rule that no webhook was there to enforce. Nothing is changed until it is corrected.
+	ReasonSpecInvalid = "SpecInvalid"
+	// ReasonUpgradeRefused: the versions before and after cannot run in one cluster.
+	ReasonUpgradeRefused = "UpgradeRefused"
+	// ReasonSupported: spec.version is fully supported.
+	ReasonSupported = "Supported"
+	// ReasonLimitedVersion: parts of the operator were never tried with spec.version and are refused.
+	ReasonLimitedVersion = "LimitedVersion"
+	// ReasonIslandsOnly: brokers of spec.version cannot form a cluster.
+	ReasonIslandsOnly = "IslandsOnly"
+	// ReasonUnknownVersion: spec.version is newer than any that was tried.
+	ReasonUnknownVersion = "UnknownVersion"
+	// ReasonPaused: spec.paused is true.
+	ReasonPaused = "Paused"
+	// ReasonNotPaused: spec.paused is false.
+	ReasonNotPaused = "NotPaused"
+
+	// Objects.
+
+	// ReasonApplyFailed: the API server refused an object that the operator wanted to write.
+	ReasonApplyFailed = "ApplyFailed"
+	// ReasonNameTaken: an object of a name that the cluster needs exists and belongs to somebody else.
+	ReasonNameTaken = "NameTaken"
+)
