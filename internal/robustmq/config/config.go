@@ -1,0 +1,384 @@
+package config
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/robustmq"
+)
+
+// Roles of protocol.Config.
+const (
+	RolePlacementCenter = "PlacementCenter"
+	RoleMQTTBroker      = "MQTTBroker"
+	RoleJournalServer   = "JournalServer"
+)
+
+// Credentials are the secrets of a server.toml.
+type Credentials struct {
+	AdminUsername, AdminPassword string
+	MQTTUsername, MQTTPassword   string
+	JWTSecret                    string
+}
+
+// Secrets lists what must never be shown.
+func (c Credentials) Secrets() []string {
+	return []string{c.AdminPassword, c.MQTTPassword, c.JWTSecret}
+}
+
+// Paths are the files and folders that server.toml names.
+type Paths struct {
+	Data, Engine    string // below the data volume: RocksDB and raft snapshots; segment files
+	Logger, Log     string // logger.toml; a folder that must be writable though nothing is written there
+	TLSCert, TLSKey string
+}
+
+// Input is all that decides a pod's server.toml.
+type Input struct {
+	Config      protocol.Config
+	Pod         string // pod name: host name with Config.HostSuffix
+	Ordinal     uint64
+	Credentials Credentials
+	Paths       Paths
+	// CPUs is what the server's runtime sees (the cgroup's quota): 0.3.x multiplies it.
+	CPUs int
+}
+
+// NodeID is broker_id of the pod.
+func (in Input) NodeID() uint64 { return in.Config.BaseID + in.Ordinal }
+
+// Host is broker_ip of the pod: its stable DNS name. RobustMQ parses it nowhere as an address, and a metadata leader keeps the address of a node's first
+// registration, which an address of the pod network would not survive.
+func (in Input) Host() string { return in.Pod + in.Config.HostSuffix }
+
+// Ignored is a key of the user's configuration that does not take effect.
+type Ignored struct {
+	Key    string // section.key in the newest names
+	Reason string
+}
+
+// Rendered is a server.toml.
+type Rendered struct {
+	ServerTOML []byte
+	Ignored    []Ignored // sorted by key
+}
+
+// Hash identifies a rendered configuration and the certificate that goes with it. It is keyed by the cluster's UID, so that equal passwords in two clusters do not show.
+func Hash(serverTOML, certificate []byte, clusterUID string) string {
+	mac := hmac.New(sha256.New, []byte(clusterUID))
+	for _, part := range [][]byte{serverTOML, certificate} {
+		fmt.Fprintf(mac, "%d:", len(part))
+		mac.Write(part)
+	}
+	return hex.EncodeToString(mac.Sum(nil)[:8])
+}
+
+// Render writes the server.toml of one pod: the operator's defaults, the user's sections over them, and over both what belongs to the operator.
+// Errors: a version or role that is not known.
+func Render(in Input) (Rendered, error) {
+	v, err := robustmq.ParseVersion(in.Config.Version)
+	if err != nil {
+		return Rendered{}, fmt.Errorf("version: %w", err)
+	}
+	roles, err := roles(in.Config, v)
+	if err != nil {
+		return Rendered{}, err
+	}
+	r := &renderer{in: in, version: v, doc: newDocument()}
+	if err := r.defaults(); err != nil {
+		return Rendered{}, err
+	}
+	r.user()
+	if err := r.owned(roles); err != nil {
+		return Rendered{}, err
+	}
+	r.unknown()
+	if err := r.complete(); err != nil {
+		return Rendered{}, err
+	}
+	slices.SortFunc(r.ignored, func(a, b Ignored) int { return strings.Compare(a.Key, b.Key) })
+	return Rendered{ServerTOML: []byte(r.doc.String()), Ignored: r.ignored}, nil
+}
+
+// roles returns the server's roles. Since 0.4.0 a process without "engine" exits 1 at its first or next start (seen on 0.4.11), so every pod has it.
+// Islands: 0.3.0 to 0.3.7 form a raft of "meta" alone, and work as single nodes with all three.
+func roles(c protocol.Config, v robustmq.Version) ([]string, error) {
+	islands := c.Islands || robustmq.Lookup(v).Tier == robustmq.TierIslands
+	switch {
+	case c.Role == RolePlacementCenter && islands:
+		return []string{"meta"}, nil
+	case c.Role == RolePlacementCenter:
+		return []string{"meta", "engine"}, nil
+	case c.Role == RoleMQTTBroker && islands:
+		return []string{"meta", "broker", "engine"}, nil
+	case c.Role == RoleMQTTBroker:
+		return []string{"broker", "engine"}, nil
+	case c.Role == RoleJournalServer && islands:
+		return []string{"meta", "engine"}, nil
+	case c.Role == RoleJournalServer:
+		return []string{"engine"}, nil
+	}
+	return nil, fmt.Errorf("role %q is none of %s, %s, %s", c.Role, RolePlacementCenter, RoleMQTTBroker, RoleJournalServer)
+}
+
+type renderer struct {
+	in      Input
+	version robustmq.Version
+	doc     *document
+	ignored []Ignored
+}
+
+func (r *renderer) islands() bool {
+	return r.in.Config.Islands || robustmq.Lookup(r.version).Tier == robustmq.TierIslands
+}
+
+// put sets a key by its newest name wherever this version has it; a version without it is no error.
+func (r *renderer) put(section, key string, value any) error {
+	s, known := layout[section][key]
+	if !known {
+		return fmt.Errorf("server.toml: %s is not a known key", dotted(section, key))
+	}
+	at, name, ok := s.in(r.version, section, key)
+	if !ok {
+		return nil
+	}
+	if err := r.doc.set(at, name, value, s.float); err != nil {
+		return fmt.Errorf("server.toml: %s %w", dotted(section, key), err)
+	}
+	return nil
+}
+
+type value struct {
+	section, key string
+	value        any
+}
+
+func (r *renderer) putAll(values []value) error {
+	for _, v := range values {
+		if err := r.put(v.section, v.key, v.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// defaults are the settings that the operator chooses and the user may change.
+func (r *renderer) defaults() error {
+	threads := max(r.in.Config.WorkerThreads, minWorkerThreads)
+	return r.putAll([]value{
+		{"runtime", "server_worker_threads", threads},
+		{"meta_runtime", "meta_worker_threads", threads},
+		{"mqtt_runtime", "broker_worker_threads", threads},
+		// One partition: the server's default for a written section, and what everything here was seen with.
+		{"runtime", "default_topic_partition_num", 1},
+		{"runtime", "default_topic_replica_num", min(maxReplicas, max(r.in.Config.Engines, 1))},
+		{"runtime", "channels_per_address", 4},
+		{"meta_runtime", "heartbeat_timeout_ms", 30000},
+		{"meta_runtime", "heartbeat_check_time_ms", 1000},
+		{"meta_runtime", "raft_write_timeout_sec", 30},
+		{"storage_runtime", "max_segment_size", 1073741824},
+		{"storage_runtime", "io_thread_num", 8},
+		{"storage_runtime", "offset_enable_cache", true},
+		{"storage_runtime", "expire_scan_task_num", 16},
+		{"storage_runtime", "num_replica_fetchers", 4},
+		{"storage_runtime", "replica_fetch_min_bytes", 1},
+		// The server's 500 and 1000 lost acknowledged messages at every change of leader; both at 10 lost none in 4 of 4 stops and kills, one lowered alone is worse.
+		{"storage_runtime", "replica_fetch_max_wait_ms", 10},
+		{"storage_runtime", "replica_fetch_backoff_ms", 10},
+		{"storage_runtime", "replica_lag_time_max_ms", 10000},
+		{"storage_runtime", "metadata_reconcile_interval_ms", 30000},
+		{"storage_runtime", "isr_maintain_interval_ms", 1000},
+		{"admin", "token_ttl_hours", 8},
+	})
+}
+
+const (
+	// minWorkerThreads: with two, one lock wait hung a whole broker (ports open, no answer).
+	minWorkerThreads = 4
+	maxReplicas      = 3
+	// neverMillis (10 years): a placement leader of 0.3.x that expires a node deadlocks and applies nothing any more (seen 3 of 3).
+	neverMillis = 315360000000
+)
+
+// user merges the known keys of the user's sections, translated into this version's names, and notes what has no effect.
+func (r *renderer) user() {
+	r.eachUserKey(func(section, key string, v any) string {
+		if Reserved(section, key) {
+			return "belongs to the operator"
+		}
+		if r.islands() && section == "meta_runtime" && key == "heartbeat_timeout_ms" {
+			return fmt.Sprintf("a leader of RobustMQ %s that expires a node stops applying writes", r.version)
+		}
+		s, known := layout[section][key]
+		if !known {
+			return "" // see unknown
+		}
+		at, name, ok := s.in(r.version, section, key)
+		if !ok {
+			return fmt.Sprintf("RobustMQ %s has no such key", r.version)
+		}
+		if err := r.doc.set(at, name, v, s.float); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+	if r.version.Less(firstOfDialectB) {
+		return
+	}
+	for section, keys := range r.in.Config.Sections {
+		for key, v := range absentDefaults[section] {
+			if _, given := keys[key]; given || len(keys) == 0 {
+				continue
+			}
+			if err := r.put(section, key, v); err != nil {
+				r.ignored = append(r.ignored, Ignored{Key: dotted(section, key), Reason: err.Error()})
+			}
+		}
+	}
+}
+
+// unknown passes on the keys that this package does not know, to a version whose names are the newest: a server newer than the operator may have them, any other ignores them.
+// It comes last, so that such a key can never take the place of a section.
+func (r *renderer) unknown() {
+	r.eachUserKey(func(section, key string, v any) string {
+		if _, known := layout[section][key]; known || Reserved(section, key) {
+			return ""
+		}
+		if r.version.Less(firstC) {
+			return fmt.Sprintf("is not known, and cannot be translated for RobustMQ %s", r.version)
+		}
+		if err := r.doc.set(section, key, v, false); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+}
+
+// eachUserKey visits the user's keys and notes those for which visit gives a reason.
+func (r *renderer) eachUserKey(visit func(section, key string, v any) string) {
+	for _, section := range slices.Sorted(maps.Keys(r.in.Config.Sections)) {
+		keys := r.in.Config.Sections[section]
+		for _, key := range slices.Sorted(maps.Keys(keys)) {
+			if reason := visit(section, key, keys[key]); reason != "" {
+				r.ignored = append(r.ignored, Ignored{Key: dotted(section, key), Reason: reason})
+			}
+		}
+	}
+}
+
+// owned are the settings that nobody but the operator may choose.
+func (r *renderer) owned(roles []string) error {
+	c, p := r.in.Config, r.in.Config.Ports
+	err := r.putAll([]value{
+		{"", "cluster_name", c.Namespace + "-" + c.Cluster},
+		{"", "broker_id", r.in.NodeID()},
+		{"", "broker_ip", r.in.Host()},
+		{"", "roles", roles},
+		{"", "grpc_port", p.GRPC},
+		{"", "http_port", p.HTTP},
+		{"", "data_path", r.in.Paths.Data},
+		{"log", "log_config", r.in.Paths.Logger},
+		{"log", "log_path", r.in.Paths.Log},
+		{"broker_network", "tls_cert", r.in.Paths.TLSCert},
+		{"broker_network", "tls_key", r.in.Paths.TLSKey},
+		{"meta_runtime", "offset_raft_group_num", 1},
+		{"meta_runtime", "data_raft_group_num", 1},
+		{"storage_runtime", "tcp_port", p.Engine},
+		{"storage_runtime", "data_path", []string{r.in.Paths.Engine}}, // without it the server exits 1 while it creates its inner topics
+		{"mqtt_runtime.server", "tcp_port", p.MQTT},
+		{"mqtt_runtime.server", "tls_port", p.MQTTS},
+		{"mqtt_runtime.server", "websocket_port", p.WS},
+		{"mqtt_runtime.server", "websockets_port", p.WSS},
+		// The server's own readiness makes a TCP connection to the UDP port of QUIC: with the number of a TCP port it can succeed.
+		{"mqtt_runtime.server", "quic_port", p.MQTTS},
+		{"mqtt_runtime.auth", "default_user", r.in.Credentials.MQTTUsername},
+		{"mqtt_runtime.auth", "default_password", r.in.Credentials.MQTTPassword},
+		{"admin", "username", r.in.Credentials.AdminUsername},
+		{"admin", "password", r.in.Credentials.AdminPassword},
+		{"admin", "jwt_secret", r.in.Credentials.JWTSecret},
+		{"kafka_runtime", "tcp_port", p.Kafka},
+		{"amqp_runtime", "tcp_port", p.AMQP},
+		{"nats_runtime", "tcp_port", p.NATS},
+		{"nats_runtime", "tls_port", p.NATSTLS},
+		{"nats_runtime", "ws_port", p.NATSWS},
+		{"nats_runtime", "wss_port", p.NATSWSS},
+	})
+	if err != nil {
+		return err
+	}
+	if r.islands() {
+		if err := r.put("meta_runtime", "heartbeat_timeout_ms", neverMillis); err != nil {
+			return err
+		}
+	}
+	for id, host := range r.metaAddrs() {
+		if err := r.doc.set("meta_addrs", strconv.FormatUint(id, 10), net.JoinHostPort(host, strconv.Itoa(int(p.GRPC))), false); err != nil {
+			return fmt.Errorf("server.toml: meta_addrs %w", err)
+		}
+	}
+	return r.early()
+}
+
+// metaAddrs is the placement centre; a node of its own (islands) lists itself only.
+func (r *renderer) metaAddrs() map[uint64]string {
+	if r.islands() && r.in.Config.Role != RolePlacementCenter {
+		return map[uint64]string{r.in.NodeID(): r.in.Host()}
+	}
+	addrs := make(map[uint64]string, len(r.in.Config.Members))
+	for _, m := range r.in.Config.Members {
+		addrs[m.NodeID] = m.Host
+	}
+	return addrs
+}
+
+// early are keys that only old versions have and that no newest name stands for.
+func (r *renderer) early() error {
+	set := func(section, key string, v any) error {
+		if err := r.doc.set(section, key, v, false); err != nil {
+			return fmt.Errorf("server.toml: %s %w", dotted(section, key), err)
+		}
+		return nil
+	}
+	if r.version.Less(v041) {
+		if err := set("prometheus", "enable", true); err != nil {
+			return err
+		}
+		if err := set("prometheus", "port", r.in.Config.Ports.Prometheus); err != nil {
+			return err
+		}
+	}
+	if r.version.Less(firstOfDialectB) {
+		// A factor of the number of CPUs here, not a count.
+		cpus := int32(max(r.in.CPUs, 1))
+		threads := max(r.in.Config.WorkerThreads, minWorkerThreads)
+		return set("runtime", "runtime_worker_threads", (threads+cpus-1)/cpus)
+	}
+	return nil
+}
+
+// complete gives the sections of dialect A every key that they need.
+func (r *renderer) complete() error {
+	if !r.version.Less(firstOfDialectB) {
+		return nil
+	}
+	for section := range r.doc.tables {
+		for key, v := range completeA[section] {
+			if r.doc.has(section, key) {
+				continue
+			}
+			_, float := v.(float64)
+			if err := r.doc.set(section, key, v, float); err != nil {
+				return fmt.Errorf("server.toml: %s %w", dotted(section, key), err)
+			}
+		}
+	}
+	return nil
+}
