@@ -50,6 +50,10 @@ const (
 	ReasonNodeInService = "NodeInService"
 	// ReasonScaleInPending: more pods than wanted exist, and none of them may safely leave yet.
 	ReasonScaleInPending = "ScaleInPending"
+	// ReasonChanging: the operator is taking a step; the message says which.
+	ReasonChanging = "Changing"
+	// ReasonReplicating: RobustMQ's inner topics do not have all their copies yet.
+	ReasonReplicating = "Replicating"
 	// ReasonRestarting: servers are being restarted in place, one after another.
 	ReasonRestarting = "Restarting"
 
@@ -61,12 +65,17 @@ const (
 	ReasonUnschedulable = "Unschedulable"
 	// ReasonImagePullFailed: a pod's image cannot be pulled.
 	ReasonImagePullFailed = "ImagePullFailed"
+	// ReasonPodFailing: a container of a pod cannot be created or ends again and again.
+	ReasonPodFailing = "PodFailing"
 	// ReasonWaitingForVolume: a PersistentVolumeClaim is not bound, or its volume is not attached.
 	ReasonWaitingForVolume = "WaitingForVolume"
 	// ReasonWaitingForSecret: a Secret that the spec names does not exist or lacks a key.
 	ReasonWaitingForSecret = "WaitingForSecret"
 	// ReasonAgentUnreachable: the agent of a running pod does not answer the operator.
 	ReasonAgentUnreachable = "AgentUnreachable"
+
+	// ReasonPodFailing: a container of a pod ends or cannot be created, for a reason that no other word here says.
+	ReasonPodFailing = "PodFailing"
 
 	// Volumes and gates.
 
@@ -99,6 +108,8 @@ const (
 	ReasonHalfJoined = "HalfJoined"
 	// ReasonRegistryIncomplete: a node does not know every other node.
 	ReasonRegistryIncomplete = "RegistryIncomplete"
+	// ReasonReplicating: followers of message segments are catching up.
+	ReasonReplicating = "Replicating"
 	// ReasonFenced: a voter that reaches no majority keeps its server stopped.
 	ReasonFenced = "Fenced"
 
@@ -119,6 +130,8 @@ const (
 	ReasonConfigInvalid = "ConfigInvalid"
 	// ReasonSpecInvalid: the spec breaks a rule that no webhook was there to enforce. Nothing is changed until it is corrected.
 	ReasonSpecInvalid = "SpecInvalid"
+	// ReasonVersionPending: the cluster runs another version than the spec asks for.
+	ReasonVersionPending = "VersionPending"
 	// ReasonUpgradeRefused: the versions before and after cannot run in one cluster.
 	ReasonUpgradeRefused = "UpgradeRefused"
 	// ReasonSupported: spec.version is fully supported.

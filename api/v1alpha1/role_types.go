@@ -7,45 +7,122 @@ import (
 
 // PlacementCenterSpec sizes the placement centre, the raft quorum that holds the metadata.
 type PlacementCenterSpec struct {
-	Replicas int32 `json:"replicas,omitempty"` // default 3, odd, 1..7
+	// replicas is the number of members, 1 to 7, odd: 3 bear the loss of one, 5 of two. Example: 5. Default: 3.
+	// Members join and leave one at a time; a smaller number must still be a quorum of the present one. No restart of the others.
+	// +optional
+	// +kubebuilder:default=3
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=7
+	Replicas int32 `json:"replicas,omitempty"`
 	RoleSpec `json:",inline"`
 }
 
 // MQTTBrokerSpec sizes the brokers.
 type MQTTBrokerSpec struct {
-	Replicas int32 `json:"replicas,omitempty"` // default 2, 1..1000
+	// replicas is the number of brokers, 1 to 1000. Example: 5. Default: 2. `kubectl scale` and autoscalers change this number.
+	// Brokers come and go one at a time; one that goes hands its messages over first. No restart of the others.
+	// +optional
+	// +kubebuilder:default=2
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	Replicas int32 `json:"replicas,omitempty"`
 	RoleSpec `json:",inline"`
 }
 
 // JournalServerSpec sizes the journal servers: nodes that only store messages.
 type JournalServerSpec struct {
-	Replicas int32 `json:"replicas,omitempty"` // default 3, 1..1000
+	// replicas is the number of journal servers, 1 to 1000. Example: 6. Default: 3. They come and go one at a time. No restart of the others.
+	// +optional
+	// +kubebuilder:default=3
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	Replicas int32 `json:"replicas,omitempty"`
 	RoleSpec `json:",inline"`
 }
 
 // RoleSpec is what the three roles have in common.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",fieldPath=".storageClassName",messageExpression="'StorageClassFixed: storageClassName cannot change from ' + (has(oldSelf.storageClassName) ? '\"' + oldSelf.storageClassName + '\"' : 'the default class') + ' to ' + (has(self.storageClassName) ? '\"' + self.storageClassName + '\"' : 'the default class') + ': a volume stays in its class; put the old value back, or move to a new cluster'",message="StorageClassFixed: storageClassName cannot change: a volume stays in its class; put the old value back"
 type RoleSpec struct {
-	Storage          *resource.Quantity `json:"storage,omitempty"` // default 10Gi
-	StorageClassName *string            `json:"storageClassName,omitempty"`
-	Resources        *ResourcesSpec     `json:"resources,omitempty"`
-	PodTemplate      *PodTemplateSpec   `json:"podTemplate,omitempty"`
+	// storage is the size of each pod's volume. Example: 50Gi. Default: 10Gi. It can grow, where the storage class allows it, and never shrink. Growing restarts nothing.
+	// +optional
+	// +kubebuilder:default="10Gi"
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))",messageExpression="'ResourcesCoherent: storage is ' + string(self) + ': a size is a quantity above zero; write one such as 10Gi'",message="ResourcesCoherent: storage is a quantity above zero, such as 10Gi"
+	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0",messageExpression="'StorageOnlyGrows: storage cannot shrink from ' + string(oldSelf) + ' to ' + string(self) + ': volumes only grow; write ' + string(oldSelf) + ' or more'",message="StorageOnlyGrows: storage cannot shrink: volumes only grow; write the old size or more"
+	Storage *resource.Quantity `json:"storage,omitempty"`
+	// storageClassName of the volumes. Example: fast-ssd. Default: the Kubernetes cluster's default class. It can only be chosen when the cluster is created.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	StorageClassName *string `json:"storageClassName,omitempty"`
+	// resources of each pod, flat {cpu, memory} or as Kubernetes has them {requests, limits}. Example: {cpu: 1000m, memory: 2Gi}.
+	// Default: requests of 500m CPU and 2Gi memory, memory limited to 2Gi. Changing them replaces the pods, one after another.
+	// +optional
+	// +kubebuilder:default={requests: {cpu: "500m", memory: "2Gi"}, limits: {memory: "2Gi"}}
+	Resources *ResourcesSpec `json:"resources,omitempty"`
+	// podTemplate adds to the pods: labels, annotations and where they may run. Default: pods of a role avoid one another's nodes and spread over zones where they can.
+	// Changing it replaces the pods, one after another.
+	// +optional
+	PodTemplate *PodTemplateSpec `json:"podTemplate,omitempty"`
 }
 
 // ResourcesSpec takes the flat form {cpu, memory} (requests = limits) or the Kubernetes form {requests, limits}, never both.
+//
+// +kubebuilder:validation:XValidation:rule="!((has(self.cpu) || has(self.memory)) && (has(self.requests) || has(self.limits)))",message="ResourcesCoherent: resources has both forms: write either cpu and memory (requests equal limits) or requests and limits"
+// +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || !('cpu' in self.requests) || !('cpu' in self.limits) || !isQuantity(string(self.requests['cpu'])) || !isQuantity(string(self.limits['cpu'])) || quantity(string(self.requests['cpu'])).compareTo(quantity(string(self.limits['cpu']))) <= 0",messageExpression="'ResourcesCoherent: requests.cpu is ' + string(self.requests['cpu']) + ' and limits.cpu ' + string(self.limits['cpu']) + ': a request cannot be above its limit; raise the limit or lower the request'",message="ResourcesCoherent: requests.cpu is above limits.cpu: raise the limit or lower the request"
+// +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || !('memory' in self.requests) || !('memory' in self.limits) || !isQuantity(string(self.requests['memory'])) || !isQuantity(string(self.limits['memory'])) || quantity(string(self.requests['memory'])).compareTo(quantity(string(self.limits['memory']))) <= 0",messageExpression="'ResourcesCoherent: requests.memory is ' + string(self.requests['memory']) + ' and limits.memory ' + string(self.limits['memory']) + ': a request cannot be above its limit; raise the limit or lower the request'",message="ResourcesCoherent: requests.memory is above limits.memory: raise the limit or lower the request"
 type ResourcesSpec struct {
-	CPU      *resource.Quantity  `json:"cpu,omitempty"`
-	Memory   *resource.Quantity  `json:"memory,omitempty"`
+	// cpu that each pod is given, as request and as limit. Example: 1000m. Default: none.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))",messageExpression="'ResourcesCoherent: cpu is ' + string(self) + ': it must be a quantity above zero, such as 500m'",message="ResourcesCoherent: cpu must be a quantity above zero, such as 500m"
+	CPU *resource.Quantity `json:"cpu,omitempty"`
+	// memory that each pod is given, as request and as limit. Example: 2Gi. Default: none.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))",messageExpression="'ResourcesCoherent: memory is ' + string(self) + ': it must be a quantity above zero, such as 2Gi'",message="ResourcesCoherent: memory must be a quantity above zero, such as 2Gi"
+	Memory *resource.Quantity `json:"memory,omitempty"`
+	// requests of each pod by resource. Example: {cpu: 500m, memory: 2Gi}. Default: none.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=8
+	// +kubebuilder:validation:XValidation:rule="self.all(k, isQuantity(string(self[k])) && quantity(string(self[k])).isGreaterThan(quantity('0')))",message="ResourcesCoherent: every request must be a quantity above zero: correct it or leave it out"
 	Requests corev1.ResourceList `json:"requests,omitempty"`
-	Limits   corev1.ResourceList `json:"limits,omitempty"`
+	// limits of each pod by resource. Example: {memory: 2Gi}. Default: none.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=8
+	// +kubebuilder:validation:XValidation:rule="self.all(k, isQuantity(string(self[k])) && quantity(string(self[k])).isGreaterThan(quantity('0')))",message="ResourcesCoherent: every limit must be a quantity above zero: correct it or leave it out"
+	Limits corev1.ResourceList `json:"limits,omitempty"`
 }
 
 // PodTemplateSpec is the narrow part of a pod that users may shape.
 type PodTemplateSpec struct {
-	Labels                    map[string]string                 `json:"labels,omitempty"`
-	Annotations               map[string]string                 `json:"annotations,omitempty"`
-	NodeSelector              map[string]string                 `json:"nodeSelector,omitempty"`
-	Tolerations               []corev1.Toleration               `json:"tolerations,omitempty"`
-	Affinity                  *corev1.Affinity                  `json:"affinity,omitempty"`
+	// labels are added to the pods. Example: {team: telemetry}. Default: none. The operator's own labels cannot be set.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('robustmq.io/') && !(k in ['app.kubernetes.io/name', 'app.kubernetes.io/instance', 'app.kubernetes.io/component', 'app.kubernetes.io/managed-by']))",message="LabelsReserved: labels of robustmq.io/ and app.kubernetes.io/{name,instance,component,managed-by} are the operator's own: Services and StatefulSets find the pods by them; choose other keys"
+	Labels map[string]string `json:"labels,omitempty"`
+	// annotations are added to the pods. Example: {linkerd.io/inject: disabled}. Default: none.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	Annotations map[string]string `json:"annotations,omitempty"`
+	// nodeSelector: pods run only on nodes with these labels. Example: {disk: ssd}. Default: any node.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+	// tolerations let pods run on tainted nodes. Example: [{key: dedicated, operator: Exists}]. Default: none.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
+	// affinity of the pods. Default: pods of a role avoid one another's nodes where they can. What you write here takes its place.
+	// +optional
+	Affinity *corev1.Affinity `json:"affinity,omitempty"`
+	// topologySpreadConstraints of the pods. Default: spread over zones where they can. What you write here takes its place.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
 	TopologySpreadConstraints []corev1.TopologySpreadConstraint `json:"topologySpreadConstraints,omitempty"`
-	PriorityClassName         string                            `json:"priorityClassName,omitempty"`
+	// priorityClassName of the pods. Example: production. Default: none.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	PriorityClassName string `json:"priorityClassName,omitempty"`
 }

@@ -13,6 +13,8 @@ type RobustMQClusterStatus struct {
 	Founded bool `json:"founded,omitempty"`
 	// Generation of the metadata: raised by every restore; markers of an older generation stay shut. Starts at 1.
 	Generation int64 `json:"generation,omitempty"`
+	// Version is the RobustMQ version that the cluster was founded with or upgraded to; spec.version is where it shall go.
+	Version string `json:"version,omitempty"`
 	// Leader is the pod that leads every raft group, or "apart: …", or empty.
 	Leader string `json:"leader,omitempty"`
 
@@ -34,10 +36,12 @@ type RoleStatus struct {
 
 // MemberStatus is one pod.
 type MemberStatus struct {
-	Pod       string          `json:"pod"`
-	Ordinal   int32           `json:"ordinal"`
-	NodeID    int64           `json:"nodeID"`
-	Role      Role            `json:"role"`
+	Pod     string `json:"pod"`
+	Ordinal int32  `json:"ordinal"`
+	NodeID  int64  `json:"nodeID"`
+	Role    Role   `json:"role"`
+	// InService: a voter of every raft group; a broker or journal server that is registered and answers.
+	InService bool            `json:"inService,omitempty"`
 	LeaderOf  []string        `json:"leaderOf,omitempty"` // raft groups
 	VoterIn   []string        `json:"voterIn,omitempty"`  // raft groups
 	Marker    string          `json:"marker,omitempty"`   // None, Founded, Joined, Seeded, Restored, Foreign
