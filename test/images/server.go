@@ -69,7 +69,7 @@ func realServer(b *builder) ([]file, error) {
 	return append(files, server...), nil
 }
 
-var libraryLine = regexp.MustCompile(`(/[^ ]+) \(0x[0-9a-f]+\)`)
+var libraryLine = regexp.MustCompile(`(/\S+) \(0x[0-9a-f]+\)`)
 
 // parseLibraries returns the files that ldd's output names: the loader and the libraries, where they are on this machine.
 func parseLibraries(ldd string) ([]string, error) {
