@@ -1,0 +1,191 @@
+package topology
+
+import (
+	"slices"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/quorum"
+)
+
+// adoptVolumes lets the volumes in that the user named, one a pass.
+func adoptVolumes(s Snapshot, _ Health, p *Plan) bool {
+	for _, m := range s.Members {
+		if m.Agent != nil && !m.Agent.GateOpen && m.Agent.GateReason == GateForeign && slices.Contains(s.Wanted.Adopt, m.Pod) {
+			p.step(Step{Kind: StepAdopt, Pod: m.Pod, NodeID: m.NodeID, Reason: "the annotation says to take this volume over as it is"})
+			return false
+		}
+	}
+	return true
+}
+
+// found decides whether member 0 founds the cluster: once, when nothing anywhere says that there ever was one.
+//
+// Three records are consulted, because each can be lost alone: the status, the marks on the volume claims (both in Wanted.Founded) and the volumes themselves, so every member's agent must
+// have been asked. The order is: the founder's own marker (durable before its first start), then the record, and only then may anybody join: an operator that dies in between
+// finds a founder without a record, and nothing that could be lost with it.
+func found(s Snapshot, h Health, p *Plan) bool {
+	members := s.of(v1alpha1PlacementCenter)
+	if s.Wanted.Founded {
+		return foundedGoesOn(s, members, p)
+	}
+	if len(members) == 0 {
+		return false
+	}
+	for _, m := range members {
+		if s.ours(m) && m.Agent.Marker.Origin != OriginFounded {
+			p.step(Step{Kind: StepMarkFounded, Reason: m.Pod + " holds data of this cluster: it was founded before"})
+			return false
+		}
+	}
+	for _, m := range members {
+		if s.wantedOf(m) && m.Agent == nil {
+			p.wait(v1alpha1.ReasonFounding, "the cluster is founded when every member's volume has been seen empty; %s cannot be asked yet", m.Pod)
+			return false
+		}
+	}
+	founder := members[0]
+	for _, m := range members[1:] {
+		if m.Agent != nil && !m.Agent.VolumeEmpty {
+			p.trouble(v1alpha1.ReasonForeignVolume, "nothing is founded while the volume of %s holds data: %s", m.Pod, m.Agent.GateMessage)
+			return false
+		}
+	}
+	switch {
+	case awaitsOrder(founder):
+		p.step(Step{Kind: StepFound, Pod: founder.Pod, NodeID: founder.NodeID, Reason: "every volume of the placement centre is empty and no record of a founding exists"})
+		return false
+	case !s.ours(founder):
+		p.wait(v1alpha1.ReasonFounding, "%s cannot found the cluster yet: %s", founder.Pod, founder.Agent.GateMessage)
+		return false
+	case h.leadsAll(founder.NodeID):
+		p.step(Step{Kind: StepMarkFounded, Reason: founder.Pod + " leads every raft group"})
+		return false
+	case s.Seen[Symptom{SymptomHalfFounded, founder.Pod}] > s.Limits.FoundRollback && founder.Agent.VolumeInitialised:
+		// RobustMQ: a process that dies between founding its first and its last group never founds the rest. Nobody joined, nothing is recorded: begin again.
+		p.step(Step{Kind: StepStop, Pod: founder.Pod, NodeID: founder.NodeID, Cures: SymptomHalfFounded, Reason: "it founded only some of the raft groups; before anybody joins it begins again"})
+		return false
+	}
+	p.wait(v1alpha1.ReasonFounding, "%s is founding the cluster", founder.Pod)
+	return false
+}
+
+// foundedGoesOn handles a cluster with a record: its claims all carry the mark, and total loss is never answered by founding.
+func foundedGoesOn(s Snapshot, members []Member, p *Plan) bool {
+	for _, m := range members {
+		if m.ClaimExists && !m.ClaimFounded {
+			p.step(Step{Kind: StepMarkFounded, Reason: "the volume claim of " + m.Pod + " lacks the record that the cluster was founded"})
+			break
+		}
+	}
+	empty := 0
+	for _, m := range members {
+		if m.Agent != nil && m.Agent.VolumeEmpty {
+			empty++
+		}
+	}
+	if empty == len(members) && empty > 0 {
+		p.trouble(v1alpha1.ReasonDataLost, "every volume of the placement centre is empty although the cluster was founded: it is not founded again, its metadata must come from a backup")
+		return false
+	}
+	return true
+}
+
+// foundStatic starts the members of a statically formed placement centre (RobustMQ up to 0.4.3): all of them, each configured with all, and records the founding when they agree.
+// A member that is empty after that is never started: in 0.3.0 it stops the raft of every healthy member that leads.
+func foundStatic(s Snapshot, h Health, p *Plan) bool {
+	members := s.of(v1alpha1PlacementCenter)
+	if s.Wanted.Founded {
+		if !foundedGoesOn(s, members, p) {
+			return false
+		}
+		for _, m := range members {
+			if s.wantedOf(m) && awaitsOrder(m) {
+				p.trouble(v1alpha1.ReasonEmptyVolume, "%s has an empty volume in a cluster that lives: it is not started, because it would stop the others; it needs a copy of a member's data", m.Pod)
+			}
+		}
+		if problem := h.QuorumProblem(); problem != "" {
+			p.wait(v1alpha1.ReasonMembersMissing, "%s", problem)
+		}
+		return h.ledAll()
+	}
+	for _, m := range members {
+		if s.wantedOf(m) && m.Agent == nil {
+			p.wait(v1alpha1.ReasonFounding, "the members start together; %s cannot be asked yet", m.Pod)
+			return false
+		}
+	}
+	for _, m := range members {
+		if s.wantedOf(m) && awaitsOrder(m) {
+			p.step(Step{Kind: StepFound, Pod: m.Pod, NodeID: m.NodeID, Reason: "the placement centre of this version is founded by all its members together"})
+		}
+	}
+	if len(p.Steps) > 0 {
+		return false
+	}
+	if problem := h.QuorumProblem(); problem != "" {
+		p.wait(v1alpha1.ReasonFounding, "%s", problem)
+		return false
+	}
+	p.step(Step{Kind: StepMarkFounded, Reason: "all members are voters and agree on a leader"})
+	return false
+}
+
+// releaseHeld lets go whoever is held without a reason left: an operator that stopped it may have died before it came to the end. What is held with data that never became a whole member
+// is emptied first.
+func releaseHeld(s Snapshot, h Health, p *Plan) bool {
+	for _, m := range s.Members {
+		if m.Agent == nil || m.Agent.GateOpen || m.Agent.GateReason != GateHeld || m.Agent.Server != ServerStopped {
+			continue
+		}
+		if m.Role != v1alpha1PlacementCenter || m.Agent.VolumeEmpty || !s.ours(m) {
+			p.step(Step{Kind: StepStart, Pod: m.Pod, NodeID: m.NodeID, Reason: "nothing holds it any more"})
+			return false
+		}
+		switch {
+		case m.Agent.Marker.Origin == OriginFounded && !s.Wanted.Founded:
+			p.step(Step{Kind: StepWipe, Pod: m.Pod, NodeID: m.NodeID, Marker: *m.Agent.Marker, Reason: "the founding was not finished and nobody joined"})
+		case m.Agent.Marker.Origin == OriginJoined && !m.Agent.Marker.Member && !h.known(m.NodeID) && h.ledAll():
+			p.step(Step{Kind: StepWipe, Pod: m.Pod, NodeID: m.NodeID, Marker: *m.Agent.Marker, Reason: "no member counts it in any raft group: its volume holds nothing of this cluster"})
+		case m.Agent.Marker.Origin == OriginJoined && h.ledAll() && len(h.groupsOf(m.NodeID)) < len(s.Wanted.Groups):
+			// A half member that is held: its leaving has to be finished before its volume may go.
+			leader, _ := h.Leader(s.Wanted.Groups[0])
+			p.step(Step{Kind: StepLeave, Pod: m.Pod, Via: leader.Pod, NodeID: m.NodeID, Reason: "its join was left half done and is rolled back"})
+		case !h.ledAll() && m.Agent.Marker.Origin == OriginJoined && !h.known(m.NodeID):
+			p.wait(v1alpha1.ReasonQuorumLost, "%s is held until a quorum says whether it is a member", m.Pod)
+			continue
+		default:
+			p.step(Step{Kind: StepStart, Pod: m.Pod, NodeID: m.NodeID, Reason: "nothing holds it any more"})
+		}
+		return false
+	}
+	return true
+}
+
+// stopRogues stops members that run a cluster of their own, before anything else may restart: the day the first member stops, every node would follow the rogue.
+func stopRogues(s Snapshot, h Health, p *Plan) bool {
+	for _, m := range s.of(v1alpha1PlacementCenter) {
+		if !rogue(s, m) || m.Agent.Server == ServerStopped {
+			continue
+		}
+		p.trouble(v1alpha1.ReasonRogueMember, "%s runs a raft cluster of its own and is stopped", m.Pod)
+		p.step(Step{Kind: StepStop, Pod: m.Pod, NodeID: m.NodeID, Reason: "it is the only voter of a raft group that it did not found: a second cluster"})
+		return false
+	}
+	return true
+}
+
+// cureRaft restarts a member whose raft core has stopped while its process lives: the ports are open, and it will never answer a vote again.
+func cureRaft(s Snapshot, h Health, p *Plan) bool {
+	for _, m := range s.of(v1alpha1PlacementCenter) {
+		if s.Seen[Symptom{SymptomRaftDead, m.Pod}] <= s.Limits.RaftDead || !serving(m) {
+			continue
+		}
+		if v := quorum.MayGo(m.NodeID, h.Groups()); !v.Allowed && h.ledAll() {
+			p.trouble(v1alpha1.ReasonServerHung, "the raft core of %s has stopped; its restart waits: %s", m.Pod, v.Message)
+			continue
+		}
+		p.step(Step{Kind: StepRestart, Pod: m.Pod, NodeID: m.NodeID, Cures: SymptomRaftDead, Reason: "a raft core has stopped while the process lives"})
+		return false
+	}
+	return true
+}

@@ -1,0 +1,113 @@
+package topology
+
+import (
+	"fmt"
+	"slices"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+)
+
+// finishJoins brings members that run without being voters everywhere to an end: finished by JoinCluster on the leader of all groups, or, where that cannot work, rolled back.
+// RobustMQ 0.4.4 and later: a join walks the groups one by one on one node; what interrupts it leaves a half member for ever, with every port open.
+func finishJoins(s Snapshot, h Health, p *Plan) bool {
+	if !h.ledAll() {
+		p.trouble(v1alpha1.ReasonQuorumLost, "%s", h.QuorumProblem())
+		return false
+	}
+	for _, m := range s.of(v1alpha1PlacementCenter) {
+		if m.Agent == nil || !m.Agent.GateOpen || h.voterInAll(m.NodeID) {
+			continue
+		}
+		seen := s.Seen[Symptom{SymptomHalfJoined, m.Pod}]
+		in := h.groupsOf(m.NodeID)
+		switch {
+		case len(in) == len(s.Wanted.Groups):
+			// A voter everywhere by the leaders' word that is down, catching up or restarting: raft does it.
+			p.wait(v1alpha1.ReasonMembersMissing, "%s is a voter and does not agree with the leaders yet (server %s)", m.Pod, m.Agent.Server)
+			continue
+		case seen <= s.Limits.HalfJoin:
+			p.wait(v1alpha1.ReasonJoiningMember, "%s is joining: voter in %d of %d raft groups", m.Pod, len(in), len(s.Wanted.Groups))
+			return false
+		}
+		leader, common := h.CommonLeader()
+		switch {
+		case !serving(m):
+			p.trouble(v1alpha1.ReasonHalfJoined, "%s is a voter in %d of %d raft groups and its server does not answer (%s)", m.Pod, len(in), len(s.Wanted.Groups), m.Agent.ServerExit)
+			if seen > s.Limits.JoinRollback && m.Agent.Marker != nil && m.Agent.Marker.Origin == OriginJoined {
+				p.step(Step{Kind: StepStop, Pod: m.Pod, NodeID: m.NodeID, Cures: SymptomHalfJoined, Reason: "its join does not come to an end and is rolled back"})
+			}
+		case common && seen <= s.Limits.JoinRollback && young(h):
+			p.step(Step{Kind: StepJoin, Pod: m.Pod, Via: leader.Pod, NodeID: m.NodeID, Addr: m.Addr,
+				Reason: fmt.Sprintf("its own join stopped after %d of %d raft groups", len(in), len(s.Wanted.Groups))})
+		case m.Agent.Marker != nil && m.Agent.Marker.Origin == OriginJoined:
+			p.step(Step{Kind: StepStop, Pod: m.Pod, NodeID: m.NodeID, Cures: SymptomHalfJoined, Reason: "its join cannot be finished and is rolled back"})
+		default:
+			p.trouble(v1alpha1.ReasonHalfJoined, "%s is a voter in %d of %d raft groups", m.Pod, len(in), len(s.Wanted.Groups))
+		}
+		return false
+	}
+	return true
+}
+
+// joinNext lets the next empty member join, lowest ordinal first, when everybody before it is whole.
+func joinNext(s Snapshot, h Health, p *Plan) bool {
+	members := s.of(v1alpha1PlacementCenter)
+	for _, m := range members {
+		if !s.wantedOf(m) || h.voterInAll(m.NodeID) || !awaitsOrder(m) {
+			continue
+		}
+		if h.known(m.NodeID) {
+			// The id has a vote, and its data is gone: an empty start would be voted in with whatever the log still holds, and look healthy.
+			p.trouble(v1alpha1.ReasonEmptyVolume, "%s has an empty volume but is a voter of a cluster that lives: it waits at its gate for a copy of a member's data", m.Pod)
+			continue
+		}
+		if wait := mayJoin(s, h, members); wait != nil {
+			p.Waits = append(p.Waits, *wait)
+			return false
+		}
+		p.step(Step{Kind: StepOrderJoin, Pod: m.Pod, NodeID: m.NodeID, Reason: "every member before it is a voter of every raft group"})
+		return false
+	}
+	return true
+}
+
+// mayJoin is the preflight of a join: why not, or nil.
+func mayJoin(s Snapshot, h Health, members []Member) *Wait {
+	leader, ok := h.CommonLeader()
+	if !ok {
+		return &Wait{Reason: v1alpha1.ReasonLeadersApart, Trouble: true, Message: "the raft groups are led by different members: a join would stop half way"}
+	}
+	for _, group := range s.Wanted.Groups {
+		voters := h.voters(group)
+		if voters == nil {
+			return &Wait{Reason: v1alpha1.ReasonJoiningMember, Message: fmt.Sprintf("the membership of raft group %s is changing", group)}
+		}
+		if !slices.Equal(voters, h.voters(s.Wanted.Groups[0])) {
+			return &Wait{Reason: v1alpha1.ReasonHalfJoined, Trouble: true, Message: "the raft groups have different memberships"}
+		}
+	}
+	for _, id := range h.voters(s.Wanted.Groups[0]) {
+		if h.voterInAll(id) {
+			continue
+		}
+		name := fmt.Sprintf("node %d", id)
+		if m, ok := s.node(id); ok {
+			name = m.Pod
+		}
+		return &Wait{Reason: v1alpha1.ReasonMembersMissing, Message: fmt.Sprintf("nobody joins while the voter %s is not in service: a wrong member more could cost the quorum", name)}
+	}
+	if !young(h) {
+		return &Wait{Reason: v1alpha1.ReasonSeedNeeded, Trouble: true, Message: fmt.Sprintf("the raft log of %s no longer begins at its first entry: an empty member would be voted in with almost no data, so it has to be seeded", leader.Pod)}
+	}
+	return nil
+}
+
+// young reports whether no leader's log was ever purged, so that a newcomer replays everything. RobustMQ keeps about 1000 entries behind its snapshots.
+func young(h Health) bool {
+	for group, l := range h.leaders {
+		if l.Agent.Groups[group].Purged != 0 {
+			return false
+		}
+	}
+	return true
+}

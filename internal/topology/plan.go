@@ -1,0 +1,162 @@
+package topology
+
+import (
+	"fmt"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+)
+
+// StepKind is what a step does.
+type StepKind string
+
+// The kinds of steps.
+const (
+	StepFound       StepKind = "Found"       // order: this empty volume becomes the founder's
+	StepMarkFounded StepKind = "MarkFounded" // record on every volume claim and in the status that the cluster was founded
+	StepOrderJoin   StepKind = "OrderJoin"   // order: this empty volume joins what exists
+	StepAdopt       StepKind = "Adopt"       // order: this foreign volume is taken over as it is, as the user said
+	StepJoin        StepKind = "Join"        // JoinCluster on the common leader: finish a half-done join
+	StepLeave       StepKind = "Leave"       // LeaveCluster on the metadata leader: roll a half-done join back
+	StepStop        StepKind = "Stop"        // stop the server and hold it
+	StepStart       StepKind = "Start"       // let a held server go
+	StepRestart     StepKind = "Restart"     // restart the server in place
+	StepWipe        StepKind = "Wipe"        // empty the volume of a stopped member that never was a whole member
+)
+
+// Step is one thing to do.
+type Step struct {
+	Kind StepKind
+	// Pod is the pod that is changed (StepMarkFounded: none).
+	Pod string
+	// Via is the pod whose server is asked (StepJoin, StepLeave).
+	Via    string
+	NodeID uint64
+	Addr   string
+	// Marker is what the volume must hold for StepWipe.
+	Marker Marker
+	// Reason is a sentence for the event.
+	Reason string
+	// Cures names the symptom whose time starts anew when the step is done.
+	Cures SymptomKind
+}
+
+// Wait says why something is not done yet. Waiting is not an error.
+type Wait struct {
+	// Reason is one of the API's condition reasons.
+	Reason string
+	// Message names the pod and the rule.
+	Message string
+	// Trouble: it will not end by itself in the usual time; a person or a later step must act.
+	Trouble bool
+}
+
+// Plan is what to do now, and why the rest waits.
+type Plan struct {
+	Steps []Step
+	Waits []Wait
+}
+
+// Settled reports whether there is nothing to do and nothing to wait for.
+func (p Plan) Settled() bool { return len(p.Steps) == 0 && len(p.Waits) == 0 }
+
+func (p *Plan) wait(reason, format string, args ...any) {
+	p.Waits = append(p.Waits, Wait{Reason: reason, Message: fmt.Sprintf(format, args...)})
+}
+
+func (p *Plan) trouble(reason, format string, args ...any) {
+	p.Waits = append(p.Waits, Wait{Reason: reason, Message: fmt.Sprintf(format, args...), Trouble: true})
+}
+
+func (p *Plan) step(s Step) { p.Steps = append(p.Steps, s) }
+
+// decision looks at the snapshot and adds steps and waits to the plan; it returns false when nothing after it may change anything in this pass.
+type decision func(s Snapshot, h Health, p *Plan) (goOn bool)
+
+// Decide returns the next steps. The decisions stand in the order of their danger: what must be stopped comes before what may be started, and the quorum before the nodes that need it.
+func Decide(s Snapshot) Plan {
+	h := assess(s)
+	var p Plan
+	noteUnreachable(s, &p)
+	chain := []decision{adoptVolumes, stopRogues, releaseHeld}
+	if s.Wanted.Static {
+		chain = append(chain, foundStatic)
+	} else {
+		chain = append(chain, found, finishJoins, joinNext)
+	}
+	chain = append(chain, cureRaft)
+	if s.Wanted.Islands {
+		chain = append(chain, startIslands)
+	} else {
+		chain = append(chain, startNodes, mendLists)
+	}
+	for _, decide := range chain {
+		if !decide(s, h, &p) {
+			break
+		}
+	}
+	return p
+}
+
+// noteUnreachable says of every wanted pod that cannot be asked why not.
+func noteUnreachable(s Snapshot, p *Plan) {
+	for _, m := range s.Members {
+		if !s.wantedOf(m) {
+			if m.State != PodMissing {
+				p.trouble(v1alpha1.ReasonScaleInPending, "%s is more than the %d wanted; members are not taken away while no safe order to leave exists for them", m.Pod, s.Wanted.Replicas[m.Role])
+			}
+			continue
+		}
+		switch {
+		case m.State == PodMissing || m.State == PodPending:
+			reason := m.Reason
+			if reason == "" {
+				reason = v1alpha1.ReasonWaitingForPods
+			}
+			message := m.Message
+			if message == "" {
+				message = "not created or not started yet"
+			}
+			p.wait(reason, "%s: %s", m.Pod, message)
+		case m.State == PodTerminating:
+			p.wait(v1alpha1.ReasonWaitingForPods, "%s is being replaced", m.Pod)
+		case m.Agent == nil:
+			p.wait(v1alpha1.ReasonAgentUnreachable, "%s: its agent does not answer: %s", m.Pod, m.AgentError)
+		default:
+			noteGate(s, m, p)
+		}
+	}
+}
+
+// noteGate says why a reachable pod's gate is shut, where that is not the ordinary wait for an order.
+func noteGate(s Snapshot, m Member, p *Plan) {
+	a := m.Agent
+	switch {
+	case a.GateOpen:
+		switch a.Server {
+		case ServerExited:
+			p.trouble(v1alpha1.ReasonServerCrashing, "%s: the server ended and will be started again: %s", m.Pod, a.ServerExit)
+		case ServerHung:
+			p.trouble(v1alpha1.ReasonServerHung, "%s: the server answers no more, its agent restarts it", m.Pod)
+		}
+		if a.Fenced {
+			p.trouble(v1alpha1.ReasonFenced, "%s reaches too few members and keeps its server stopped until it does", m.Pod)
+		}
+	case a.GateReason == GateAwaitsOrder, a.GateReason == GateHeld:
+	default:
+		p.trouble(reasonOfGate(a.GateReason), "%s waits at its gate: %s", m.Pod, a.GateMessage)
+	}
+}
+
+func reasonOfGate(gate string) string {
+	switch gate {
+	case GateForeign:
+		return v1alpha1.ReasonForeignVolume
+	case "OldGeneration":
+		return v1alpha1.ReasonOldGeneration
+	case "VolumeUnusable":
+		return v1alpha1.ReasonVolumeUnusable
+	case "ConfigInvalid":
+		return v1alpha1.ReasonConfigInvalid
+	}
+	return v1alpha1.ReasonGateClosed
+}

@@ -1,0 +1,320 @@
+package topology
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+)
+
+func expect(t *testing.T, w *world, reason string, want ...string) Plan {
+	t.Helper()
+	p := Decide(w.s)
+	if got := steps(p); !slices.Equal(got, want) {
+		t.Errorf("steps %q, want %q; waits %+v", got, want, p.Waits)
+	}
+	if reason != "" && !waits(p, reason) {
+		t.Errorf("nothing waits with reason %s: %+v", reason, p.Waits)
+	}
+	return p
+}
+
+const pc0, pc1, pc2 = "c-placement-center-0", "c-placement-center-1", "c-placement-center-2"
+
+func TestMemberZeroFoundsWhenEveryVolumeWasSeenEmpty(t *testing.T) {
+	expect(t, newWorld(3, 2), "", "Found "+pc0)
+}
+
+func TestNothingIsFoundedWhileOneVolumeHasNotBeenSeen(t *testing.T) {
+	w := newWorld(3, 2)
+	w.member(3).Agent = nil
+	expect(t, w, v1alpha1.ReasonFounding)
+}
+
+func TestNothingIsFoundedBesideAVolumeThatHoldsData(t *testing.T) {
+	w := newWorld(3, 2)
+	w.member(2).Agent.VolumeEmpty, w.member(2).Agent.VolumeInitialised, w.member(2).Agent.GateReason = false, true, GateForeign
+	expect(t, w, v1alpha1.ReasonForeignVolume)
+}
+
+func TestARecordOfAFoundingForbidsAnother(t *testing.T) {
+	w := newWorld(3, 2).founded()
+	expect(t, w, v1alpha1.ReasonDataLost)
+}
+
+func TestOneMarkedVolumeClaimForbidsFounding(t *testing.T) {
+	// The controller folds status and claims into Founded; a claim mark alone suffices.
+	w := newWorld(3, 0)
+	w.s.Wanted.Founded = true
+	w.member(1).ClaimFounded = true
+	p := Decide(w.s)
+	if slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == StepFound }) {
+		t.Fatalf("founded again: %+v", p.Steps)
+	}
+}
+
+func TestAVolumeOfThisClusterBringsTheRecordBackBeforeAnythingElse(t *testing.T) {
+	w := newWorld(3, 2)
+	w.start(2, OriginJoined)
+	expect(t, w, "", "MarkFounded ")
+}
+
+func TestTheFounderIsRecordedOnceItLeadsEveryGroup(t *testing.T) {
+	w := newWorld(3, 2)
+	w.start(1, OriginFounded)
+	expect(t, w, v1alpha1.ReasonFounding)
+	w.form(1, 1)
+	expect(t, w, "", "MarkFounded ")
+}
+
+func TestAFounderThatFoundedOnlySomeGroupsBeginsAgainBeforeAnybodyJoins(t *testing.T) {
+	w := newWorld(3, 2)
+	w.start(1, OriginFounded)
+	w.seen(SymptomHalfFounded, 1, time.Minute)
+	expect(t, w, "", "Stop "+pc0)
+	a := w.member(1).Agent
+	a.Server, a.GateOpen, a.GateReason = ServerStopped, false, GateHeld
+	expect(t, w, "", "Wipe "+pc0)
+	a.VolumeEmpty, a.VolumeInitialised, a.Marker = true, false, nil
+	expect(t, w, "", "Start "+pc0)
+}
+
+func TestMembersJoinOneAtATimeLowestFirst(t *testing.T) {
+	w := newWorld(3, 2).founded().form(1, 1)
+	expect(t, w, "", "OrderJoin "+pc1)
+	w.start(2, OriginJoined)
+	expect(t, w, v1alpha1.ReasonJoiningMember)
+	w.form(1, 1, 2)
+	expect(t, w, "", "OrderJoin "+pc2)
+}
+
+func TestNobodyJoinsWhileTheLeadersAreApart(t *testing.T) {
+	w := newWorld(3, 0).founded().form(1, 1, 2)
+	apart := func(id uint64, leads bool) {
+		g := w.member(id).Agent.Groups["data_0"]
+		g.Leads, g.Leader = leads, 2
+		w.member(id).Agent.Groups["data_0"] = g
+	}
+	apart(1, false)
+	apart(2, true)
+	expect(t, w, v1alpha1.ReasonLeadersApart)
+}
+
+func TestNobodyJoinsEmptyOnceTheLogWasPurged(t *testing.T) {
+	w := newWorld(3, 0).founded().form(1, 1, 2)
+	for _, id := range []uint64{1, 2} {
+		g := w.member(id).Agent.Groups["metadata_0"]
+		g.Purged, g.SnapshotIndex, g.LastLog = 930, 1930, 1951
+		w.member(id).Agent.Groups["metadata_0"] = g
+	}
+	expect(t, w, v1alpha1.ReasonSeedNeeded)
+}
+
+func TestNobodyJoinsWhileAVoterIsDown(t *testing.T) {
+	w := newWorld(5, 0).founded().form(1, 1, 2, 3)
+	w.member(3).Agent = nil
+	w.member(3).AgentError = "no route"
+	expect(t, w, v1alpha1.ReasonMembersMissing)
+}
+
+func TestAWipedVoterWaitsAtItsGateWhileTheQuorumLives(t *testing.T) {
+	w := newWorld(3, 0).founded().form(1, 1, 2, 3)
+	*w.member(2) = freshPod(v1alpha1.RolePlacementCenter, "c-placement-center-", 1, 1)
+	w.member(2).ClaimFounded = true
+	p := expect(t, w, v1alpha1.ReasonEmptyVolume)
+	if !slices.ContainsFunc(p.Waits, func(x Wait) bool { return x.Trouble && x.Reason == v1alpha1.ReasonEmptyVolume }) {
+		t.Errorf("the wait is no trouble: %+v", p.Waits)
+	}
+}
+
+func TestAHalfJoinIsFinishedThroughTheLeaderOfAllGroups(t *testing.T) {
+	w := newWorld(3, 0).founded().form(1, 1, 2)
+	w.start(3, OriginJoined)
+	for _, id := range []uint64{1, 2, 3} {
+		g := w.member(id).Agent.Groups["metadata_0"]
+		g.Running, g.Voters, g.Members, g.Leader = true, []uint64{1, 2, 3}, []uint64{1, 2, 3}, 1
+		w.member(id).Agent.Groups["metadata_0"] = g
+	}
+	expect(t, w, v1alpha1.ReasonJoiningMember)
+	w.seen(SymptomHalfJoined, 3, 30*time.Second)
+	p := expect(t, w, "", "Join "+pc2)
+	if p.Steps[0].Via != pc0 || p.Steps[0].NodeID != 3 {
+		t.Errorf("the leader of all groups is not asked for node 3: %+v", p.Steps[0])
+	}
+	w.seen(SymptomHalfJoined, 3, 90*time.Second)
+	expect(t, w, "", "Stop "+pc2)
+	a := w.member(3).Agent
+	a.Server, a.GateOpen, a.GateReason, a.Groups = ServerStopped, false, GateHeld, nil
+	p = expect(t, w, "", "Leave "+pc2)
+	if p.Steps[0].Via != pc0 {
+		t.Errorf("the metadata leader is not asked: %+v", p.Steps[0])
+	}
+	w.form(1, 1, 2)
+	expect(t, w, "", "Wipe "+pc2)
+}
+
+func TestASecondClusterIsStoppedAndItsNeverMemberEmptied(t *testing.T) {
+	w := newWorld(3, 2).founded().form(1, 1)
+	m := w.start(2, OriginJoined)
+	for _, g := range w.s.Wanted.Groups {
+		m.Agent.Groups[g] = Group{Running: true, Voters: []uint64{2}, Members: []uint64{2}, Leads: true, Leader: 2, Term: 1}
+	}
+	expect(t, w, v1alpha1.ReasonRogueMember, "Stop "+pc1)
+	m.Agent.Server, m.Agent.GateOpen, m.Agent.GateReason, m.Agent.Groups = ServerStopped, false, GateHeld, nil
+	expect(t, w, "", "Wipe "+pc1)
+}
+
+func TestAHeldMemberWithDataIsNeverEmptiedOnceItWasWhole(t *testing.T) {
+	w := newWorld(3, 0).founded().form(1, 1, 2, 3)
+	a := w.member(3).Agent
+	a.Server, a.GateOpen, a.GateReason, a.Groups = ServerStopped, false, GateHeld, nil
+	expect(t, w, "", "Start "+pc2)
+	// Even when the others no longer count it: that is for a person, or for scale-in, to say.
+	w.form(1, 1, 2)
+	if p := Decide(w.s); slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == StepWipe }) {
+		t.Fatalf("a whole member's volume is emptied: %+v", p.Steps)
+	}
+}
+
+func TestBrokersWaitForTheQuorumAndStartOneAtATime(t *testing.T) {
+	w := newWorld(3, 2).founded().form(1, 1, 2)
+	expect(t, w, "", "OrderJoin "+pc2)
+	w.form(1, 1, 2, 3)
+	expect(t, w, "", "OrderJoin c-mqtt-broker-0")
+	w.start(1001, OriginJoined)
+	expect(t, w, v1alpha1.ReasonStartingNode)
+	w.brokersUp(1001)
+	expect(t, w, "", "OrderJoin c-mqtt-broker-1")
+	w.brokersUp(1001, 1002)
+	if p := expect(t, w, ""); !p.Settled() {
+		t.Errorf("not settled: %+v", p.Waits)
+	}
+}
+
+func TestABrokerThatDoesNotComeUpHoldsTheOthersBackOnlyForAWhile(t *testing.T) {
+	w := newWorld(3, 2).founded().form(1, 1, 2, 3)
+	w.start(1001, OriginJoined).Agent.Server = ServerExited
+	expect(t, w, v1alpha1.ReasonStartingNode)
+	w.seen(SymptomStarting, 1001, 2*time.Minute)
+	expect(t, w, v1alpha1.ReasonServerCrashing, "OrderJoin c-mqtt-broker-1")
+}
+
+func TestAnEmptyBrokerWaitsUntilItsOldRegistrationHasExpired(t *testing.T) {
+	w := newWorld(3, 1).founded().form(1, 1, 2, 3)
+	w.member(1).Agent.Registry = []uint64{1, 2, 3, 1001}
+	expect(t, w, v1alpha1.ReasonEmptyVolume)
+}
+
+func TestANodeThatDoesNotKnowTheOthersIsRestartedAloneAfterAWhile(t *testing.T) {
+	w := newWorld(3, 2).founded().form(1, 1, 2, 3).brokersUp(1001, 1002)
+	w.member(1001).Agent.Nodes = []uint64{1, 2, 3, 1001}
+	expect(t, w, v1alpha1.ReasonRegistryIncomplete)
+	w.seen(SymptomListIncomplete, 1001, 20*time.Second)
+	expect(t, w, "", "Restart c-mqtt-broker-0")
+}
+
+func TestAMemberIsNotRestartedForAListWhileItsQuorumNeedsIt(t *testing.T) {
+	w := newWorld(3, 0).founded().form(1, 1, 2, 3)
+	w.member(3).Agent = nil
+	w.member(2).Agent.Nodes = []uint64{2}
+	w.seen(SymptomListIncomplete, 2, time.Hour)
+	p := Decide(w.s)
+	if len(p.Steps) != 0 {
+		t.Fatalf("restarts a member that the quorum needs: %q", steps(p))
+	}
+}
+
+func TestAPlanNeverHoldsTwoStepsThatChangeTheQuorum(t *testing.T) {
+	// Every combination of three members being empty, running alone, joined, held, unreachable; founded or not; symptoms old or young.
+	states := []func(w *world, id uint64){
+		func(*world, uint64) {},
+		func(w *world, id uint64) { w.member(id).Agent = nil },
+		func(w *world, id uint64) { w.start(id, OriginJoined) },
+		func(w *world, id uint64) { w.start(id, OriginFounded) },
+		func(w *world, id uint64) {
+			m := w.start(id, OriginJoined)
+			for _, g := range w.s.Wanted.Groups {
+				m.Agent.Groups[g] = Group{Running: true, Voters: []uint64{id}, Members: []uint64{id}, Leads: true, Leader: id}
+			}
+		},
+		func(w *world, id uint64) {
+			a := w.start(id, OriginJoined).Agent
+			a.Server, a.GateOpen, a.GateReason, a.Groups = ServerStopped, false, GateHeld, nil
+		},
+		nil, // part of the formed cluster
+	}
+	worlds := 0
+	n := len(states)
+	for i := range n * n * n * 4 {
+		w := newWorld(3, 2)
+		if i/(n*n*n)&1 != 0 {
+			w.founded()
+		}
+		pick := []int{i % n, i / n % n, i / n / n % n}
+		var formed []uint64
+		for m, s := range pick {
+			if states[s] == nil {
+				formed = append(formed, uint64(m+1))
+			} else {
+				states[s](w, uint64(m+1))
+			}
+		}
+		if len(formed) > 0 {
+			w.form(formed[0], formed...)
+		}
+		if i/(n*n*n)&2 != 0 {
+			for _, id := range []uint64{1, 2, 3} {
+				for _, kind := range []SymptomKind{SymptomHalfFounded, SymptomHalfJoined, SymptomStarting, SymptomListIncomplete, SymptomUnregistered, SymptomRaftDead} {
+					w.seen(kind, id, 80*time.Second)
+				}
+			}
+		}
+		worlds++
+		p := Decide(w.s)
+		changing := 0
+		for _, s := range p.Steps {
+			switch s.Kind {
+			case StepMarkFounded:
+			case StepFound:
+				changing++
+				if w.s.Wanted.Founded {
+					t.Fatalf("world %v founded=%v: founds again: %q", pick, w.s.Wanted.Founded, steps(p))
+				}
+				for id := uint64(1); id <= 3; id++ {
+					if a := w.member(id).Agent; a == nil || !a.VolumeEmpty {
+						t.Fatalf("world %v: founds beside node %d, whose volume is not known to be empty", pick, id)
+					}
+				}
+			case StepWipe:
+				changing++
+				if a := w.member(s.NodeID).Agent; a.Marker.Member || a.Server != ServerStopped {
+					t.Fatalf("world %v: wipes %s, which was a whole member or runs", pick, s.Pod)
+				}
+			default:
+				changing++
+			}
+		}
+		if changing > 1 {
+			t.Fatalf("world %v: more than one change at once: %q", pick, steps(p))
+		}
+	}
+	if worlds < 1000 {
+		t.Fatalf("only %d worlds", worlds)
+	}
+}
+
+func TestAStaticPlacementCentreStartsAllItsMembersTogetherAndNeverAWipedOne(t *testing.T) {
+	w := newWorld(3, 0)
+	w.s.Wanted.Static, w.s.Wanted.Islands, w.s.Wanted.Groups = true, true, []string{"metadata"}
+	expect(t, w, "", "Found "+pc0, "Found "+pc1, "Found "+pc2)
+	for _, id := range []uint64{1, 2, 3} {
+		w.start(id, OriginFounded)
+	}
+	w.form(2, 1, 2, 3)
+	expect(t, w, "", "MarkFounded ")
+	w.founded()
+	*w.member(3) = freshPod(v1alpha1.RolePlacementCenter, "c-placement-center-", 2, 1)
+	w.member(3).ClaimFounded = true
+	expect(t, w, v1alpha1.ReasonEmptyVolume)
+}

@@ -1,0 +1,218 @@
+package topology
+
+import (
+	"slices"
+	"time"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+)
+
+// Snapshot is everything that one pass knows. It is never changed once built.
+type Snapshot struct {
+	Wanted  Wanted
+	Members []Member // sorted by role (placement centre, brokers, journal servers), then ordinal; every wanted ordinal and every existing pod
+	Limits  Limits
+	// Seen says for how long each symptom has been seen without a break, up to this pass (see Symptoms and Tracker).
+	Seen map[Symptom]time.Duration
+}
+
+// Wanted is what the user wants and what was recorded because it cannot be observed again.
+type Wanted struct {
+	ClusterUID string
+	Generation int64
+	// Founded: the status or a volume claim says that this cluster was founded. It is never founded again.
+	Founded bool
+	// Static formation (RobustMQ up to 0.4.3): every member is configured from the start and all start together; otherwise member 0 founds and the others join one at a time.
+	Static bool
+	// Islands (0.3.0 to 0.3.7): every broker is a single node of its own.
+	Islands bool
+	// Groups are the raft groups that every member of the placement centre is a voter of.
+	Groups   []string
+	Replicas map[v1alpha1.Role]int32
+	// Adopt names the pods whose foreign volumes the user said to take over.
+	Adopt []string
+}
+
+// Limits are the times after which something that looks wrong is acted on. The sources of the defaults are seen times of RobustMQ 0.4.11.
+type Limits struct {
+	// HalfJoin: a running member that is not a voter of every group. A join takes 0.1 to 0.8 s, the server's own attempt gives up after 15 s.
+	HalfJoin time.Duration
+	// JoinRollback: a join that JoinCluster could not finish either.
+	JoinRollback time.Duration
+	// FoundRollback: a founder that does not lead every group. Founding takes 0.5 to 2 s.
+	FoundRollback time.Duration
+	// NodeStart: how long one starting broker or journal server holds back the next. A start takes 4 to 7 s.
+	NodeStart time.Duration
+	// ListIncomplete: a node whose own list lacks another running node.
+	ListIncomplete time.Duration
+	// RegistryShort: a running node that the metadata leader does not list.
+	RegistryShort time.Duration
+	// RaftDead: a member whose raft core has stopped while its process lives.
+	RaftDead time.Duration
+}
+
+// DefaultLimits are the limits at real speed.
+func DefaultLimits() Limits {
+	return Limits{
+		HalfJoin: 20 * time.Second, JoinRollback: 60 * time.Second, FoundRollback: 30 * time.Second, NodeStart: 60 * time.Second,
+		ListIncomplete: 15 * time.Second, RegistryShort: 45 * time.Second, RaftDead: 15 * time.Second,
+	}
+}
+
+// Scale divides every limit by speed, for tests in hurried time.
+func (l Limits) Scale(speed float64) Limits {
+	s := func(d time.Duration) time.Duration { return time.Duration(float64(d) / speed) }
+	return Limits{
+		HalfJoin: s(l.HalfJoin), JoinRollback: s(l.JoinRollback), FoundRollback: s(l.FoundRollback), NodeStart: s(l.NodeStart),
+		ListIncomplete: s(l.ListIncomplete), RegistryShort: s(l.RegistryShort), RaftDead: s(l.RaftDead),
+	}
+}
+
+// PodState is what Kubernetes says of a pod.
+type PodState string
+
+// The states of a pod.
+const (
+	PodMissing     PodState = "Missing"
+	PodPending     PodState = "Pending" // not scheduled, image not there, volume not bound, container not started
+	PodRunning     PodState = "Running"
+	PodTerminating PodState = "Terminating"
+)
+
+// Member is one pod, wanted or existing.
+type Member struct {
+	Role    v1alpha1.Role
+	Ordinal int32
+	NodeID  uint64
+	Pod     string
+	// Addr is the member's raft address, host:port.
+	Addr string
+
+	State PodState
+	// Reason and Message say what a pod that does not run waits for: a reason of the closed set in the API, and the object's name in the message.
+	Reason, Message string
+	Restarts        int32
+
+	// ClaimFounded: the pod's volume claim carries the founded mark.
+	ClaimExists, ClaimFounded bool
+
+	// Agent is nil while the pod's agent cannot be asked; AgentError says why.
+	Agent      *Agent
+	AgentError string
+}
+
+// Agent is what a pod's agent said.
+type Agent struct {
+	VolumeEmpty, VolumeInitialised bool
+	VolumeMessage                  string
+	Marker                         *Marker
+
+	GateOpen    bool
+	GateReason  string // protocol.Gate...
+	GateMessage string
+
+	Server       ServerPhase
+	ServerExit   string // how it ended last, in words
+	MQTTOpen     bool
+	Fenced       bool
+	Terminating  bool
+	ConfigStale  bool   // the mounted configuration differs from the one that the server was started with
+	ConfigFault  string // why the mounted configuration cannot be started with
+	AgentVersion string
+
+	// Groups is this member's own view of the raft groups; nil when its server does not answer or has none.
+	Groups map[string]Group
+	// Registry are the node ids registered at this member (placement centre); nil when it was not asked.
+	Registry []uint64
+	// Nodes is this node's own list, a cache that can stay wrong; nil when it was not asked.
+	Nodes []uint64
+}
+
+// Marker is the record in a volume of whose data it holds.
+type Marker struct {
+	ClusterUID string
+	NodeID     uint64
+	Generation int64
+	Origin     string // Founded, Joined, Seeded, Restored, Adopted
+	// Member: the node has been a voter of every group beside others. Before that its volume holds nothing that anybody else counts on.
+	Member bool
+}
+
+// Origins of a volume's data.
+const (
+	OriginFounded = "Founded"
+	OriginJoined  = "Joined"
+)
+
+// Reasons of a closed gate that decisions are made on (the agent's protocol has the same words).
+const (
+	GateAwaitsOrder = "AwaitsOrder"
+	GateForeign     = "Foreign"
+	GateHeld        = "Held"
+)
+
+// ServerPhase is the state of a pod's server process.
+type ServerPhase string
+
+// The phases of a server.
+const (
+	ServerStopped  ServerPhase = "Stopped"
+	ServerStarting ServerPhase = "Starting"
+	ServerRunning  ServerPhase = "Running"
+	ServerHung     ServerPhase = "Hung"
+	ServerExited   ServerPhase = "Exited"
+)
+
+// Group is one raft group as one member sees it.
+type Group struct {
+	Running       bool     // the raft core runs
+	Voters        []uint64 // sorted; nil while the membership changes or before it exists
+	Changing      bool     // a joint configuration
+	Members       []uint64 // every id in any of the configurations, sorted
+	Leads         bool     // it leads, and a quorum acknowledged that within 3 s
+	Leader        uint64   // whom it follows; 0 when unknown
+	Term          uint64
+	LastLog       uint64
+	LastApplied   uint64
+	Purged        uint64 // 0: the log is whole from its first entry
+	SnapshotIndex uint64
+}
+
+// uniform reports whether the group has exactly one configuration.
+func (g Group) uniform() bool { return !g.Changing && len(g.Voters) > 0 }
+
+// of returns the members of one role.
+func (s Snapshot) of(role v1alpha1.Role) []Member {
+	var out []Member
+	for _, m := range s.Members {
+		if m.Role == role {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// node returns the member with that node id.
+func (s Snapshot) node(id uint64) (Member, bool) {
+	i := slices.IndexFunc(s.Members, func(m Member) bool { return m.NodeID == id })
+	if i < 0 {
+		return Member{}, false
+	}
+	return s.Members[i], true
+}
+
+// wantedOf reports whether the member's ordinal is wanted.
+func (s Snapshot) wantedOf(m Member) bool { return m.Ordinal < s.Wanted.Replicas[m.Role] }
+
+// ours reports whether the volume's marker names this cluster and this node.
+func (s Snapshot) ours(m Member) bool {
+	return m.Agent != nil && m.Agent.Marker != nil && m.Agent.Marker.ClusterUID == s.Wanted.ClusterUID && m.Agent.Marker.NodeID == m.NodeID
+}
+
+// awaitsOrder reports whether the pod's gate is shut because its volume is empty and nobody said yet what it shall become.
+func awaitsOrder(m Member) bool {
+	return m.State == PodRunning && m.Agent != nil && !m.Agent.Terminating && m.Agent.VolumeEmpty && !m.Agent.GateOpen && m.Agent.GateReason == GateAwaitsOrder
+}
+
+// serving reports whether the pod's server answers.
+func serving(m Member) bool { return m.Agent != nil && m.Agent.Server == ServerRunning }

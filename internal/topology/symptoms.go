@@ -1,0 +1,92 @@
+package topology
+
+import "time"
+
+// Symptom is something that looks wrong in a snapshot and is acted on only when it lasts.
+type Symptom struct {
+	Kind SymptomKind
+	Pod  string
+}
+
+// SymptomKind is the kind of a symptom.
+type SymptomKind string
+
+// The kinds of symptoms.
+const (
+	SymptomHalfJoined     SymptomKind = "HalfJoined"     // runs, and is not a voter of every group
+	SymptomHalfFounded    SymptomKind = "HalfFounded"    // founder that does not lead every group alone
+	SymptomStarting       SymptomKind = "Starting"       // gate open, not in service
+	SymptomListIncomplete SymptomKind = "ListIncomplete" // its own node list lacks a running node
+	SymptomUnregistered   SymptomKind = "Unregistered"   // the metadata leader does not list it
+	SymptomRaftDead       SymptomKind = "RaftDead"       // process lives, a raft core has stopped
+)
+
+// Symptoms lists what looks wrong now. Feed it to a Tracker to learn for how long.
+func Symptoms(s Snapshot) []Symptom {
+	h := assess(s)
+	var out []Symptom
+	add := func(kind SymptomKind, m Member) { out = append(out, Symptom{kind, m.Pod}) }
+	for _, m := range s.Members {
+		if m.Agent == nil || !m.Agent.GateOpen {
+			continue
+		}
+		if m.Role == v1alpha1PlacementCenter {
+			switch {
+			case !s.Wanted.Founded && s.ours(m) && m.Agent.Marker.Origin == OriginFounded && !h.leadsAll(m.NodeID):
+				add(SymptomHalfFounded, m)
+			case h.ledAll() && !h.voterInAll(m.NodeID):
+				add(SymptomHalfJoined, m)
+			}
+			if serving(m) && raftDead(m) {
+				add(SymptomRaftDead, m)
+			}
+		}
+		if !h.inService(m) {
+			add(SymptomStarting, m)
+		}
+		if !serving(m) {
+			continue
+		}
+		if len(h.missingFromList(m)) > 0 {
+			add(SymptomListIncomplete, m)
+		}
+		if h.unregistered(m) {
+			add(SymptomUnregistered, m)
+		}
+	}
+	return out
+}
+
+func raftDead(m Member) bool {
+	for _, g := range m.Agent.Groups {
+		if !g.Running {
+			return true
+		}
+	}
+	return false
+}
+
+// Tracker remembers since when each symptom has been seen without a break. It lives in memory only: after a restart of the operator the times start anew,
+// which delays a repair and never hastens one. The zero value is ready for use.
+type Tracker struct {
+	since map[Symptom]time.Time
+}
+
+// Observe takes what is seen now and returns for how long each has been.
+func (t *Tracker) Observe(now time.Time, seen []Symptom) map[Symptom]time.Duration {
+	next := make(map[Symptom]time.Time, len(seen))
+	out := make(map[Symptom]time.Duration, len(seen))
+	for _, s := range seen {
+		start, known := t.since[s]
+		if !known {
+			start = now
+		}
+		next[s] = start
+		out[s] = now.Sub(start)
+	}
+	t.since = next
+	return out
+}
+
+// Forget starts a symptom's time anew: its cure was just given and needs time to work.
+func (t *Tracker) Forget(s Symptom) { delete(t.since, s) }
