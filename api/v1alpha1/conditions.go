@@ -52,8 +52,6 @@ const (
 	ReasonScaleInPending = "ScaleInPending"
 	// ReasonChanging: the operator is taking a step; the message says which.
 	ReasonChanging = "Changing"
-	// ReasonReplicating: RobustMQ's inner topics do not have all their copies yet.
-	ReasonReplicating = "Replicating"
 	// ReasonRestarting: servers are being restarted in place, one after another.
 	ReasonRestarting = "Restarting"
 
@@ -65,8 +63,6 @@ const (
 	ReasonUnschedulable = "Unschedulable"
 	// ReasonImagePullFailed: a pod's image cannot be pulled.
 	ReasonImagePullFailed = "ImagePullFailed"
-	// ReasonPodFailing: a container of a pod cannot be created or ends again and again.
-	ReasonPodFailing = "PodFailing"
 	// ReasonWaitingForVolume: a PersistentVolumeClaim is not bound, or its volume is not attached.
 	ReasonWaitingForVolume = "WaitingForVolume"
 	// ReasonWaitingForSecret: a Secret that the spec names does not exist or lacks a key.

@@ -2,82 +2,224 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// MonitoringSpec: schema and defaults now, behaviour with the monitoring work.
+// MonitoringSpec asks for ServiceMonitors, rules and dashboards. They are made where the kinds of the Prometheus operator exist.
 type MonitoringSpec struct {
-	Enabled         *bool             `json:"enabled,omitempty"`  // default true: objects are made where the CRDs exist
-	Interval        *metav1.Duration  `json:"interval,omitempty"` // default 30s
-	Labels          map[string]string `json:"labels,omitempty"`
-	PerTopicMetrics bool              `json:"perTopicMetrics,omitempty"`
-	Dashboards      *bool             `json:"dashboards,omitempty"` // default true
-	Rules           *bool             `json:"rules,omitempty"`      // default true
+	// enabled makes the objects below. Default: true.
+	// +optional
+	// +kubebuilder:default=true
+	Enabled *bool `json:"enabled,omitempty"`
+	// interval between two scrapes, 5s to 1h. Example: 15s. Default: 30s.
+	// +optional
+	// +kubebuilder:default="30s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,2}h)?([0-9]{1,4}m)?([0-9]{1,5}s)?$`
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('5s') && duration(self) <= duration('1h')",messageExpression="'monitoring.interval is ' + string(self) + ': write 5s to 1h'",message="monitoring.interval is 5s to 1h"
+	Interval *metav1.Duration `json:"interval,omitempty"`
+	// labels of the ServiceMonitor, PrometheusRule and dashboards, by which Prometheus and Grafana find them. Example: {release: kube-prometheus-stack}. Default: none.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	Labels map[string]string `json:"labels,omitempty"`
+	// perTopicMetrics keeps the metrics by topic, client and subscription; there are as many of them as of those. Default: false, they are dropped at the scrape.
+	// +optional
+	PerTopicMetrics bool `json:"perTopicMetrics,omitempty"`
+	// dashboards makes ConfigMaps with Grafana dashboards. Default: true.
+	// +optional
+	// +kubebuilder:default=true
+	Dashboards *bool `json:"dashboards,omitempty"`
+	// rules makes a PrometheusRule with alerts. Default: true.
+	// +optional
+	// +kubebuilder:default=true
+	Rules *bool `json:"rules,omitempty"`
 }
 
-// BackupSpec: schema and defaults now, behaviour with the backup work.
+// BackupSpec is the plan by which the metadata is saved to S3.
 type BackupSpec struct {
-	Destination  S3Destination     `json:"destination"`
-	Schedules    []BackupSchedule  `json:"schedules,omitempty"`
-	Encryption   *BackupEncryption `json:"encryption,omitempty"`
-	Verification VerificationMode  `json:"verification,omitempty"` // Checksum (default) | Full
-	AutoRestore  AutoRestoreMode   `json:"autoRestore,omitempty"`  // OnTotalLoss (default) | Disabled
+	// destination is where backups go.
+	// +required
+	Destination S3Destination `json:"destination,omitzero"`
+	// schedules by which backups are made. Example: [{name: hourly, cron: "0 * * * *"}]. Default: none, backups are made by hand.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
+	Schedules []BackupSchedule `json:"schedules,omitempty"`
+	// encryption of backups before they leave the pod. Default: none.
+	// +optional
+	Encryption *BackupEncryption `json:"encryption,omitempty"`
+	// verification of a backup before it counts: Checksum reads it back and compares, Full also opens it and compares what is in it. Default: Checksum.
+	// +optional
+	// +kubebuilder:default=Checksum
+	Verification VerificationMode `json:"verification,omitempty"`
+	// autoRestore: OnTotalLoss restores the newest good backup, once, when every volume of the placement centre is empty in a cluster that was founded; Disabled waits for a RobustMQRestore. Default: OnTotalLoss.
+	// +optional
+	// +kubebuilder:default=OnTotalLoss
+	AutoRestore AutoRestoreMode `json:"autoRestore,omitempty"`
 }
 
 // VerificationMode is how a backup is checked before it counts.
+//
+// +kubebuilder:validation:Enum=Checksum;Full
 type VerificationMode string
 
+// The modes of verification.
+const (
+	VerificationChecksum VerificationMode = "Checksum"
+	VerificationFull     VerificationMode = "Full"
+)
+
 // AutoRestoreMode is when the operator restores by itself.
+//
+// +kubebuilder:validation:Enum=OnTotalLoss;Disabled
 type AutoRestoreMode string
+
+// The modes of restoring by itself.
+const (
+	AutoRestoreOnTotalLoss AutoRestoreMode = "OnTotalLoss"
+	AutoRestoreDisabled    AutoRestoreMode = "Disabled"
+)
 
 // S3Destination is a place in an S3 bucket.
 type S3Destination struct {
-	Bucket                string `json:"bucket"`
-	Prefix                string `json:"prefix,omitempty"`
-	Endpoint              string `json:"endpoint,omitempty"` // https://s3.example.com; empty = AWS of the region
-	Region                string `json:"region,omitempty"`
-	PathStyle             bool   `json:"pathStyle,omitempty"`
-	CredentialsSecretName string `json:"credentialsSecretName,omitempty"` // keys accessKey, secretKey; empty = workload identity
-	CASecretName          string `json:"caSecretName,omitempty"`          // key ca.crt
-	ServiceAccountName    string `json:"serviceAccountName,omitempty"`
+	// bucket that exists. Example: robustmq-backups.
+	// +required
+	// +kubebuilder:validation:MinLength=3
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9][a-z0-9.-]*[a-z0-9]$')",messageExpression="'BackupDestination: destination.bucket is \"' + self + '\": a bucket has lower-case letters, digits, dots and dashes, and begins and ends with a letter or digit; write such a name, without s3:// and path'",message="BackupDestination: destination.bucket has lower-case letters, digits, dots and dashes"
+	Bucket string `json:"bucket,omitempty"`
+	// prefix of all object names, without leading or trailing slash. Example: production/eu. Default: none.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9!_.*()-]+(/[A-Za-z0-9!_.*()-]+)*$') && !self.split('/').exists(s, s == '.' || s == '..')",messageExpression="'BackupDestination: destination.prefix is \"' + self + '\": write names of letters, digits and !_.*()- with single slashes between them, such as production/eu'",message="BackupDestination: destination.prefix is names with single slashes between them, such as production/eu"
+	Prefix string `json:"prefix,omitempty"`
+	// endpoint of the S3 service. Example: https://s3.example.com. Default: Amazon's, of the region.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?/?$')",messageExpression="'BackupDestination: destination.endpoint is \"' + self + '\": write scheme and host, and a port if needed, such as https://s3.example.com'",message="BackupDestination: destination.endpoint is scheme and host, such as https://s3.example.com"
+	Endpoint string `json:"endpoint,omitempty"`
+	// region of the bucket. Example: eu-central-1. Default: us-east-1, or what the workload's identity says.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Region string `json:"region,omitempty"`
+	// pathStyle puts the bucket into the path instead of the host name, as MinIO wants it. Default: false.
+	// +optional
+	PathStyle bool `json:"pathStyle,omitempty"`
+	// credentialsSecretName names a Secret of this namespace with the keys accessKey and secretKey. Example: s3-credentials. Default: none, the workload's identity is used.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	CredentialsSecretName string `json:"credentialsSecretName,omitempty"`
+	// caSecretName names a Secret of this namespace with the key ca.crt: the authority of the endpoint's certificate. Example: s3-ca. Default: the public ones.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	CASecretName string `json:"caSecretName,omitempty"`
+	// serviceAccountName that the backup and restore Jobs run under, for a workload identity. Example: robustmq-backup. Default: one without rights.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	ServiceAccountName string `json:"serviceAccountName,omitempty"`
 }
 
 // BackupSchedule is one cron line.
 type BackupSchedule struct {
-	Name      string          `json:"name"`
-	Cron      string          `json:"cron"`
-	TimeZone  string          `json:"timeZone,omitempty"` // default Etc/UTC
-	Suspend   bool            `json:"suspend,omitempty"`
-	Retention RetentionPolicy `json:"retention,omitempty"`
+	// name of the schedule, part of its backups' names. Example: hourly.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=20
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",messageExpression="'ScheduleValid: schedule name \"' + self + '\" is part of object names: write lower-case letters, digits and dashes, beginning with a letter'",message="ScheduleValid: a schedule's name has lower-case letters, digits and dashes and begins with a letter"
+	Name string `json:"name,omitempty"`
+	// cron line of five fields. Example: "0 * * * *", every hour.
+	// +required
+	// +kubebuilder:validation:MinLength=6
+	// +kubebuilder:validation:MaxLength=128
+	Cron string `json:"cron,omitempty"`
+	// timeZone of the cron line. Example: Europe/Berlin. Default: Etc/UTC.
+	// +optional
+	// +kubebuilder:default="Etc/UTC"
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	TimeZone string `json:"timeZone,omitempty"`
+	// suspend: no backups are made by this schedule. Default: false.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+	// retention says how long its backups are kept. Default: the last 7.
+	// +optional
+	// +kubebuilder:default={}
+	Retention RetentionPolicy `json:"retention,omitzero"`
 }
 
-// RetentionPolicy: a backup is kept while either holds; the last good one always.
+// RetentionPolicy keeps a backup while either holds; the last good one is always kept.
 type RetentionPolicy struct {
-	KeepLast *int32           `json:"keepLast,omitempty"` // default 7
-	MaxAge   *metav1.Duration `json:"maxAge,omitempty"`
+	// keepLast backups are kept, 1 to 1000. Example: 24. Default: 7.
+	// +optional
+	// +kubebuilder:default=7
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	KeepLast *int32 `json:"keepLast,omitempty"`
+	// maxAge: backups younger than this are kept, in hours and minutes. Example: 720h. Default: none.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,5}h)?([0-9]{1,5}m)?$`
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=16
+	MaxAge *metav1.Duration `json:"maxAge,omitempty"`
 }
 
-// BackupEncryption: age recipients; the identity is needed only to restore.
+// BackupEncryption is encryption with age: recipients can be public, the identity is needed only to restore.
 type BackupEncryption struct {
-	Recipients         []string `json:"recipients"`
-	IdentitySecretName string   `json:"identitySecretName,omitempty"`
+	// recipients that can read the backups. Example: ["age1..."].
+	// +required
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="self.all(r, r.startsWith('age1'))",message="backup.encryption.recipients begin with age1 (make one with age-keygen); an identity (AGE-SECRET-KEY) belongs into the Secret that identitySecretName names"
+	Recipients []string `json:"recipients,omitempty"`
+	// identitySecretName names a Secret of this namespace with the key identity, with which the operator restores by itself. Example: backup-identity. Default: none, restores must name one.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	IdentitySecretName string `json:"identitySecretName,omitempty"`
 }
 
-// BootstrapSpec: where a new cluster's metadata comes from.
+// BootstrapSpec says where a new cluster's metadata comes from.
 type BootstrapSpec struct {
+	// restoreFrom a backup, before the first member starts. Default: nothing.
+	// +optional
 	RestoreFrom *RestoreSource `json:"restoreFrom,omitempty"`
 }
 
 // RestoreSource names a backup: an object in the namespace, or a place in a bucket.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.backupName) != has(self.destination)",message="restoreFrom names one backup: write either backupName (a RobustMQBackup of this namespace) or destination (a place in a bucket)"
+// +kubebuilder:validation:XValidation:rule="has(self.destination) || !(has(self.clusterUID) || has(self.key) || has(self.before))",message="restoreFrom.clusterUID, key and before choose among the backups of a destination: write destination, or leave them out"
+// +kubebuilder:validation:XValidation:rule="!(has(self.key) && has(self.before))",message="restoreFrom has both key and before: key names one backup, before the newest one older than a time; leave one of them out"
 type RestoreSource struct {
-	BackupName  string         `json:"backupName,omitempty"`
+	// backupName of a RobustMQBackup in this namespace. Example: my-cluster-hourly-28812345.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	BackupName string `json:"backupName,omitempty"`
+	// destination that holds the backup. Example: {bucket: robustmq-backups, prefix: production/eu}.
+	// +optional
 	Destination *S3Destination `json:"destination,omitempty"`
-	ClusterUID  string         `json:"clusterUID,omitempty"`
-	Key         string         `json:"key,omitempty"`
-	Before      *metav1.Time   `json:"before,omitempty"`
+	// clusterUID of the cluster that was saved, when the destination holds those of several. Example: 0b6c6a2e-54b1-4d0c-a0a4-4c9a1c9f2f55. Default: the only one there is.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	ClusterUID string `json:"clusterUID,omitempty"`
+	// key of one backup in the destination. Default: the newest good one.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Key string `json:"key,omitempty"`
+	// before: the newest good backup that was taken before this time. Example: "2026-11-01T00:00:00Z". Default: the newest.
+	// +optional
+	Before *metav1.Time `json:"before,omitempty"`
 }
-
-// UnsafeEscape names one rule that the user takes off, knowing what it guards.
-// +kubebuilder:validation:Enum=AllowEvenPlacementCenter;AllowIncompatibleUpgrade;AllowInsecureS3;AllowShrinkBelowQuorum
-type UnsafeEscape string
-
-// VolumeRetention says what becomes of the volumes when the cluster is deleted.
-// +kubebuilder:validation:Enum=Retain;Delete
-type VolumeRetention string
