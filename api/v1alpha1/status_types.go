@@ -27,7 +27,7 @@ type RobustMQClusterStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	Generation int64 `json:"generation,omitempty"`
-	// version is the newest one that a server of this cluster was started with. spec.version cannot go below it.
+	// version of RobustMQ that the cluster was founded with or upgraded to; spec.version is where it shall go, and cannot go below it.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
@@ -100,6 +100,9 @@ type MemberStatus struct {
 	// role: PlacementCenter, MQTTBroker or JournalServer.
 	// +required
 	Role Role `json:"role,omitempty"`
+	// inService: a voter of every raft group; a broker or journal server that is registered and answers.
+	// +optional
+	InService bool `json:"inService,omitempty"`
 	// leaderOf are the raft groups that it leads.
 	// +optional
 	// +listType=set
