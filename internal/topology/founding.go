@@ -134,7 +134,7 @@ func foundStatic(s Snapshot, h Health, p *Plan) bool {
 // is emptied first.
 func releaseHeld(s Snapshot, h Health, p *Plan) bool {
 	for _, m := range s.Members {
-		if m.Agent == nil || m.Agent.GateOpen || m.Agent.GateReason != GateHeld || m.Agent.Server != ServerStopped {
+		if !held(m) {
 			continue
 		}
 		if m.Role != v1alpha1PlacementCenter || m.Agent.VolumeEmpty || !s.ours(m) {
@@ -153,12 +153,25 @@ func releaseHeld(s Snapshot, h Health, p *Plan) bool {
 		case !h.ledAll() && m.Agent.Marker.Origin == OriginJoined && !h.known(m.NodeID):
 			p.wait(v1alpha1.ReasonQuorumLost, "%s is held until a quorum says whether it is a member", m.Pod)
 			continue
+		case m.Agent.Marker.Member && !h.ledAll() && s.Seen[Symptom{SymptomHeld, m.Pod}] <= s.Limits.Hold && ledElsewhere(h, m):
+			p.wait(v1alpha1.ReasonLeadersApart, "%s is held while another member takes over the raft groups that it led", m.Pod)
+			return false
 		default:
 			p.step(Step{Kind: StepStart, Pod: m.Pod, NodeID: m.NodeID, Reason: "nothing holds it any more"})
 		}
 		return false
 	}
 	return true
+}
+
+// ledElsewhere reports whether some group is led by another member: only then is it worth holding m back.
+func ledElsewhere(h Health, m Member) bool {
+	for _, l := range h.leaders {
+		if l.NodeID != m.NodeID {
+			return true
+		}
+	}
+	return h.s.Wanted.Replicas[v1alpha1PlacementCenter] > 1 && len(h.leaders) == 0
 }
 
 // stopRogues stops members that run a cluster of their own, before anything else may restart: the day the first member stops, every node would follow the rogue.

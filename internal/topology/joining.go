@@ -63,6 +63,9 @@ func joinNext(s Snapshot, h Health, p *Plan) bool {
 		}
 		if wait := mayJoin(s, h, members); wait != nil {
 			p.Waits = append(p.Waits, *wait)
+			if wait.Reason == v1alpha1.ReasonLeadersApart {
+				bringTogether(s, h, p)
+			}
 			return false
 		}
 		p.step(Step{Kind: StepOrderJoin, Pod: m.Pod, NodeID: m.NodeID, Reason: "every member before it is a voter of every raft group"})
@@ -100,6 +103,26 @@ func mayJoin(s Snapshot, h Health, members []Member) *Wait {
 		return &Wait{Reason: v1alpha1.ReasonSeedNeeded, Trouble: true, Message: fmt.Sprintf("the raft log of %s no longer begins at its first entry: an empty member would be voted in with almost no data, so it has to be seeded", leader.Pod)}
 	}
 	return nil
+}
+
+// bringTogether stops a member that leads only some of the groups, so that the leader of the metadata takes over; it is released when every group is led again, or after Limits.Hold.
+// Only while the cluster is being formed: it costs an election, during which nobody can connect, and once brokers serve that is not worth a member more.
+func bringTogether(s Snapshot, h Health, p *Plan) {
+	if s.Seen[Symptom{Kind: SymptomLeadersApart}] <= s.Limits.LeadersApart {
+		return
+	}
+	for _, m := range s.of(v1alpha1.RoleMQTTBroker) {
+		if serving(m) {
+			return
+		}
+	}
+	target, _ := h.Leader(s.Wanted.Groups[0])
+	for _, group := range s.Wanted.Groups {
+		if l, ok := h.Leader(group); ok && l.NodeID != target.NodeID {
+			p.step(Step{Kind: StepStop, Pod: l.Pod, NodeID: l.NodeID, Cures: SymptomLeadersApart, Reason: fmt.Sprintf("it leads %s while %s leads the metadata, and a member waits to join", group, target.Pod)})
+			return
+		}
+	}
 }
 
 // young reports whether no leader's log was ever purged, so that a newcomer replays everything. RobustMQ keeps about 1000 entries behind its snapshots.

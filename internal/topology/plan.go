@@ -40,6 +40,14 @@ type Step struct {
 	Cures SymptomKind
 }
 
+// Symptom is the one whose time starts anew when the step is done.
+func (s Step) Symptom() Symptom {
+	if s.Cures == SymptomLeadersApart {
+		return Symptom{Kind: s.Cures}
+	}
+	return Symptom{s.Cures, s.Pod}
+}
+
 // Wait says why something is not done yet. Waiting is not an error.
 type Wait struct {
 	// Reason is one of the API's condition reasons.

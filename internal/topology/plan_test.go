@@ -91,13 +91,37 @@ func TestMembersJoinOneAtATimeLowestFirst(t *testing.T) {
 
 func TestNobodyJoinsWhileTheLeadersAreApart(t *testing.T) {
 	w := newWorld(3, 0).founded().form(1, 1, 2)
-	apart := func(id uint64, leads bool) {
-		g := w.member(id).Agent.Groups["data_0"]
-		g.Leads, g.Leader = leads, 2
-		w.member(id).Agent.Groups["data_0"] = g
+	leadersApart(w, "data_0", 2)
+	expect(t, w, v1alpha1.ReasonLeadersApart)
+}
+
+func leadersApart(w *world, group string, to uint64) {
+	for _, m := range w.s.of(v1alpha1.RolePlacementCenter) {
+		if g, ok := m.Agent.Groups[group]; ok {
+			g.Leads, g.Leader = m.NodeID == to, to
+			m.Agent.Groups[group] = g
+		}
 	}
-	apart(1, false)
-	apart(2, true)
+}
+
+func TestWhileFormingTheMemberThatLeadsOnlySomeGroupsIsHeldUntilTheyAreLedElsewhere(t *testing.T) {
+	w := newWorld(3, 2).founded().form(1, 1, 2)
+	leadersApart(w, "data_0", 2)
+	expect(t, w, v1alpha1.ReasonLeadersApart)
+	w.s.Seen[Symptom{Kind: SymptomLeadersApart}] = 20 * time.Second
+	expect(t, w, v1alpha1.ReasonLeadersApart, "Stop "+pc1)
+	a := w.member(2).Agent
+	a.Server, a.GateOpen, a.GateReason, a.Groups = ServerStopped, false, GateHeld, nil
+	w.seen(SymptomHeld, 2, 10*time.Second)
+	expect(t, w, v1alpha1.ReasonLeadersApart)
+	w.seen(SymptomHeld, 2, time.Minute)
+	expect(t, w, "", "Start "+pc1)
+}
+
+func TestOnceBrokersServeNobodyIsStoppedToBringLeadersTogether(t *testing.T) {
+	w := newWorld(5, 1).founded().form(1, 1, 2, 3).brokersUp(1001)
+	leadersApart(w, "data_0", 2)
+	w.s.Seen[Symptom{Kind: SymptomLeadersApart}] = time.Hour
 	expect(t, w, v1alpha1.ReasonLeadersApart)
 }
 

@@ -47,6 +47,10 @@ type Limits struct {
 	ListIncomplete time.Duration
 	// RegistryShort: a running node that the metadata leader does not list.
 	RegistryShort time.Duration
+	// LeadersApart: raft groups led by different members while somebody waits to join.
+	LeadersApart time.Duration
+	// Hold: how long a leader is held so that another takes its groups. An election comes 31 to 38 s after the loss of a leader.
+	Hold time.Duration
 	// RaftDead: a member whose raft core has stopped while its process lives.
 	RaftDead time.Duration
 }
@@ -56,6 +60,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		HalfJoin: 20 * time.Second, JoinRollback: 60 * time.Second, FoundRollback: 30 * time.Second, NodeStart: 60 * time.Second,
 		ListIncomplete: 15 * time.Second, RegistryShort: 45 * time.Second, RaftDead: 15 * time.Second,
+		LeadersApart: 15 * time.Second, Hold: 45 * time.Second,
 	}
 }
 
@@ -65,6 +70,7 @@ func (l Limits) Scale(speed float64) Limits {
 	return Limits{
 		HalfJoin: s(l.HalfJoin), JoinRollback: s(l.JoinRollback), FoundRollback: s(l.FoundRollback), NodeStart: s(l.NodeStart),
 		ListIncomplete: s(l.ListIncomplete), RegistryShort: s(l.RegistryShort), RaftDead: s(l.RaftDead),
+		LeadersApart: s(l.LeadersApart), Hold: s(l.Hold),
 	}
 }
 
@@ -212,6 +218,11 @@ func (s Snapshot) ours(m Member) bool {
 // awaitsOrder reports whether the pod's gate is shut because its volume is empty and nobody said yet what it shall become.
 func awaitsOrder(m Member) bool {
 	return m.State == PodRunning && m.Agent != nil && !m.Agent.Terminating && m.Agent.VolumeEmpty && !m.Agent.GateOpen && m.Agent.GateReason == GateAwaitsOrder
+}
+
+// held reports whether the pod's server is stopped because it was ordered to.
+func held(m Member) bool {
+	return m.Agent != nil && !m.Agent.GateOpen && m.Agent.GateReason == GateHeld && m.Agent.Server == ServerStopped
 }
 
 // serving reports whether the pod's server answers.

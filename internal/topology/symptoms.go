@@ -19,6 +19,8 @@ const (
 	SymptomListIncomplete SymptomKind = "ListIncomplete" // its own node list lacks a running node
 	SymptomUnregistered   SymptomKind = "Unregistered"   // the metadata leader does not list it
 	SymptomRaftDead       SymptomKind = "RaftDead"       // process lives, a raft core has stopped
+	SymptomHeld           SymptomKind = "Held"           // a whole member that is stopped by order
+	SymptomLeadersApart   SymptomKind = "LeadersApart"   // the raft groups are led by different members (of no pod in particular)
 )
 
 // Symptoms lists what looks wrong now. Feed it to a Tracker to learn for how long.
@@ -26,7 +28,13 @@ func Symptoms(s Snapshot) []Symptom {
 	h := assess(s)
 	var out []Symptom
 	add := func(kind SymptomKind, m Member) { out = append(out, Symptom{kind, m.Pod}) }
+	if _, common := h.CommonLeader(); h.ledAll() && !common {
+		out = append(out, Symptom{Kind: SymptomLeadersApart})
+	}
 	for _, m := range s.Members {
+		if held(m) {
+			add(SymptomHeld, m)
+		}
 		if m.Agent == nil || !m.Agent.GateOpen {
 			continue
 		}
