@@ -19,8 +19,19 @@ func (r Role) Component() string {
 	return ""
 }
 
+// BaseNodeID is the node id of the role's ordinal 0. Topics name node ids, so they are for ever: 1, 1001, 2001.
+func (r Role) BaseNodeID() uint64 {
+	switch r {
+	case RoleMQTTBroker:
+		return 1001
+	case RoleJournalServer:
+		return 2001
+	}
+	return 1
+}
+
 // RoleView is one role of a spec, with the name of its field.
-type RoleView struct {
+type RoleView struct { //nolint:kubeapilinter // not part of the API
 	Role     Role
 	Field    string
 	Replicas int32
@@ -70,7 +81,7 @@ func (r *ResourcesSpec) Requirements() corev1.ResourceRequirements {
 }
 
 // Listener is one protocol with its defaults filled in.
-type Listener struct {
+type Listener struct { //nolint:kubeapilinter // not part of the API
 	Name     string // as the field in spec.listeners
 	Port     int32
 	Protocol corev1.Protocol
