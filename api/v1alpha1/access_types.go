@@ -65,7 +65,7 @@ type ListenersSpec struct {
 
 // ListenerSpec is one protocol.
 type ListenerSpec struct {
-	// enabled: clients can reach it, through the Service and the NetworkPolicy. Default: on for mqtt, mqtts, ws and wss, off for the others. No restart.
+	// enabled lets clients reach it, through the Service and the NetworkPolicy. Default: on for mqtt, mqtts, ws and wss, off for the others. No restart.
 	// +optional
 	Enabled *bool `json:"enabled,omitempty"`
 	// port of the server and of the Service, 1024 to 65535. Example: 2883. Default: the protocol's usual one.
@@ -92,8 +92,8 @@ type ServiceSpec struct {
 	Annotations map[string]string `json:"annotations,omitempty"`
 	// loadBalancerClass of a Service of type LoadBalancer. Example: tailscale. Default: the Kubernetes cluster's own. No restart.
 	// +optional
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=316
+	// +kubebuilder:validation:XValidation:rule="self.size() > 0",message="listeners.service.loadBalancerClass is empty: name a class, or leave it out"
 	LoadBalancerClass *string `json:"loadBalancerClass,omitempty"`
 	// loadBalancerSourceRanges that may reach a Service of type LoadBalancer. Example: ["10.0.0.0/8"]. Default: everyone. No restart.
 	// +optional
@@ -113,8 +113,8 @@ type ServiceSpec struct {
 type IngressSpec struct {
 	// className of the Ingress controller. Example: nginx. Default: the Kubernetes cluster's default class.
 	// +optional
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.size() > 0",message="ingress.className is empty: name a class, or leave it out"
 	ClassName *string `json:"className,omitempty"`
 	// host name under which the Ingress is reached. Example: mqtt.example.com.
 	// +required

@@ -52,7 +52,7 @@ type BackupSpec struct {
 	// +optional
 	// +kubebuilder:default=Checksum
 	Verification VerificationMode `json:"verification,omitempty"`
-	// autoRestore: OnTotalLoss restores the newest good backup, once, when every volume of the placement centre is empty in a cluster that was founded; Disabled waits for a RobustMQRestore. Default: OnTotalLoss.
+	// autoRestore says when the operator restores by itself: OnTotalLoss restores the newest good backup, once, when every volume of the placement centre is empty in a cluster that was founded; Disabled waits for a RobustMQRestore. Default: OnTotalLoss.
 	// +optional
 	// +kubebuilder:default=OnTotalLoss
 	AutoRestore AutoRestoreMode `json:"autoRestore,omitempty"`
@@ -144,7 +144,7 @@ type BackupSchedule struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	TimeZone string `json:"timeZone,omitempty"`
-	// suspend: no backups are made by this schedule. Default: false.
+	// suspend keeps backups from being made by this schedule. Default: false.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 	// retention says how long its backups are kept. Default: the last 7.
@@ -161,7 +161,7 @@ type RetentionPolicy struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000
 	KeepLast *int32 `json:"keepLast,omitempty"`
-	// maxAge: backups younger than this are kept, in hours and minutes. Example: 720h. Default: none.
+	// maxAge keeps backups that are younger than this, in hours and minutes. Example: 720h. Default: none.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern=`^([0-9]{1,5}h)?([0-9]{1,5}m)?$`
@@ -219,7 +219,7 @@ type RestoreSource struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	Key string `json:"key,omitempty"`
-	// before: the newest good backup that was taken before this time. Example: "2026-11-01T00:00:00Z". Default: the newest.
+	// before chooses the newest good backup that was taken before this time. Example: "2026-11-01T00:00:00Z". Default: the newest.
 	// +optional
 	Before *metav1.Time `json:"before,omitempty"`
 }

@@ -31,7 +31,7 @@ func (r Role) BaseNodeID() uint64 {
 }
 
 // RoleView is one role of a spec, with the name of its field.
-type RoleView struct { //nolint:kubeapilinter // not part of the API
+type RoleView struct {
 	Role     Role
 	Field    string
 	Replicas int32
@@ -81,7 +81,7 @@ func (r *ResourcesSpec) Requirements() corev1.ResourceRequirements {
 }
 
 // Listener is one protocol with its defaults filled in.
-type Listener struct { //nolint:kubeapilinter // not part of the API
+type Listener struct {
 	Name     string // as the field in spec.listeners
 	Port     int32
 	Protocol corev1.Protocol

@@ -32,7 +32,7 @@ import (
 // +kubebuilder:validation:XValidation:rule="self.spec.version == oldSelf.spec.version || [self.spec.version, has(self.status) && has(self.status.version) ? self.status.version : oldSelf.spec.version].exists(v, !v.matches('^[0-9]{1,5}[.][0-9]{1,5}[.][0-9]{1,5}(-.*)?$')) || [[self.spec.version, has(self.status) && has(self.status.version) ? self.status.version : oldSelf.spec.version].map(v, v.split('-')[0].split('.')).map(n, int(n[0]) * 10000000000 + int(n[1]) * 100000 + int(n[2]))].all(k, k[0] >= k[1])",messageExpression="'VersionForward: spec.version cannot go back to ' + self.spec.version + ' from ' + (has(self.status) && has(self.status.version) ? self.status.version : oldSelf.spec.version) + ': an older server does not read what a newer one wrote; keep the version, or make a new cluster of the older version from a backup'",message="VersionForward: spec.version cannot go back"
 type RobustMQCluster struct {
 	metav1.TypeMeta `json:",inline"`
-	// metadata: name, namespace, labels and annotations, as of every Kubernetes object.
+	// metadata is name, namespace, labels and annotations, as of every Kubernetes object.
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
@@ -112,14 +112,14 @@ type RobustMQClusterSpec struct {
 	// +kubebuilder:validation:MaxProperties=64
 	Config Config `json:"config,omitempty"`
 
-	// listeners: which protocols clients can reach, on which ports, through what kind of Service. Default: MQTT, MQTTS, WebSocket and WebSocket over TLS, inside the Kubernetes cluster.
+	// listeners says which protocols clients can reach, on which ports, through what kind of Service. Default: MQTT, MQTTS, WebSocket and WebSocket over TLS, inside the Kubernetes cluster.
 	// +optional
 	// +kubebuilder:default={}
 	Listeners ListenersSpec `json:"listeners,omitzero"`
 	// ingress serves MQTT over WebSocket, and the admin UI if asked for, through an Ingress. Default: none. No restart.
 	// +optional
 	Ingress *IngressSpec `json:"ingress,omitempty"`
-	// tls: where the listeners' certificate comes from. Default: the operator makes one with a certificate authority of this cluster, never the one in RobustMQ's image, which is public and expired.
+	// tls says where the listeners' certificate comes from. Default: the operator makes one with a certificate authority of this cluster, never the one in RobustMQ's image, which is public and expired.
 	// +optional
 	// +kubebuilder:default={}
 	TLS TLSSpec `json:"tls,omitzero"`
@@ -127,7 +127,7 @@ type RobustMQClusterSpec struct {
 	// +optional
 	// +kubebuilder:default={}
 	Auth AuthSpec `json:"auth,omitzero"`
-	// networkPolicy: who may reach the pods. RobustMQ's own calls between nodes have no authentication, so the default keeps everybody else out of them. No restart.
+	// networkPolicy says who may reach the pods. RobustMQ's own calls between nodes have no authentication, so the default keeps everybody else out of them. No restart.
 	// +optional
 	// +kubebuilder:default={}
 	NetworkPolicy NetworkPolicySpec `json:"networkPolicy,omitzero"`
@@ -138,7 +138,7 @@ type RobustMQClusterSpec struct {
 	// backup of the metadata to S3. Default: none, which admission warns of. No restart.
 	// +optional
 	Backup *BackupSpec `json:"backup,omitempty"`
-	// bootstrap: where the metadata of a new cluster comes from. Default: it starts empty. It is looked at once, when the cluster is founded, and never again.
+	// bootstrap says where the metadata of a new cluster comes from. Default: it starts empty. It is looked at once, when the cluster is founded, and never again.
 	// +optional
 	Bootstrap *BootstrapSpec `json:"bootstrap,omitempty"`
 
@@ -148,7 +148,7 @@ type RobustMQClusterSpec struct {
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16
 	Unsafe []UnsafeEscape `json:"unsafe,omitempty"`
-	// paused: the operator observes and reports, and writes nothing but the status; the servers run on. Default: false. No restart.
+	// paused keeps the operator from changing anything: it observes and reports, and writes nothing but the status; the servers run on. Default: false. No restart.
 	// +optional
 	Paused bool `json:"paused,omitempty"`
 	// volumeRetention says what becomes of the data volumes when this resource is deleted: Retain keeps them, and a cluster of the same name takes them up again; Delete removes them.

@@ -50,9 +50,8 @@ type RoleSpec struct {
 	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))",messageExpression="'ResourcesCoherent: storage is ' + string(self) + ': a size is a quantity above zero; write one such as 10Gi'",message="ResourcesCoherent: storage is a quantity above zero, such as 10Gi"
 	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0",messageExpression="'StorageOnlyGrows: storage cannot shrink from ' + string(oldSelf) + ' to ' + string(self) + ': volumes only grow; write ' + string(oldSelf) + ' or more'",message="StorageOnlyGrows: storage cannot shrink: volumes only grow; write the old size or more"
 	Storage *resource.Quantity `json:"storage,omitempty"`
-	// storageClassName of the volumes. Example: fast-ssd. Default: the Kubernetes cluster's default class. It can only be chosen when the cluster is created.
+	// storageClassName of the volumes. Example: fast-ssd. Default: the Kubernetes cluster's default class; "" means volumes of no class. It can only be chosen when the cluster is created.
 	// +optional
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	StorageClassName *string `json:"storageClassName,omitempty"`
 	// resources of each pod, flat {cpu, memory} or as Kubernetes has them {requests, limits}. Example: {cpu: 1000m, memory: 2Gi}.
@@ -103,7 +102,7 @@ type PodTemplateSpec struct {
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
 	Annotations map[string]string `json:"annotations,omitempty"`
-	// nodeSelector: pods run only on nodes with these labels. Example: {disk: ssd}. Default: any node.
+	// nodeSelector lets pods run only on nodes with these labels. Example: {disk: ssd}. Default: any node.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`

@@ -4,7 +4,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // RobustMQClusterStatus is what was seen. Of a cluster that has converged it does not move.
 type RobustMQClusterStatus struct {
-	// conditions: Ready, QuorumHealthy, Progressing, Degraded, ConfigApplied, VersionSupported and Paused. Their messages name the pod and what is awaited.
+	// conditions are Ready, QuorumHealthy, Progressing, Degraded, ConfigApplied, VersionSupported and Paused. Their messages name the pod and what is awaited.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -12,7 +12,7 @@ type RobustMQClusterStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 	// observedGeneration is the metadata.generation that this status speaks of.
 	// +optional
-	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Minimum=1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// clusterUID is the identity of the data, in markers on the volumes and annotations on the PersistentVolumeClaims. It survives deletion and re-creation of this resource with retained volumes.
@@ -20,7 +20,7 @@ type RobustMQClusterStatus struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	ClusterUID string `json:"clusterUID,omitempty"`
-	// founded: the placement centre was founded once; it is never founded again.
+	// founded is true once the placement centre was founded; it is never founded again.
 	// +optional
 	Founded bool `json:"founded,omitempty"`
 	// generation of the metadata, from 1: every restore raises it, and volumes of an older one stay shut.
@@ -40,10 +40,10 @@ type RobustMQClusterStatus struct {
 
 	// placementCenter counts its members.
 	// +optional
-	PlacementCenter RoleStatus `json:"placementCenter,omitzero"`
+	PlacementCenter RoleStatus `json:"placementCenter,omitempty"`
 	// mqttBroker counts the brokers.
 	// +optional
-	MQTTBroker RoleStatus `json:"mqttBroker,omitzero"`
+	MQTTBroker RoleStatus `json:"mqttBroker,omitempty"`
 	// journalServer counts the journal servers, where there are any.
 	// +optional
 	JournalServer *RoleStatus `json:"journalServer,omitempty"`
@@ -97,10 +97,10 @@ type MemberStatus struct {
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	NodeID int64 `json:"nodeID,omitempty"`
-	// role: PlacementCenter, MQTTBroker or JournalServer.
+	// role is PlacementCenter, MQTTBroker or JournalServer.
 	// +required
 	Role Role `json:"role,omitempty"`
-	// inService: a voter of every raft group; a broker or journal server that is registered and answers.
+	// inService is true of a voter of every raft group, and of a broker or journal server that is registered and answers.
 	// +optional
 	InService bool `json:"inService,omitempty"`
 	// leaderOf are the raft groups that it leads.
@@ -145,7 +145,7 @@ type MemberStatus struct {
 	Positions []GroupPosition `json:"positions,omitempty"`
 	// restarts of the server by its agent since the pod started.
 	// +optional
-	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Minimum=1
 	Restarts int32 `json:"restarts,omitempty"`
 	// version that it runs.
 	// +optional
