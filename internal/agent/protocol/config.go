@@ -1,5 +1,7 @@
 package protocol
 
+import "time"
+
 // Files in a pod. The operator mounts them, the agent reads them; the agent re-reads the configuration when it changes (mounted Secrets are updated in place).
 const (
 	// ConfigFile is the JSON form of Config (Secret <cluster>-<component>-config).
@@ -21,6 +23,9 @@ const (
 	// ServerBinary is where RobustMQ's images have the server; its working directory is the image's own (/robustmq: version.ini and the UI are found relative to it).
 	ServerBinary = "/robustmq/libs/broker-server"
 )
+
+// TerminationGracePeriod is what every pod has between SIGTERM and SIGKILL: a voter's agent holds its server within it until the quorum stands without.
+const TerminationGracePeriod = 120 * time.Second
 
 // Environment of the agent (downward API; nothing secret).
 const (

@@ -97,7 +97,10 @@ type Marker struct {
 	Origin     Origin `json:"origin"`
 	// Member: this node was seen as a voter of every raft group beside others. The agent adds it by itself. Until then a start could still found a second cluster,
 	// so a Joined volume without it starts only after another member's gRPC port has accepted a connection; with it the member restarts freely, also when all are down.
-	Member  bool      `json:"member,omitempty"`
+	Member bool `json:"member,omitempty"`
+	// HasData: data was seen in the volume after the marker was written. The agent adds it by itself. An empty volume with it has lost its data and must not start,
+	// one without it was never started: the order that the marker stands for is still to be carried out.
+	HasData bool      `json:"hasData,omitempty"`
 	Written time.Time `json:"written"`
 }
 
@@ -129,6 +132,10 @@ const (
 	GateVolumeUnusable = "VolumeUnusable"
 	GateConfigInvalid  = "ConfigInvalid" // a pre-check failed: the server would only die of it
 	GateHeld           = "Held"          // stopped by order (ServerOrder Stop)
+	// GateNewerGeneration: the volume is newer than the configuration, which is about to arrive (or the resource lost its status).
+	GateNewerGeneration = "NewerGeneration"
+	// GateDataLost: the marker says that there was data, and the volume is empty: wipe, then join or seed.
+	GateDataLost = "DataLost"
 )
 
 // ServerState describes the child process.
@@ -141,6 +148,8 @@ type ServerState struct {
 	LastExit *Exit      `json:"lastExit,omitempty"`
 	Version  string     `json:"version,omitempty"` // what the agent was told it runs
 	MQTTOpen bool       `json:"mqttOpen,omitempty"`
+	// Waiting says what an open gate still waits for before the server is started: its name in DNS, a peer to join, the end of a back-off.
+	Waiting string `json:"waiting,omitempty"`
 }
 
 // Phases of the server.
@@ -150,6 +159,22 @@ const (
 	ServerRunning  = "Running"
 	ServerHung     = "Hung"
 	ServerExited   = "Exited"
+)
+
+// Reasons of an exit.
+const (
+	ExitOrdered     = "Ordered"     // ServerOrder Stop or Restart
+	ExitTerminating = "Terminating" // the pod is being stopped
+	ExitFenced      = "Fenced"      // too few members could be reached
+	ExitHung        = "Hung"        // it answered once and then no more
+	ExitConfigPanic = "ConfigPanic" // 101: RobustMQ panics on a configuration that it cannot read, and on a data directory that it cannot open
+	ExitStartFailed = "StartFailed" // 1: everything else that RobustMQ gives up on; its last error line is often lost
+	ExitCrashed     = "Crashed"     // a signal of its own: segmentation fault, abort
+	ExitKilled      = "Killed"      // SIGKILL by somebody else
+	ExitOOMKilled   = "OOMKilled"   // SIGKILL, and the control group counted an out-of-memory kill
+	ExitEnded       = "Ended"       // 0 without an order
+	ExitUnknown     = "Unknown"     // any other code
+	ExitNotStarted  = "NotStarted"  // the program could not be executed
 )
 
 // Exit is how the server ended last.
@@ -166,6 +191,10 @@ type ConfigState struct {
 	Mounted string `json:"mounted"`           // hash of the pod's rendered server.toml (secrets included, so salted by the cluster UID)
 	Running string `json:"running,omitempty"` // the same at the server's last start
 	Problem string `json:"problem,omitempty"` // a pre-check that fails: field, value, rule
+	// Warning is what the server lives with though users may not: an expired certificate.
+	Warning string `json:"warning,omitempty"`
+	// Ignored are keys of the user's configuration without effect in this version, each with its reason.
+	Ignored []string `json:"ignored,omitempty"`
 }
 
 // GateOrder tells an agent with a closed gate what its volume shall become. Refused with Conflict unless the volume fits: Found and Join need an empty one.
@@ -190,6 +219,8 @@ const (
 type ServerOrder struct {
 	Action ServerAction `json:"action"`
 	Reason string       `json:"reason"`
+	// IfStarted makes a Restart safe to repeat: it is done only while the server that was started at this moment (ServerState.Started) still runs.
+	IfStarted *time.Time `json:"ifStarted,omitempty"`
 }
 
 // ServerAction is what to do with the server.
