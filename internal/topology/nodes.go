@@ -78,7 +78,7 @@ func startIslands(s Snapshot, h Health, p *Plan) bool {
 		switch {
 		case !s.wantedOf(m) || m.Agent == nil:
 		case awaitsOrder(m):
-			p.step(Step{Kind: StepFound, Pod: m.Pod, NodeID: m.NodeID, Reason: "a broker of this version is a single node of its own"})
+			p.step(Step{Kind: StepOrderJoin, Pod: m.Pod, NodeID: m.NodeID, Reason: "a broker of this version is a single node of its own"})
 		case m.Agent.GateOpen && !h.inService(m):
 			p.wait(v1alpha1.ReasonStartingNode, "%s is starting", m.Pod)
 		}

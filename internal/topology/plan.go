@@ -159,6 +159,8 @@ func reasonOfGate(gate string) string {
 	switch gate {
 	case GateForeign:
 		return v1alpha1.ReasonForeignVolume
+	case "DataLost":
+		return v1alpha1.ReasonEmptyVolume
 	case "OldGeneration":
 		return v1alpha1.ReasonOldGeneration
 	case "VolumeUnusable":

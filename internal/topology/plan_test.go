@@ -342,3 +342,23 @@ func TestAStaticPlacementCentreStartsAllItsMembersTogetherAndNeverAWipedOne(t *t
 	w.member(3).ClaimFounded = true
 	expect(t, w, v1alpha1.ReasonEmptyVolume)
 }
+
+func TestIslandsStartWhenThePlacementCentreStands(t *testing.T) {
+	w := newWorld(3, 2)
+	w.s.Wanted.Static, w.s.Wanted.Islands, w.s.Wanted.Groups = true, true, []string{"metadata"}
+	w.founded().form(2, 1, 2, 3)
+	expect(t, w, "", "OrderJoin c-mqtt-broker-0", "OrderJoin c-mqtt-broker-1")
+	w.brokersUp(1001, 1002)
+	// Islands list nobody but themselves.
+	w.member(1001).Agent.Nodes, w.member(1002).Agent.Nodes = []uint64{1001}, []uint64{1002}
+	if p := expect(t, w, ""); !p.Settled() {
+		t.Errorf("not settled: %+v", p.Waits)
+	}
+}
+
+func TestAVolumeWhoseMarkerSawDataThatIsGoneIsNeverStarted(t *testing.T) {
+	w := newWorld(3, 0).founded().form(1, 1, 2, 3)
+	a := w.member(2).Agent
+	a.VolumeEmpty, a.VolumeInitialised, a.GateOpen, a.GateReason, a.Server, a.Groups = true, false, false, "DataLost", ServerStopped, nil
+	expect(t, w, v1alpha1.ReasonEmptyVolume)
+}
