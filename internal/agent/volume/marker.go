@@ -87,6 +87,9 @@ func (v Volume) Wipe() error {
 			return fmt.Errorf("wipe: %w", err)
 		}
 	}
+	if err := v.did("marked"); err != nil {
+		return err
+	}
 	trash, err := os.MkdirTemp(v.Dir, own+"trash-")
 	if err != nil {
 		return fmt.Errorf("wipe: %w", err)
@@ -96,16 +99,23 @@ func (v Volume) Wipe() error {
 			return fmt.Errorf("wipe: %w", err)
 		}
 	}
-	if err := syncDir(v.Dir); err != nil {
+	if err := errors.Join(syncDir(v.Dir), v.did("moved")); err != nil {
 		return fmt.Errorf("wipe: %w", err)
 	}
 	if err := os.Remove(v.Path(protocol.MarkerFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("wipe: %w", err)
 	}
-	if err := syncDir(v.Dir); err != nil {
+	if err := errors.Join(syncDir(v.Dir), v.did("forgotten")); err != nil {
 		return fmt.Errorf("wipe: %w", err)
 	}
 	return v.Sweep()
+}
+
+func (v Volume) did(step string) error {
+	if v.crash == nil {
+		return nil
+	}
+	return v.crash(step)
 }
 
 // Sweep removes what an interrupted write or wipe left behind.

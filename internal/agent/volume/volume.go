@@ -22,7 +22,14 @@ const (
 const own = ".robustmq-operator-"
 
 // Volume is a data volume mounted at Dir.
-type Volume struct{ Dir string }
+type Volume struct {
+	Dir string
+	// crash makes a test end a wipe after one of its steps.
+	crash func(step string) error
+}
+
+// At returns the volume that is mounted at dir.
+func At(dir string) Volume { return Volume{Dir: dir} }
 
 // Path returns a path in the volume.
 func (v Volume) Path(name string) string { return filepath.Join(v.Dir, name) }

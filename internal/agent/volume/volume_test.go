@@ -41,7 +41,7 @@ func TestAVolumeIsEmptyUntilRocksDBIsInIt(t *testing.T) {
 		"database half made":         {[]string{"data/_rocksdb/000001.dbtmp", "data/_rocksdb/LOG"}, true, protocol.VolumeEmpty},
 		"half made, but whose is it": {[]string{"data/_rocksdb/LOG"}, false, protocol.VolumeInitialised},
 	} {
-		v := Volume{t.TempDir()}
+		v := At(t.TempDir())
 		for _, f := range c.files {
 			write(t, v, f)
 		}
@@ -55,14 +55,14 @@ func TestAVolumeIsEmptyUntilRocksDBIsInIt(t *testing.T) {
 			t.Errorf("%s: %+v, want %s", name, got, c.want)
 		}
 	}
-	if got := (Volume{filepath.Join(t.TempDir(), "missing")}).Inspect(); got.Phase != protocol.VolumeUnusable || got.Message == "" {
+	if got := At(filepath.Join(t.TempDir(), "missing")).Inspect(); got.Phase != protocol.VolumeUnusable || got.Message == "" {
 		t.Errorf("no volume: %+v", got)
 	}
 }
 
 func TestAMarkerThatCannotBeReadMakesTheVolumeUnusable(t *testing.T) {
 	for _, content := range []string{"", "{", "null", `{"clusterUID":"x"}`, `{"clusterUID":"u","nodeID":1,"role":"r"}`, `{"clusterUID":"u","nodeID":-1,"role":"r","origin":"Joined"}`} {
-		v := Volume{t.TempDir()}
+		v := At(t.TempDir())
 		if err := os.WriteFile(v.Path(protocol.MarkerFile), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -76,11 +76,11 @@ func TestAMarkerThatCannotBeReadMakesTheVolumeUnusable(t *testing.T) {
 }
 
 func TestAVolumeThatCannotBeWrittenIsFound(t *testing.T) {
-	v := Volume{filepath.Join(t.TempDir(), "missing")}
+	v := At(filepath.Join(t.TempDir(), "missing"))
 	if err := v.CheckWritable(); err == nil {
 		t.Error("a missing folder is writable")
 	}
-	v = Volume{t.TempDir()}
+	v = At(t.TempDir())
 	if err := v.CheckWritable(); err != nil {
 		t.Error(err)
 	}
@@ -90,7 +90,7 @@ func TestAVolumeThatCannotBeWrittenIsFound(t *testing.T) {
 }
 
 func TestAWipeLeavesAnEmptyVolume(t *testing.T) {
-	v := Volume{t.TempDir()}
+	v := At(t.TempDir())
 	write(t, v, "data/_rocksdb/CURRENT")
 	write(t, v, "engine/shard/0.msg")
 	if err := v.WriteMarker(someMarker); err != nil {
@@ -111,7 +111,7 @@ func TestAWipeLeavesAnEmptyVolume(t *testing.T) {
 
 // TestMain plays processes that work on a volume for ever, for the tests below to kill.
 func TestMain(m *testing.M) {
-	v := Volume{os.Getenv("VOLUME_WORKER_DIR")}
+	v := At(os.Getenv("VOLUME_WORKER_DIR"))
 	var work func(n int64) error
 	switch os.Getenv("VOLUME_WORKER") {
 	case "marker":
@@ -119,16 +119,6 @@ func TestMain(m *testing.M) {
 			marker := someMarker
 			marker.Generation = n
 			return v.WriteMarker(marker)
-		}
-	case "wipe":
-		work = func(int64) error {
-			if err := os.MkdirAll(v.Path("data/_rocksdb"), 0o755); err != nil {
-				return err
-			}
-			if err := os.WriteFile(v.Path("data/_rocksdb/CURRENT"), nil, 0o644); err != nil {
-				return err
-			}
-			return errors.Join(v.WriteMarker(someMarker), v.Wipe())
 		}
 	default:
 		os.Exit(m.Run())
@@ -170,7 +160,7 @@ func killAfter(t *testing.T, v Volume, work string, n int64) (last int64) {
 }
 
 func TestAMarkerIsWholeWheneverItsWriterIsKilled(t *testing.T) {
-	v := Volume{t.TempDir()}
+	v := At(t.TempDir())
 	for kill := range int64(25) {
 		last := killAfter(t, v, "marker", 2+kill)
 		got := v.Inspect()
@@ -187,14 +177,33 @@ func TestAMarkerIsWholeWheneverItsWriterIsKilled(t *testing.T) {
 }
 
 func TestAWipeCutShortNeverLooksLikeAnOrderToStart(t *testing.T) {
-	v := Volume{t.TempDir()}
-	for kill := range int64(40) {
-		killAfter(t, v, "wipe", 1+kill%7)
-		if got := v.Inspect(); got.Phase == protocol.VolumeEmpty && got.Marker != nil && !got.Marker.HasData {
-			t.Fatalf("kill %d: an empty volume with a marker that saw no data: its gate would open by itself", kill)
+	for _, step := range []string{"marked", "moved", "forgotten"} {
+		v := At(t.TempDir())
+		write(t, v, "data/_rocksdb/CURRENT")
+		write(t, v, "engine/shard/0.msg")
+		if err := v.WriteMarker(someMarker); err != nil {
+			t.Fatal(err)
 		}
+		reached := false
+		v.crash = func(at string) error {
+			if at != step {
+				return nil
+			}
+			reached = true
+			return errors.New("crash")
+		}
+		if err := v.Wipe(); err == nil || !reached {
+			t.Fatalf("%s: %v", step, err)
+		}
+		if got := v.Inspect(); got.Phase == protocol.VolumeEmpty && got.Marker != nil && !got.Marker.HasData {
+			t.Errorf("crash after %q: an empty volume with a marker that saw no data: its gate would open by itself", step)
+		}
+		v.crash = nil
 		if err := v.Wipe(); err != nil {
 			t.Fatal(err)
+		}
+		if entries, err := os.ReadDir(v.Dir); err != nil || len(entries) > 0 {
+			t.Errorf("crash after %q: the second wipe left %v, %v", step, entries, err)
 		}
 	}
 }
