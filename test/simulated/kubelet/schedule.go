@@ -1,0 +1,155 @@
+package kubelet
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// schedule binds the pod to a machine once its claims are bound and a machine takes it. It returns false when the pod is gone.
+func (w *worker) schedule() bool {
+	if w.current().Spec.NodeName != "" {
+		w.mu.Lock()
+		w.node = w.pod.Spec.NodeName
+		w.mu.Unlock()
+		return true
+	}
+	for w.ctx.Err() == nil {
+		changed := w.k.change()
+		node, why := w.place()
+		if why == "" {
+			pod := w.current()
+			binding := &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace, UID: pod.UID}, Target: corev1.ObjectReference{Kind: "Node", Name: node}}
+			err := w.k.Client.SubResource("binding").Create(w.ctx, pod, binding)
+			if err == nil || apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+				w.mu.Lock()
+				w.node = node
+				w.mu.Unlock()
+				return w.ctx.Err() == nil
+			}
+			why = err.Error()
+		}
+		w.publish(func(s *corev1.PodStatus) {
+			s.Phase = corev1.PodPending
+			setCondition(s, corev1.PodScheduled, corev1.ConditionFalse, corev1.PodReasonUnschedulable, why)
+		})
+		w.event("FailedScheduling", why)
+		w.k.await(w.ctx, changed, time.Second)
+	}
+	return false
+}
+
+// place picks a machine: the one that has the pod's data, else the one with the fewest pods of the same role, by number.
+func (w *worker) place() (node, why string) {
+	pod := w.current()
+	home, why := w.claimsBound(pod)
+	if why != "" {
+		return "", why
+	}
+	k := w.k
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.unschedulable != nil {
+		if why := k.unschedulable(pod); why != "" {
+			return "", why
+		}
+	}
+	load := map[string]int{}
+	for _, other := range k.pods {
+		if other != w && other.role == w.role {
+			load[other.nodeName()]++
+		}
+	}
+	least := -1
+	for i := range k.Options.Nodes {
+		name := fmt.Sprintf("node-%d", i)
+		if !k.nodes[name].on || home != "" && home != name {
+			continue
+		}
+		if least < 0 || load[name] < least {
+			node, least = name, load[name]
+		}
+	}
+	if node == "" {
+		return "", fmt.Sprintf("0/%d nodes are available: %d node(s) had volume node affinity conflict or were unreachable.", len(k.nodes), len(k.nodes))
+	}
+	for _, uid := range w.claimUIDs {
+		k.claims[uid] = node
+	}
+	return node, ""
+}
+
+// claimsBound reads the pod's claims; home is the machine that has their data already.
+func (w *worker) claimsBound(pod *corev1.Pod) (home, why string) {
+	w.claimUIDs = map[string]types.UID{}
+	for _, v := range pod.Spec.Volumes {
+		if v.PersistentVolumeClaim == nil {
+			continue
+		}
+		var claim corev1.PersistentVolumeClaim
+		name := v.PersistentVolumeClaim.ClaimName
+		if err := w.k.Client.Get(w.ctx, client.ObjectKey{Namespace: pod.Namespace, Name: name}, &claim); err != nil {
+			return "", fmt.Sprintf("persistentvolumeclaim %q not found", name)
+		}
+		if claim.DeletionTimestamp != nil {
+			return "", fmt.Sprintf("persistentvolumeclaim %q is being deleted", name)
+		}
+		if claim.Status.Phase != corev1.ClaimBound {
+			return "", "pod has unbound immediate PersistentVolumeClaims"
+		}
+		w.claimUIDs[v.Name] = claim.UID
+		w.k.mu.Lock()
+		if node := w.k.claims[claim.UID]; node != "" {
+			home = node
+		}
+		w.k.mu.Unlock()
+	}
+	return home, ""
+}
+
+// takeName waits until the pod that had this name before has let its volumes go.
+func (w *worker) takeName() bool {
+	for w.ctx.Err() == nil {
+		changed := w.k.change()
+		w.k.mu.Lock()
+		holder := w.k.names[w.name]
+		if holder == nil {
+			w.k.names[w.name] = w
+		}
+		w.k.mu.Unlock()
+		if holder == nil || holder == w {
+			return true
+		}
+		w.k.await(w.ctx, changed, time.Second)
+	}
+	return false
+}
+
+// event writes one event of a kubelet or scheduler, once for each pod and message.
+func (w *worker) event(reason, message string) {
+	key := string(w.uid) + reason + message
+	w.k.mu.Lock()
+	told := w.k.told[key]
+	w.k.told[key] = true
+	w.k.mu.Unlock()
+	if told {
+		return
+	}
+	pod := w.current()
+	now := metav1.Now()
+	_ = w.k.Client.Create(context.WithoutCancel(w.ctx), &corev1.Event{
+		ObjectMeta:     metav1.ObjectMeta{GenerateName: pod.Name + ".", Namespace: pod.Namespace},
+		InvolvedObject: corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
+		Reason:         reason, Message: message, Type: corev1.EventTypeWarning, Count: 1, FirstTimestamp: now, LastTimestamp: now,
+		Source: corev1.EventSource{Component: "kubelet"},
+	})
+}
+
+// roleOf is what machines are spread by.
+func roleOf(pod *corev1.Pod) string { return pod.Labels["app.kubernetes.io/component"] }
