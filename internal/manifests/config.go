@@ -1,0 +1,89 @@
+package manifests
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+)
+
+// minWorkerThreads: with 2, one lock wait hung a whole broker, its ports open and no answer (seen on 0.4.11).
+const minWorkerThreads = 4
+
+// AgentConfig is what the agents of one role are given. It fails only on a configuration value that is no JSON.
+func AgentConfig(cluster *v1alpha1.RobustMQCluster, in Inputs, r v1alpha1.Role) (protocol.Config, error) {
+	sections, err := sectionsOf(cluster.Spec.Config)
+	if err != nil {
+		return protocol.Config{}, err
+	}
+	row := roleOf(cluster, r)
+	return protocol.Config{
+		Cluster:       cluster.Name,
+		Namespace:     cluster.Namespace,
+		ClusterUID:    in.ClusterUID,
+		Generation:    in.Generation,
+		Version:       cluster.Spec.Version,
+		Role:          string(r),
+		Members:       membersOf(cluster, in),
+		BaseID:        row.Role.BaseNodeID(),
+		HostSuffix:    hostSuffix(cluster, in, r),
+		Islands:       in.Traits.Islands,
+		Engines:       engines(cluster, in),
+		Ports:         portsOf(cluster),
+		Sections:      sections,
+		WorkerThreads: workerThreads(row.Resources),
+	}, nil
+}
+
+// membersOf names every member from the first start on: one that does not run yet refuses or does not resolve, which is harmless, while a member that is missing from
+// another's list can keep that one from starting at all.
+func membersOf(cluster *v1alpha1.RobustMQCluster, in Inputs) []protocol.Member {
+	row := roleOf(cluster, v1alpha1.RolePlacementCenter)
+	members := make([]protocol.Member, 0, in.members(cluster))
+	for o := range in.members(cluster) {
+		members = append(members, protocol.Member{
+			NodeID: row.Role.BaseNodeID() + uint64(o),
+			Pod:    PodName(cluster, row.Role, o),
+			Host:   PodHost(cluster, in, row.Role, o),
+		})
+	}
+	return members
+}
+
+// engines counts the nodes that store messages when the cluster is formed. An island has only itself.
+func engines(cluster *v1alpha1.RobustMQCluster, in Inputs) int32 {
+	if in.Traits.Islands {
+		return 1
+	}
+	return cluster.Spec.Engines()
+}
+
+// workerThreads is one per CPU that the pod may use, and never too few.
+func workerThreads(spec *v1alpha1.ResourcesSpec) int32 {
+	limits := spec.Requirements().Limits
+	cpu := limits.Cpu()
+	return max(minWorkerThreads, int32(min(cpu.Value(), 1<<10))) // Value rounds up
+}
+
+// sectionsOf decodes the values, keeping numbers as they were written: 64 bits do not fit a float.
+func sectionsOf(config v1alpha1.Config) (map[string]map[string]any, error) {
+	if len(config) == 0 {
+		return nil, nil
+	}
+	sections := make(map[string]map[string]any, len(config))
+	for section, keys := range config {
+		sections[section] = make(map[string]any, len(keys))
+		for key, value := range keys {
+			d := json.NewDecoder(bytes.NewReader(value.Raw))
+			d.UseNumber()
+			var v any
+			if err := d.Decode(&v); err != nil {
+				return nil, fmt.Errorf("spec.config[%q][%q]: %w", section, key, err)
+			}
+			sections[section][key] = v
+		}
+	}
+	return sections, nil
+}

@@ -1,0 +1,54 @@
+package manifests
+
+import (
+	"strings"
+
+	"github.com/robustmq/robustmq-operator/api/v1alpha1"
+)
+
+// Inputs is what the objects depend on beside the cluster's own spec.
+type Inputs struct {
+	// ClusterUID is the identity of the data; it stands in configuration, markers and on the volumes.
+	ClusterUID string
+	// Generation of the data: volumes of an older one stay shut.
+	Generation int64
+	// ServerImage runs RobustMQ (see ServerImage), AgentImage holds the agent.
+	ServerImage, AgentImage string
+	// ClusterDomain is the DNS domain of the Kubernetes cluster, without dots at its ends.
+	ClusterDomain string
+	// OperatorNamespace is where the operator's own pods are; they alone may call the agents.
+	OperatorNamespace string
+	// Replicas are how many pods of each role shall run now. The controller raises and lowers them one at a time; a role that is not in the map gets none.
+	Replicas map[v1alpha1.Role]int32
+	// Members is how many placement-centre members the configuration names. While the placement centre shrinks it still has to name the one that goes;
+	// 0 means as many as the spec asks for.
+	Members int32
+	// VoterMissing forbids every eviction of placement-centre pods: readiness alone does not say who is in the quorum.
+	VoterMissing bool
+	// Traits of the version.
+	Traits Traits
+}
+
+// Traits are the few facts about a RobustMQ version that the objects depend on.
+type Traits struct {
+	// Islands: 0.3.0 to 0.3.7, where every broker is a single node of its own and only broker 0 is served.
+	Islands bool
+	// PrometheusPort: before 0.4.1 the metrics have a port of their own; since then they are on the HTTP port.
+	PrometheusPort bool
+}
+
+// ServerImage is the image that runs RobustMQ: the cluster's own, or pattern with {version} filled in.
+func ServerImage(cluster *v1alpha1.RobustMQCluster, pattern string) string {
+	if cluster.Spec.Image != "" {
+		return cluster.Spec.Image
+	}
+	return strings.ReplaceAll(pattern, "{version}", cluster.Spec.Version)
+}
+
+// members is how many placement-centre members the configuration names.
+func (in Inputs) members(cluster *v1alpha1.RobustMQCluster) int32 {
+	if in.Members > 0 {
+		return in.Members
+	}
+	return cluster.Spec.PlacementCenter.Replicas
+}

@@ -1,0 +1,104 @@
+package manifests
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+)
+
+// Names of ports that monitoring and people refer to.
+const (
+	portNameAgent       = "agent"
+	portNameAgentPublic = "agent-public"
+)
+
+// GoverningService gives the pods of a role their DNS names.
+//
+// A placement-centre name must vanish when its pod cannot be reached: the servers send heartbeats to all members one after another, and an address that hangs, early in the list, makes
+// the leader delete every node (seen on 0.4.11, twice of two). The other roles' names stand in no such list, and a starting broker has to be reachable by the leader's notifications before it is ready.
+func GoverningService(cluster *v1alpha1.RobustMQCluster, r v1alpha1.Role) *corev1.Service {
+	row, ports := roleOf(cluster, r), portsOf(cluster)
+	s := service(cluster, WorkloadName(cluster, r), row.Role.Component())
+	s.Spec = corev1.ServiceSpec{
+		Type:                     corev1.ServiceTypeClusterIP,
+		ClusterIP:                corev1.ClusterIPNone,
+		Selector:                 selector(cluster, row.Role.Component()),
+		PublishNotReadyAddresses: r != v1alpha1.RolePlacementCenter,
+		Ports: []corev1.ServicePort{
+			tcp("grpc", ports.GRPC), tcp("http", ports.HTTP), tcp("engine", ports.Engine),
+			tcp(portNameAgent, protocol.Port), tcp(portNameAgentPublic, protocol.PublicPort),
+		},
+	}
+	return s
+}
+
+// ClientService is what MQTT clients connect to: the enabled listeners of every broker; of broker 0 alone where brokers are islands, because only so what is published is received.
+// It is nil when no listener is enabled.
+func ClientService(cluster *v1alpha1.RobustMQCluster, in Inputs) *corev1.Service {
+	var ports []corev1.ServicePort
+	for _, l := range cluster.Spec.Listeners.Effective() {
+		if l.Enabled {
+			ports = append(ports, port(l.Name, l.Protocol, l.Port))
+		}
+	}
+	if len(ports) == 0 {
+		return nil // a Service without ports is refused
+	}
+	want := cluster.Spec.Listeners.Service
+	s := service(cluster, ClientServiceName(cluster), v1alpha1.ComponentMQTTBroker)
+	s.Annotations = want.Annotations
+	s.Spec = corev1.ServiceSpec{
+		Type:                     want.Type,
+		Selector:                 clientSelector(cluster, in),
+		Ports:                    ports,
+		LoadBalancerClass:        want.LoadBalancerClass,
+		LoadBalancerSourceRanges: want.LoadBalancerSourceRanges,
+		ExternalTrafficPolicy:    want.ExternalTrafficPolicy,
+	}
+	if s.Spec.Type == "" {
+		s.Spec.Type = corev1.ServiceTypeClusterIP
+	}
+	return s
+}
+
+// IngressService is behind the Ingress; nil without one.
+func IngressService(cluster *v1alpha1.RobustMQCluster, in Inputs) *corev1.Service {
+	if cluster.Spec.Ingress == nil {
+		return nil
+	}
+	ports := portsOf(cluster)
+	s := service(cluster, IngressServiceName(cluster), v1alpha1.ComponentMQTTBroker)
+	s.Spec = corev1.ServiceSpec{
+		Type:     corev1.ServiceTypeClusterIP,
+		Selector: clientSelector(cluster, in),
+		Ports:    []corev1.ServicePort{tcp("ws", ports.WS)},
+	}
+	if cluster.Spec.Ingress.Admin {
+		s.Spec.Ports = append(s.Spec.Ports, tcp("admin", ports.HTTP))
+	}
+	return s
+}
+
+func service(cluster *v1alpha1.RobustMQCluster, name, component string) *corev1.Service {
+	return &corev1.Service{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"}, ObjectMeta: meta(cluster, name, component)}
+}
+
+func clientSelector(cluster *v1alpha1.RobustMQCluster, in Inputs) map[string]string {
+	s := selector(cluster, v1alpha1.ComponentMQTTBroker)
+	if in.Traits.Islands {
+		s["statefulset.kubernetes.io/pod-name"] = PodName(cluster, v1alpha1.RoleMQTTBroker, 0)
+	}
+	return s
+}
+
+func tcp(name string, number int32) corev1.ServicePort {
+	return port(name, corev1.ProtocolTCP, number)
+}
+
+// port names its target by number: a pod's template does not list the server's ports, because they are configuration.
+func port(name string, protocol corev1.Protocol, number int32) corev1.ServicePort {
+	return corev1.ServicePort{Name: name, Protocol: protocol, Port: number, TargetPort: intstr.FromInt32(number)}
+}
