@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/controllers/cluster"
+	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
+	"github.com/robustmq/robustmq-operator/webhooks"
+)
+
+// leaseName is the leader-election lease.
+const leaseName = "robustmq-operator"
+
+func newScheme() *runtime.Scheme {
+	s := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(s))
+	utilruntime.Must(v1alpha1.AddToScheme(s))
+	return s
+}
+
+func run(ctx context.Context, o *options) error {
+	if err := o.validate(); err != nil {
+		return err
+	}
+	level, err := o.level()
+	if err != nil {
+		return err
+	}
+	logger := logr.FromSlogHandler(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	ctrl.SetLogger(logger)
+	klog.SetLogger(logger)
+
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("finding the API server: %w", err)
+	}
+	config.QPS, config.Burst, config.UserAgent = o.kubeAPIQPS, o.kubeAPIBurst, "robustmq-operator/"+version
+
+	mgr, err := ctrl.NewManager(config, managerOptions(o))
+	if err != nil {
+		return fmt.Errorf("making the manager: %w", err)
+	}
+	if err := mgr.AddHealthzCheck("alive", healthz.Ping); err != nil {
+		return fmt.Errorf("health check: %w", err)
+	}
+	if err := setupWebhooks(mgr, o); err != nil {
+		return err
+	}
+	reconciler := &cluster.Reconciler{
+		Agents: agentclient.NewPool(agentclient.Limits{}, nil), ServerImage: o.serverImage, AgentImage: o.agentImage,
+		ClusterDomain: o.clusterDomain, OperatorNamespace: namespace(),
+	}
+	if err := reconciler.SetupWithManager(mgr, cluster.Options{Concurrency: o.concurrency}); err != nil {
+		return fmt.Errorf("cluster controller: %w", err)
+	}
+	logger.Info("starting", "version", version, "webhooks", o.webhooks, "namespaces", o.watchNamespaces)
+	return mgr.Start(ctx)
+}
+
+func managerOptions(o *options) ctrl.Options {
+	metrics := metricsserver.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure}
+	if o.metricsSecure {
+		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
+	caches := cache.Options{ByObject: cluster.CacheByObject()}
+	if len(o.watchNamespaces) > 0 {
+		caches.DefaultNamespaces = map[string]cache.Config{}
+		for _, ns := range o.watchNamespaces {
+			caches.DefaultNamespaces[ns] = cache.Config{}
+		}
+	}
+	return ctrl.Options{
+		Scheme: newScheme(), Metrics: metrics, HealthProbeBindAddress: o.healthAddress, Cache: caches,
+		LeaderElection: o.leaderElect, LeaderElectionID: leaseName, LeaderElectionNamespace: o.leaderElectionNS,
+		LeaderElectionReleaseOnCancel: true, GracefulShutdownTimeout: &o.shutdown,
+		Client:        client.Options{Cache: &client.CacheOptions{Unstructured: false}},
+		WebhookServer: webhook.NewServer(webhook.Options{Port: o.webhookPort, CertDir: o.webhookCertDir}),
+	}
+}
+
+func setupWebhooks(mgr ctrl.Manager, o *options) error {
+	if !o.webhooks {
+		if err := mgr.AddReadyzCheck("ready", healthz.Ping); err != nil {
+			return fmt.Errorf("readiness check: %w", err)
+		}
+		return nil
+	}
+	if err := webhooks.Setup(mgr, webhooks.Options{
+		Namespace: namespace(), ServiceName: o.webhookService, CertDir: o.webhookCertDir, SelfSigned: o.selfSigned,
+	}); err != nil {
+		return fmt.Errorf("webhooks: %w", err)
+	}
+	return nil
+}
+
+// namespace is the operator's own, from the downward API.
+func namespace() string {
+	if ns := os.Getenv("POD_NAMESPACE"); ns != "" {
+		return ns
+	}
+	return "robustmq-operator-system"
+}

@@ -1,0 +1,132 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
+	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/topology"
+)
+
+// act performs the plan's steps in order and stops at the first that fails: what an order that was not answered did is seen by the next pass.
+// It returns whether the founding was recorded.
+func (r *Reconciler) act(ctx context.Context, p *pass, plan topology.Plan) (founded bool, err error) {
+	for _, step := range plan.Steps {
+		if step.Kind == topology.StepMarkFounded {
+			if err := r.markFounded(ctx, p); err != nil {
+				return false, err
+			}
+			founded = true
+			p.log.Info("founding recorded", "reason", step.Reason)
+			continue
+		}
+		if err := r.order(ctx, p, step); err != nil {
+			r.event(p.cluster, step.Pod, corev1.EventTypeWarning, string(step.Kind)+"Failed", fmt.Sprintf("%s: %s failed: %v", step.Pod, step.Kind, err))
+			return founded, fmt.Errorf("%s %s: %w", step.Kind, step.Pod, err)
+		}
+		p.tracker.Forget(step.Symptom())
+		p.log.Info("step done", "step", step.Kind, "pod", step.Pod, "reason", step.Reason)
+		kind, reason := eventOf(step.Kind)
+		r.event(p.cluster, step.Pod, kind, reason, fmt.Sprintf("%s: %s", step.Pod, step.Reason))
+	}
+	return founded, nil
+}
+
+// eventOf names the event of a step that was done. Steps that repair something are warnings: something had gone wrong before.
+func eventOf(kind topology.StepKind) (eventType, reason string) {
+	switch kind {
+	case topology.StepFound:
+		return corev1.EventTypeNormal, "Founding"
+	case topology.StepOrderJoin:
+		return corev1.EventTypeNormal, "Joining"
+	case topology.StepAdopt:
+		return corev1.EventTypeNormal, "VolumeAdopted"
+	case topology.StepStart:
+		return corev1.EventTypeNormal, "ServerReleased"
+	case topology.StepJoin:
+		return corev1.EventTypeWarning, "JoinFinished"
+	case topology.StepLeave:
+		return corev1.EventTypeWarning, "JoinRolledBack"
+	case topology.StepStop:
+		return corev1.EventTypeWarning, "ServerStopped"
+	case topology.StepRestart:
+		return corev1.EventTypeWarning, "ServerRestarted"
+	default:
+		return corev1.EventTypeWarning, "VolumeWiped"
+	}
+}
+
+func (r *Reconciler) order(ctx context.Context, p *pass, step topology.Step) error {
+	ctx, cancel := context.WithTimeout(ctx, r.Timings.Order)
+	defer cancel()
+	pod := step.Pod
+	if step.Via != "" {
+		pod = step.Via
+	}
+	agent, err := p.agent(pod)
+	if err != nil {
+		return err
+	}
+	switch step.Kind {
+	case topology.StepFound:
+		_, err = agent.Gate(ctx, p.gateOrder(protocol.GateFound, step.NodeID))
+	case topology.StepOrderJoin:
+		_, err = agent.Gate(ctx, p.gateOrder(protocol.GateJoin, step.NodeID))
+	case topology.StepAdopt:
+		_, err = agent.Gate(ctx, p.gateOrder(protocol.GateAdopt, step.NodeID))
+	case topology.StepJoin:
+		_, err = agent.Join(ctx, protocol.MembershipOrder{NodeID: step.NodeID, Addr: step.Addr})
+	case topology.StepLeave:
+		_, err = agent.Leave(ctx, protocol.MembershipOrder{NodeID: step.NodeID})
+		if agentclient.Reason(err) == protocol.ReasonServerFailed {
+			// Seen: with leaders apart it answers an error about one group and has left the others. The next pass sees what is true.
+			p.log.Info("leaving was answered with an error; what it did is observed", "pod", step.Pod, "error", err.Error())
+			err = nil
+		}
+	case topology.StepStop:
+		_, err = agent.Server(ctx, protocol.ServerOrder{Action: protocol.ServerStop, Reason: step.Reason})
+	case topology.StepStart:
+		_, err = agent.Server(ctx, protocol.ServerOrder{Action: protocol.ServerStart, Reason: step.Reason})
+	case topology.StepRestart:
+		_, err = agent.Server(ctx, protocol.ServerOrder{Action: protocol.ServerRestart, Reason: step.Reason})
+	case topology.StepWipe:
+		marker := p.observed.states[step.Pod].Volume.Marker
+		if marker == nil {
+			return errors.New("its volume has no marker, so it is not emptied")
+		}
+		_, err = agent.Wipe(ctx, protocol.WipeOrder{Marker: *marker, Reason: step.Reason})
+	default:
+		err = errors.New("no such step")
+	}
+	return err
+}
+
+func (p *pass) gateOrder(action protocol.GateAction, node uint64) protocol.GateOrder {
+	return protocol.GateOrder{Action: action, ClusterUID: p.id.uid, NodeID: node, Generation: p.id.generation}
+}
+
+// markFounded writes the record that this cluster was founded onto every volume claim of the placement centre. The status gets it with this pass's write.
+func (r *Reconciler) markFounded(ctx context.Context, p *pass) error {
+	for _, m := range p.snapshot.Members {
+		claim := p.observed.claims[m.Pod]
+		if m.Role != v1alpha1.RolePlacementCenter || claim == nil || m.ClaimFounded {
+			continue
+		}
+		marked := claim.DeepCopy()
+		if marked.Annotations == nil {
+			marked.Annotations = map[string]string{}
+		}
+		marked.Annotations[v1alpha1.AnnotationFounded] = "true"
+		marked.Annotations[v1alpha1.AnnotationClusterUID] = p.id.uid
+		if err := r.Patch(ctx, marked, client.MergeFrom(claim)); err != nil {
+			return fmt.Errorf("marking volume claim %s: %w", claim.Name, err)
+		}
+	}
+	return nil
+}

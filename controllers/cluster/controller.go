@@ -1,0 +1,267 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
+	"github.com/robustmq/robustmq-operator/internal/manifests"
+	"github.com/robustmq/robustmq-operator/internal/pki"
+	"github.com/robustmq/robustmq-operator/internal/robustmq"
+	"github.com/robustmq/robustmq-operator/internal/topology"
+)
+
+// Reconciler brings RobustMQClusters to what their spec says. Every field but the client may be injected by tests.
+type Reconciler struct {
+	client.Client
+	// Reader reads past the cache: Secrets that users named are not ours to hold in memory.
+	Reader client.Reader
+	Events events.EventRecorder
+	// Agents makes clients of the agents, with one mutual-TLS transport a cluster.
+	Agents AgentPool
+
+	// ServerImage is the image of RobustMQ with {version} in it; AgentImage the one that carries the agent.
+	ServerImage, AgentImage string
+	ClusterDomain           string
+	OperatorNamespace       string
+
+	Timings  Timings
+	Limits   topology.Limits
+	PKIRules pki.Rules
+
+	// Now, NewUID and Random are the time, new identities and the source of keys and passwords.
+	Now    func() time.Time
+	NewUID func() string
+	Random Randomness
+
+	mu     sync.Mutex
+	memory map[types.NamespacedName]*memory
+}
+
+// AgentPool gives clients of agents.
+type AgentPool interface {
+	// Client gives the client of the agent at podIP; key tells clusters apart.
+	Client(key string, identity agentclient.Identity, podIP string) (agentclient.Client, error)
+	// Forget closes what is kept for a cluster.
+	Forget(key string)
+}
+
+// memory is what the operator remembers of a cluster between two passes. Losing it delays a repair and changes no decision.
+type memory struct {
+	tracker topology.Tracker
+	// replicated: the inner topics were seen with all their copies, for this many engines.
+	replicated int32
+}
+
+// pass is one reconcile of one cluster: what was read, and what follows from it.
+type pass struct {
+	log      logr.Logger
+	cluster  *v1alpha1.RobustMQCluster // as read
+	desired  *v1alpha1.RobustMQCluster // with derived defaults, and the version that runs
+	version  robustmq.Version
+	traits   robustmq.Traits
+	id       identity
+	inputs   manifests.Inputs
+	observed *observation
+	snapshot topology.Snapshot
+	tracker  *topology.Tracker
+	dial     func(pod *corev1.Pod) (agentclient.Client, error)
+	// waits are what the objects, not the members, wait for: a Secret that is missing, say.
+	waits []topology.Wait
+}
+
+func (p *pass) agent(pod string) (agentclient.Client, error) {
+	found := p.observed.pods[pod]
+	if found == nil {
+		return nil, fmt.Errorf("pod %s does not exist", pod)
+	}
+	return p.dial(found)
+}
+
+// Reconcile is one pass: observe, plan, act, status.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	var cluster v1alpha1.RobustMQCluster
+	if err := r.Get(ctx, req.NamespacedName, &cluster); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.forget(req.NamespacedName)
+		}
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !cluster.DeletionTimestamp.IsZero() {
+		// Nothing is to be done: everything is owned, and the StatefulSets keep or delete the volumes as volumeRetention says. No finalizer, so nothing can block.
+		r.forget(req.NamespacedName)
+		return ctrl.Result{}, nil
+	}
+	p := &pass{log: ctrl.LoggerFrom(ctx), cluster: &cluster}
+	result, err := r.reconcile(ctx, p)
+	if apierrors.IsConflict(err) {
+		// Somebody wrote in between: what was read is old, the next pass reads anew.
+		return ctrl.Result{RequeueAfter: r.busy()}, nil
+	}
+	return result, err
+}
+
+func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error) {
+	mem := r.remember(client.ObjectKeyFromObject(p.cluster))
+	p.tracker = &mem.tracker
+
+	if problem := guard(p.cluster); problem != "" {
+		return ctrl.Result{}, r.refuse(ctx, p, v1alpha1.ReasonSpecInvalid, problem)
+	}
+	p.desired = p.cluster.DeepCopy()
+	p.desired.Default()
+	p.desired.Spec.Version = runningVersion(p.cluster)
+	version, err := robustmq.ParseVersion(p.desired.Spec.Version)
+	if err != nil {
+		return ctrl.Result{}, r.refuse(ctx, p, v1alpha1.ReasonSpecInvalid, fmt.Sprintf("spec.version: %v", err))
+	}
+	p.version, p.traits = version, robustmq.Lookup(version)
+
+	o, err := r.observeKubernetes(ctx, p.cluster)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	p.observed = o
+	id, changed, err := identify(p.cluster, o, r.NewUID)
+	if err != nil {
+		return ctrl.Result{}, r.refuse(ctx, p, v1alpha1.ReasonForeignVolume, err.Error())
+	}
+	p.id = id
+	if changed && !p.cluster.Spec.Paused {
+		if err := r.recordIdentity(ctx, p.cluster, id); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	p.inputs = r.inputs(p)
+	identity, err := r.ensureSecrets(ctx, p)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	p.dial = func(pod *corev1.Pod) (agentclient.Client, error) {
+		return r.Agents.Client(client.ObjectKeyFromObject(p.cluster).String(), identity, pod.Status.PodIP)
+	}
+	r.observeAgents(ctx, p.dial, o)
+	p.snapshot = newSnapshot(p, r.Limits)
+	p.snapshot.Seen = mem.tracker.Observe(r.Now(), topology.Symptoms(p.snapshot))
+	health := topology.Assess(p.snapshot)
+
+	if p.cluster.Spec.Paused {
+		return r.finish(ctx, p, health, topology.Plan{}, mem)
+	}
+	p.inputs.VoterMissing = health.Missing() > 0
+	if err := r.applyObjects(ctx, p); err != nil {
+		return ctrl.Result{}, err
+	}
+	plan := topology.Decide(p.snapshot)
+	founded, actErr := r.act(ctx, p, plan)
+	p.id.founded = p.id.founded || founded
+	result, err := r.finish(ctx, p, health, plan, mem)
+	return result, errors.Join(actErr, err)
+}
+
+// finish computes the status, writes it where it differs, and says when to look again.
+func (r *Reconciler) finish(ctx context.Context, p *pass, health topology.Health, plan topology.Plan, mem *memory) (ctrl.Result, error) {
+	plan.Waits = append(plan.Waits, p.waits...)
+	if plan.Settled() && !p.snapshot.Wanted.Islands && p.traits.Replication {
+		if wait := r.awaitInnerTopics(ctx, p, mem); wait != nil {
+			plan.Waits = append(plan.Waits, *wait)
+		}
+	}
+	next := computeStatus(p, health, plan, r.Now())
+	if err := r.writeStatus(ctx, p, next); err != nil {
+		return ctrl.Result{}, err
+	}
+	if plan.Settled() {
+		return ctrl.Result{RequeueAfter: jitter(r.Timings.Quiet)}, nil
+	}
+	return ctrl.Result{RequeueAfter: r.busy()}, nil
+}
+
+// refuse reports a spec or volumes that nothing can be done with, writes nothing else, and waits for the next change.
+func (r *Reconciler) refuse(ctx context.Context, p *pass, reason, message string) error {
+	return r.writeStatus(ctx, p, refusedStatus(p.cluster, reason, message, r.Now()))
+}
+
+// awaitInnerTopics says which of RobustMQ's own topics still lacks copies; once all were seen whole, it asks no more until the number of engines changes.
+func (r *Reconciler) awaitInnerTopics(ctx context.Context, p *pass, mem *memory) *topology.Wait {
+	engines := p.desired.Spec.Engines()
+	if mem.replicated == engines {
+		return nil
+	}
+	leader, ok := topology.Assess(p.snapshot).CommonLeader()
+	if !ok {
+		leader = p.snapshot.Members[0]
+	}
+	agent, err := p.agent(leader.Pod)
+	if err != nil {
+		return &topology.Wait{Reason: v1alpha1.ReasonReplicating, Message: err.Error()}
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.Timings.Observe)
+	defer cancel()
+	topic, err := underReplicated(ctx, agent, wantedReplicas(engines))
+	switch {
+	case err != nil:
+		return &topology.Wait{Reason: v1alpha1.ReasonReplicating, Message: fmt.Sprintf("the copies of the inner topics cannot be seen yet: %v", err)}
+	case topic != "":
+		return &topology.Wait{Reason: v1alpha1.ReasonReplicating, Message: fmt.Sprintf("inner topic %s has fewer than %d copies in sync", topic, wantedReplicas(engines))}
+	}
+	mem.replicated = engines
+	return nil
+}
+
+// runningVersion is the version that the cluster's pods run: the one it was founded with, while a change of it has not been carried out.
+func runningVersion(cluster *v1alpha1.RobustMQCluster) string {
+	if cluster.Status.Version != "" {
+		return cluster.Status.Version
+	}
+	return cluster.Spec.Version
+}
+
+func (r *Reconciler) remember(key types.NamespacedName) *memory {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.memory == nil {
+		r.memory = map[types.NamespacedName]*memory{}
+	}
+	if r.memory[key] == nil {
+		r.memory[key] = &memory{}
+	}
+	return r.memory[key]
+}
+
+func (r *Reconciler) forget(key types.NamespacedName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.memory, key)
+	r.Agents.Forget(key.String())
+}
+
+func (r *Reconciler) busy() time.Duration { return r.Timings.Busy }
+
+// jitter spreads quiet clusters over time: a tenth more or less.
+func jitter(d time.Duration) time.Duration {
+	return d - d/10 + rand.N(d/5+1)
+}
+
+// event tells something about the cluster and, where it is about one pod, names that pod as related: events of one reason without a related object are folded into one.
+func (r *Reconciler) event(cluster *v1alpha1.RobustMQCluster, pod, eventType, reason, message string) {
+	var related runtime.Object
+	if pod != "" {
+		related = &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: cluster.Namespace, Name: pod}
+	}
+	r.Events.Eventf(cluster, related, eventType, reason, reason, "%s", message)
+}

@@ -1,0 +1,68 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/manifests"
+)
+
+// identity is what makes this cluster's data this cluster's: it outlives the RobustMQCluster object when the volumes are retained.
+type identity struct {
+	uid        string
+	generation int64
+	founded    bool
+}
+
+// identify finds the cluster's identity: on the volume claims of its name first (an object that was deleted and applied again adopts what it left), then in the status.
+// Only when neither has one is a new one made, by newUID; the caller writes it to the status before anything else is made.
+func identify(cluster *v1alpha1.RobustMQCluster, o *observation, newUID func() string) (id identity, fresh bool, err error) {
+	id = identity{uid: cluster.Status.ClusterUID, generation: max(cluster.Status.Generation, 1), founded: cluster.Status.Founded}
+	var onClaims []string
+	for pod, claim := range o.claims {
+		uid := claim.Annotations[v1alpha1.AnnotationClusterUID]
+		if uid == "" || !isPlacementCenter(cluster, pod) {
+			continue
+		}
+		if !slices.Contains(onClaims, uid) {
+			onClaims = append(onClaims, uid)
+		}
+		if claim.Annotations[v1alpha1.AnnotationFounded] == "true" {
+			id.founded = true
+		}
+	}
+	slices.Sort(onClaims)
+	switch {
+	case len(onClaims) > 1:
+		return id, false, fmt.Errorf("the volume claims of the placement centre belong to different clusters (%v): remove those that are not meant, or give this cluster another name", onClaims)
+	case len(onClaims) == 1 && id.uid != "" && id.uid != onClaims[0]:
+		return id, false, fmt.Errorf("the volume claims of the placement centre belong to cluster %s and the status says %s: remove the claims that are not meant, or give this cluster another name", onClaims[0], id.uid)
+	case len(onClaims) == 1:
+		id.uid = onClaims[0]
+	}
+	if id.uid == "" {
+		id.uid = newUID()
+		return id, true, nil
+	}
+	return id, id.uid != cluster.Status.ClusterUID, nil
+}
+
+func isPlacementCenter(cluster *v1alpha1.RobustMQCluster, pod string) bool {
+	base := manifests.WorkloadName(cluster, v1alpha1.RolePlacementCenter) + "-"
+	return len(pod) > len(base) && pod[:len(base)] == base
+}
+
+// recordIdentity writes a new identity to the status at once: what is made later carries it, and a second pass must find the same.
+func (r *Reconciler) recordIdentity(ctx context.Context, cluster *v1alpha1.RobustMQCluster, id identity) error {
+	before := cluster.DeepCopy()
+	cluster.Status.ClusterUID, cluster.Status.Generation, cluster.Status.Founded = id.uid, id.generation, id.founded
+	// The resource version is part of the patch: of two passes that make an identity at once, one loses and starts again.
+	if err := r.Status().Patch(ctx, cluster, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return fmt.Errorf("recording the identity of cluster %s: %w", cluster.Name, err)
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
+)
+
+// wantedReplicas is how many copies an inner topic has when there are engines enough: the default_topic_replica_num that the agents render.
+func wantedReplicas(engines int32) int { return int(min(3, engines)) }
+
+// underReplicated asks one node for RobustMQ's inner topics and returns the name of one with fewer copies than wanted, in sync or placed; empty when all have them.
+// Inner topics are made with one copy by the founder, which is the only engine then; the metadata leader tops them up every 30 s.
+func underReplicated(ctx context.Context, agent agentclient.Client, wanted int) (string, error) {
+	var shards struct {
+		Data []struct {
+			ShardInfo struct {
+				ShardName string `json:"shard_name"`
+				TopicName string `json:"topic_name"`
+				Config    struct {
+					Inner bool `json:"is_inner_topic"`
+				} `json:"config"`
+			} `json:"shard_info"`
+		} `json:"data"`
+	}
+	// The list answers ten rows unless the body says otherwise; the query string is ignored here.
+	raw, err := agent.Admin(ctx, http.MethodPost, "/api/storage-engine/shard/list", map[string]int{"limit": 1000, "page": 1})
+	if err != nil {
+		return "", fmt.Errorf("listing shards: %w", err)
+	}
+	if err := json.Unmarshal(raw, &shards); err != nil {
+		return "", fmt.Errorf("listing shards: %w", err)
+	}
+	inner := 0
+	for _, shard := range shards.Data {
+		if !shard.ShardInfo.Config.Inner {
+			continue
+		}
+		inner++
+		full, err := fullyReplicated(ctx, agent, shard.ShardInfo.ShardName, wanted)
+		if err != nil {
+			return "", err
+		}
+		if !full {
+			return shard.ShardInfo.TopicName, nil
+		}
+	}
+	if inner == 0 {
+		return "(none made yet)", nil
+	}
+	return "", nil
+}
+
+func fullyReplicated(ctx context.Context, agent agentclient.Client, shard string, wanted int) (bool, error) {
+	var list struct {
+		Segments []struct {
+			Segment struct {
+				Replicas []json.RawMessage `json:"replicas"`
+				ISR      []uint64          `json:"isr"`
+				Status   string            `json:"status"`
+			} `json:"segment"`
+		} `json:"segment_list"`
+	}
+	raw, err := agent.Admin(ctx, http.MethodPost, "/api/storage-engine/segment/list", map[string]string{"shard_name": shard})
+	if err != nil {
+		return false, fmt.Errorf("listing the segments of shard %s: %w", shard, err)
+	}
+	if err := json.Unmarshal(raw, &list); err != nil {
+		return false, fmt.Errorf("listing the segments of shard %s: %w", shard, err)
+	}
+	for _, s := range list.Segments {
+		if s.Segment.Status == "Write" && (len(s.Segment.Replicas) < wanted || len(s.Segment.ISR) < wanted) {
+			return false, nil
+		}
+	}
+	return true, nil
+}

@@ -1,0 +1,139 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/manifests"
+	"github.com/robustmq/robustmq-operator/internal/robustmq"
+)
+
+// FieldManager owns the fields that the operator applies.
+const FieldManager = "robustmq-operator"
+
+// inputs gathers what the builders need beside the spec.
+func (r *Reconciler) inputs(p *pass) manifests.Inputs {
+	in := manifests.Inputs{
+		ClusterUID: p.id.uid, Generation: p.id.generation,
+		ServerImage: manifests.ServerImage(p.desired, r.ServerImage), AgentImage: r.AgentImage,
+		ClusterDomain: r.ClusterDomain, OperatorNamespace: r.OperatorNamespace,
+		Replicas: map[v1alpha1.Role]int32{},
+		Traits:   manifests.Traits{Islands: p.traits.Tier == robustmq.TierIslands, PrometheusPort: !p.traits.MetricsOnHTTP},
+	}
+	for _, view := range p.desired.Spec.Roles() {
+		// Never fewer than there are: taking members and brokers away needs an order of leaving that keeps the quorum and every message.
+		in.Replicas[view.Role] = view.Replicas
+		if set := p.observed.sets[view.Role]; set != nil && set.Spec.Replicas != nil {
+			in.Replicas[view.Role] = max(view.Replicas, *set.Spec.Replicas)
+		}
+	}
+	in.Members = in.Replicas[v1alpha1.RolePlacementCenter]
+	return in
+}
+
+// applyObjects brings every object that the cluster consists of to its form, and removes those that the spec no longer asks for. What already is as wanted costs no write.
+func (r *Reconciler) applyObjects(ctx context.Context, p *pass) error {
+	wanted, err := manifests.Objects(p.desired, p.inputs)
+	if err != nil {
+		return fmt.Errorf("building the objects of cluster %s: %w", p.cluster.Name, err)
+	}
+	for _, object := range wanted {
+		if set, ok := object.(*appsv1.StatefulSet); ok {
+			r.keepImmutable(p, set)
+		}
+		if err := r.apply(ctx, object); err != nil {
+			return err
+		}
+	}
+	for _, object := range manifests.Absent(p.desired, p.inputs) {
+		if err := r.remove(ctx, p, object); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepImmutable puts back what the API server would refuse to change, and says so.
+func (r *Reconciler) keepImmutable(p *pass, set *appsv1.StatefulSet) {
+	for _, live := range p.observed.sets {
+		if live.Name == set.Name {
+			for _, field := range manifests.KeepImmutable(live, set) {
+				p.log.V(1).Info("field cannot be changed on a living StatefulSet", "statefulSet", set.Name, "field", field)
+			}
+		}
+	}
+}
+
+// apply is a server-side apply that is skipped when the live object already has every field that we own as we want it.
+func (r *Reconciler) apply(ctx context.Context, object client.Object) error {
+	wanted, err := manifests.Applied(object)
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", object.GetObjectKind().GroupVersionKind().Kind, object.GetName(), err)
+	}
+	live, err := r.live(ctx, object)
+	if err != nil {
+		return err
+	}
+	if live != nil {
+		if owner := metav1.GetControllerOf(live); owner != nil && len(object.GetOwnerReferences()) > 0 && owner.UID != object.GetOwnerReferences()[0].UID {
+			return fmt.Errorf("%s %s belongs to %s %s: rename this cluster, or remove that object", wanted.GetKind(), object.GetName(), owner.Kind, owner.Name)
+		}
+		same, err := manifests.Equal(live, wanted, FieldManager)
+		if err != nil {
+			return fmt.Errorf("comparing %s %s: %w", wanted.GetKind(), object.GetName(), err)
+		}
+		if same {
+			return nil
+		}
+	}
+	if err := r.Apply(ctx, client.ApplyConfigurationFromUnstructured(wanted), client.FieldOwner(FieldManager), client.ForceOwnership); err != nil {
+		return fmt.Errorf("applying %s %s: %w", wanted.GetKind(), object.GetName(), err)
+	}
+	return nil
+}
+
+// live reads the object as it is now, from the cache where its kind is cached; nil when it does not exist.
+func (r *Reconciler) live(ctx context.Context, object client.Object) (client.Object, error) {
+	gvk := object.GetObjectKind().GroupVersionKind()
+	var live client.Object
+	if typed, err := r.Scheme().New(gvk); err == nil {
+		live = typed.(client.Object)
+	} else {
+		u := &unstructured.Unstructured{}
+		u.SetGroupVersionKind(gvk)
+		live = u
+	}
+	err := r.Get(ctx, client.ObjectKeyFromObject(object), live)
+	switch {
+	case apierrors.IsNotFound(err), meta.IsNoMatchError(err):
+		// A kind that this Kubernetes does not have (cert-manager's, say) has no object either; applying one says so in plain words.
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("reading %s %s: %w", gvk.Kind, object.GetName(), err)
+	}
+	live.GetObjectKind().SetGroupVersionKind(gvk)
+	return live, nil
+}
+
+// remove deletes an object of ours that the spec no longer asks for. Somebody else's object of that name is left alone.
+func (r *Reconciler) remove(ctx context.Context, p *pass, object client.Object) error {
+	live, err := r.live(ctx, object)
+	if err != nil || live == nil {
+		return err
+	}
+	if owner := metav1.GetControllerOf(live); owner == nil || owner.UID != p.cluster.UID || !live.GetDeletionTimestamp().IsZero() {
+		return nil
+	}
+	if err := r.Delete(ctx, live); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("deleting %s %s: %w", object.GetObjectKind().GroupVersionKind().Kind, object.GetName(), err)
+	}
+	return nil
+}

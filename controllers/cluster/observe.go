@@ -1,0 +1,117 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
+	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/manifests"
+)
+
+// observation is what one pass saw of Kubernetes and of the agents. It is never changed once made.
+type observation struct {
+	pods   map[string]*corev1.Pod
+	claims map[string]*corev1.PersistentVolumeClaim // by pod name
+	sets   map[v1alpha1.Role]*appsv1.StatefulSet
+	states map[string]protocol.State // by pod name
+	errs   map[string]error          // agents that could not be asked, by pod name
+}
+
+// observeKubernetes reads the cluster's pods, claims and StatefulSets from the cache.
+func (r *Reconciler) observeKubernetes(ctx context.Context, cluster *v1alpha1.RobustMQCluster) (*observation, error) {
+	o := &observation{
+		pods: map[string]*corev1.Pod{}, claims: map[string]*corev1.PersistentVolumeClaim{}, sets: map[v1alpha1.Role]*appsv1.StatefulSet{},
+		states: map[string]protocol.State{}, errs: map[string]error{},
+	}
+	own := []client.ListOption{client.InNamespace(cluster.Namespace), client.MatchingLabels{v1alpha1.LabelCluster: cluster.Name}}
+	var pods corev1.PodList
+	if err := r.List(ctx, &pods, own...); err != nil {
+		return nil, fmt.Errorf("listing the pods of cluster %s: %w", cluster.Name, err)
+	}
+	for i := range pods.Items {
+		o.pods[pods.Items[i].Name] = &pods.Items[i]
+	}
+	var claims corev1.PersistentVolumeClaimList
+	if err := r.List(ctx, &claims, own...); err != nil {
+		return nil, fmt.Errorf("listing the volume claims of cluster %s: %w", cluster.Name, err)
+	}
+	for i := range claims.Items {
+		if pod, ok := podOfClaim(claims.Items[i].Name); ok {
+			o.claims[pod] = &claims.Items[i]
+		}
+	}
+	var sets appsv1.StatefulSetList
+	if err := r.List(ctx, &sets, own...); err != nil {
+		return nil, fmt.Errorf("listing the StatefulSets of cluster %s: %w", cluster.Name, err)
+	}
+	for i := range sets.Items {
+		for _, role := range roles {
+			if sets.Items[i].Name == manifests.WorkloadName(cluster, role) {
+				o.sets[role] = &sets.Items[i]
+			}
+		}
+	}
+	return o, nil
+}
+
+// observeAgents asks the agent of every pod that has an address, all at once, within the deadline.
+func (r *Reconciler) observeAgents(ctx context.Context, dial func(pod *corev1.Pod) (agentclient.Client, error), o *observation) {
+	ctx, cancel := context.WithTimeout(ctx, r.Timings.Observe)
+	defer cancel()
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for name, pod := range o.pods {
+		if pod.Status.PodIP == "" || pod.Status.Phase != corev1.PodRunning {
+			continue
+		}
+		all.Go(func() {
+			state, err := ask(ctx, dial, pod)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				o.errs[name] = err
+				return
+			}
+			o.states[name] = state
+		})
+	}
+	all.Wait()
+}
+
+func ask(ctx context.Context, dial func(*corev1.Pod) (agentclient.Client, error), pod *corev1.Pod) (protocol.State, error) {
+	agent, err := dial(pod)
+	if err != nil {
+		return protocol.State{}, err
+	}
+	state, err := agent.State(ctx)
+	if err != nil {
+		return protocol.State{}, err
+	}
+	if state.Pod != pod.Name {
+		return protocol.State{}, fmt.Errorf("the agent at %s is that of pod %s", pod.Status.PodIP, state.Pod)
+	}
+	return state, nil
+}
+
+// Timings are the reconciler's own times. Zero values are replaced by the defaults.
+type Timings struct {
+	// Busy is how soon a cluster that changes is looked at again, Quiet one that does not.
+	Busy, Quiet time.Duration
+	// Observe bounds the questions to all agents together.
+	Observe time.Duration
+	// Order bounds one order to an agent.
+	Order time.Duration
+}
+
+// DefaultTimings are the times at real speed.
+func DefaultTimings() Timings {
+	return Timings{Busy: 2 * time.Second, Quiet: 30 * time.Second, Observe: 5 * time.Second, Order: 45 * time.Second}
+}

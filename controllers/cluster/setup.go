@@ -1,0 +1,125 @@
+package cluster
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+
+	"github.com/google/uuid"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/pki"
+	"github.com/robustmq/robustmq-operator/internal/topology"
+)
+
+// CacheByObject limits what the operator holds in memory to objects that carry its own label: nobody else's Secrets, pods or volume claims.
+func CacheByObject() map[client.Object]cache.ByObject {
+	ours := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{v1alpha1.LabelManaged: v1alpha1.ManagedBy})}
+	out := map[client.Object]cache.ByObject{}
+	for _, object := range []client.Object{
+		&corev1.Pod{}, &corev1.PersistentVolumeClaim{}, &corev1.Secret{}, &corev1.Service{}, &corev1.ServiceAccount{},
+		&appsv1.StatefulSet{}, &policyv1.PodDisruptionBudget{}, &networkingv1.NetworkPolicy{}, &networkingv1.Ingress{},
+	} {
+		out[object] = ours
+	}
+	return out
+}
+
+// Options shape the controller.
+type Options struct {
+	// Name tells several controllers of one process apart (tests); "robustmqcluster" when empty.
+	Name string
+	// Concurrency is how many clusters are reconciled at once; at least 1.
+	Concurrency int
+	// SkipNameValidation allows several controllers of one name in a process (tests).
+	SkipNameValidation bool
+}
+
+// SetupWithManager fills what the reconciler was not given with its defaults and registers it.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o Options) error {
+	r.setDefaults(mgr)
+	name := o.Name
+	if name == "" {
+		name = "robustmqcluster"
+	}
+	toCluster := handler.EnqueueRequestsFromMapFunc(clusterOf)
+	return ctrl.NewControllerManagedBy(mgr).
+		Named(name).
+		WithOptions(controller.Options{MaxConcurrentReconciles: max(o.Concurrency, 1), SkipNameValidation: &o.SkipNameValidation}).
+		// Our own status writes need no second look; an annotation (adopt this volume) does.
+		For(&v1alpha1.RobustMQCluster{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, deleted()))).
+		Owns(&appsv1.StatefulSet{}).
+		Owns(&corev1.Service{}).
+		Owns(&corev1.Secret{}).
+		Owns(&corev1.ServiceAccount{}).
+		Owns(&policyv1.PodDisruptionBudget{}).
+		Owns(&networkingv1.NetworkPolicy{}).
+		Owns(&networkingv1.Ingress{}).
+		Watches(&corev1.Pod{}, toCluster).
+		Watches(&corev1.PersistentVolumeClaim{}, toCluster).
+		Complete(r)
+}
+
+func (r *Reconciler) setDefaults(mgr ctrl.Manager) {
+	if r.Client == nil {
+		r.Client = mgr.GetClient()
+	}
+	if r.Reader == nil {
+		r.Reader = mgr.GetAPIReader()
+	}
+	if r.Events == nil {
+		r.Events = mgr.GetEventRecorder(v1alpha1.ManagedBy)
+	}
+	if r.Now == nil {
+		r.Now = time.Now
+	}
+	if r.NewUID == nil {
+		r.NewUID = uuid.NewString
+	}
+	if r.Random == nil {
+		r.Random = rand.Reader
+	}
+	if r.Timings == (Timings{}) {
+		r.Timings = DefaultTimings()
+	}
+	if r.Limits == (topology.Limits{}) {
+		r.Limits = topology.DefaultLimits()
+	}
+	if r.PKIRules == (pki.Rules{}) {
+		r.PKIRules = pki.DefaultRules()
+	}
+	if r.ClusterDomain == "" {
+		r.ClusterDomain = "cluster.local"
+	}
+}
+
+// clusterOf maps a labelled object to its cluster.
+func clusterOf(_ context.Context, object client.Object) []reconcile.Request {
+	name := object.GetLabels()[v1alpha1.LabelCluster]
+	if name == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}}}
+}
+
+// deleted lets the wish to delete through, which changes no generation.
+func deleted() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero()
+	}}
+}

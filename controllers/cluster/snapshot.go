@@ -1,0 +1,191 @@
+package cluster
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/manifests"
+	"github.com/robustmq/robustmq-operator/internal/robustmq"
+	"github.com/robustmq/robustmq-operator/internal/topology"
+)
+
+var roles = []v1alpha1.Role{v1alpha1.RolePlacementCenter, v1alpha1.RoleMQTTBroker, v1alpha1.RoleJournalServer}
+
+// newSnapshot turns what was observed into the value that decisions are made on.
+func newSnapshot(p *pass, limits topology.Limits) topology.Snapshot {
+	cluster, o := p.desired, p.observed
+	s := topology.Snapshot{
+		Wanted: topology.Wanted{
+			ClusterUID: p.id.uid, Generation: p.id.generation, Founded: p.id.founded,
+			Static: p.traits.Formation == robustmq.FormationStatic, Islands: p.traits.Tier == robustmq.TierIslands,
+			Groups: p.traits.StatusGroups, Replicas: map[v1alpha1.Role]int32{},
+		},
+		Limits: limits,
+	}
+	if pod := cluster.Annotations[v1alpha1.AnnotationAdoptVolume]; pod != "" {
+		s.Wanted.Adopt = []string{pod}
+	}
+	for _, view := range cluster.Spec.Roles() {
+		s.Wanted.Replicas[view.Role] = view.Replicas
+	}
+	for _, role := range roles {
+		base := manifests.WorkloadName(cluster, role) + "-"
+		for ordinal := range max(s.Wanted.Replicas[role], existing(o, base)) {
+			pod := base + strconv.Itoa(int(ordinal))
+			m := topology.Member{
+				Role: role, Ordinal: ordinal, NodeID: role.BaseNodeID() + uint64(ordinal), Pod: pod,
+				Addr: manifests.RaftAddress(cluster, p.inputs, ordinal), // meaningful for the placement centre
+			}
+			describePod(o, &m)
+			if claim := o.claims[pod]; claim != nil {
+				m.ClaimExists, m.ClaimFounded = true, claim.Annotations[v1alpha1.AnnotationFounded] == "true"
+			}
+			if state, ok := o.states[pod]; ok {
+				m.Agent = newAgent(state)
+			} else if err := o.errs[pod]; err != nil {
+				m.AgentError = err.Error()
+			} else {
+				m.AgentError = "the pod has no address yet"
+			}
+			s.Members = append(s.Members, m)
+		}
+	}
+	return s
+}
+
+// existing returns one more than the highest ordinal of the pods with that name prefix.
+func existing(o *observation, base string) int32 {
+	n := int32(0)
+	for name := range o.pods {
+		rest, ok := strings.CutPrefix(name, base)
+		if !ok {
+			continue
+		}
+		if i, err := strconv.ParseInt(rest, 10, 32); err == nil && int32(i) >= n {
+			n = int32(i) + 1
+		}
+	}
+	return n
+}
+
+func newAgent(st protocol.State) *topology.Agent {
+	a := &topology.Agent{
+		VolumeEmpty: st.Volume.Phase == protocol.VolumeEmpty, VolumeInitialised: st.Volume.Phase == protocol.VolumeInitialised, VolumeMessage: st.Volume.Message,
+		GateOpen: st.Gate.Open, GateReason: st.Gate.Reason, GateMessage: st.Gate.Message,
+		Server: topology.ServerPhase(st.Server.Phase), MQTTOpen: st.Server.MQTTOpen, Fenced: st.Fenced, Terminating: st.Terminating,
+		ConfigStale: st.Server.Phase == protocol.ServerRunning && st.Config.Running != "" && st.Config.Running != st.Config.Mounted,
+		ConfigFault: st.Config.Problem, AgentVersion: st.AgentVersion,
+		Registry: st.Registry, Nodes: st.Nodes,
+	}
+	if exit := st.Server.LastExit; exit != nil {
+		a.ServerExit = fmt.Sprintf("%s, exit code %d", exit.Reason, exit.Code)
+		if exit.Message != "" {
+			a.ServerExit += ": " + exit.Message
+		}
+	}
+	if mk := st.Volume.Marker; mk != nil {
+		a.Marker = &topology.Marker{ClusterUID: mk.ClusterUID, NodeID: mk.NodeID, Generation: mk.Generation, Origin: string(mk.Origin), Member: mk.Member}
+	}
+	if st.Raft != nil {
+		a.Groups = make(map[string]topology.Group, len(st.Raft))
+		for name, g := range st.Raft {
+			a.Groups[name] = newGroup(g)
+		}
+	}
+	return a
+}
+
+func newGroup(g robustmq.GroupState) topology.Group {
+	out := topology.Group{
+		Running: g.Running, Voters: g.Voters(), Changing: len(g.Configs) > 1, Leads: g.LeadsWithQuorum(), Leader: g.CurrentLeader,
+		Term: g.Term, LastLog: g.LastLogIndex,
+	}
+	for _, config := range g.Configs {
+		out.Members = append(out.Members, config...)
+	}
+	slices.Sort(out.Members)
+	out.Members = slices.Compact(out.Members)
+	if g.LastApplied != nil {
+		out.LastApplied = g.LastApplied.Index
+	}
+	if g.Purged != nil {
+		out.Purged = g.Purged.Index
+	}
+	if g.Snapshot != nil {
+		out.SnapshotIndex = g.Snapshot.Index
+	}
+	return out
+}
+
+// describePod says in what state the pod is and, where it does not run, what it waits for, naming the object.
+func describePod(o *observation, m *topology.Member) {
+	pod := o.pods[m.Pod]
+	if pod == nil {
+		m.State = topology.PodMissing
+		return
+	}
+	for _, c := range pod.Status.ContainerStatuses {
+		m.Restarts += c.RestartCount
+	}
+	switch {
+	case pod.DeletionTimestamp != nil:
+		m.State = topology.PodTerminating
+		return
+	case pod.Status.Phase == corev1.PodRunning && pod.Status.PodIP != "" && started(pod):
+		m.State = topology.PodRunning
+		return
+	}
+	m.State = topology.PodPending
+	m.Reason, m.Message = pendingReason(pod, o.claims[m.Pod])
+}
+
+func started(pod *corev1.Pod) bool {
+	for _, c := range pod.Status.ContainerStatuses {
+		if c.State.Running != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// pendingReason names what a pod that does not run waits for.
+func pendingReason(pod *corev1.Pod, claim *corev1.PersistentVolumeClaim) (reason, message string) {
+	for _, c := range append(slices.Clone(pod.Status.InitContainerStatuses), pod.Status.ContainerStatuses...) {
+		w := c.State.Waiting
+		if w == nil {
+			continue
+		}
+		switch w.Reason {
+		case "ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError":
+			return v1alpha1.ReasonImagePullFailed, fmt.Sprintf("image %s of container %s cannot be pulled (%s)", c.Image, c.Name, w.Reason)
+		case "CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff":
+			return v1alpha1.ReasonPodFailing, fmt.Sprintf("container %s: %s: %s", c.Name, w.Reason, w.Message)
+		}
+	}
+	for _, c := range pod.Status.Conditions {
+		if c.Type != corev1.PodScheduled || c.Status != corev1.ConditionFalse {
+			continue
+		}
+		if claim != nil && claim.Status.Phase == corev1.ClaimPending && strings.Contains(c.Message, "PersistentVolumeClaim") {
+			return v1alpha1.ReasonWaitingForVolume, fmt.Sprintf("volume claim %s is pending%s: %s", claim.Name, className(claim), c.Message)
+		}
+		return v1alpha1.ReasonUnschedulable, "no node takes the pod: " + c.Message
+	}
+	if claim != nil && claim.Status.Phase == corev1.ClaimPending {
+		return v1alpha1.ReasonWaitingForVolume, fmt.Sprintf("volume claim %s is pending%s", claim.Name, className(claim))
+	}
+	return v1alpha1.ReasonWaitingForPods, "its containers are being started"
+}
+
+func className(claim *corev1.PersistentVolumeClaim) string {
+	if claim.Spec.StorageClassName == nil {
+		return " without a storage class"
+	}
+	return fmt.Sprintf(" (storage class %s)", *claim.Spec.StorageClassName)
+}

@@ -1,0 +1,53 @@
+package cluster
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+)
+
+// transition is one thing that became true between two statuses, told once as an event.
+type transition struct{ pod, kind, reason, message string }
+
+// transitions compares two statuses. The former one is read for telling only, never for deciding.
+func transitions(before, after v1alpha1.RobustMQClusterStatus) []transition {
+	var out []transition
+	was := map[string]v1alpha1.MemberStatus{}
+	for _, m := range before.Members {
+		was[m.Pod] = m
+	}
+	if !before.Founded && after.Founded {
+		out = append(out, transition{"", corev1.EventTypeNormal, "Founded", fmt.Sprintf("the cluster %s is founded", after.ClusterUID)})
+	}
+	for _, m := range after.Members {
+		switch {
+		case m.InService && !was[m.Pod].InService && m.Role == v1alpha1.RolePlacementCenter:
+			out = append(out, transition{m.Pod, corev1.EventTypeNormal, "MemberJoined", fmt.Sprintf("%s is a voter of every raft group", m.Pod)})
+		case m.InService && !was[m.Pod].InService:
+			out = append(out, transition{m.Pod, corev1.EventTypeNormal, "NodeInService", fmt.Sprintf("%s is registered and serves", m.Pod)})
+		case !m.InService && was[m.Pod].InService:
+			out = append(out, transition{m.Pod, corev1.EventTypeWarning, "OutOfService", fmt.Sprintf("%s is no longer in service (server %s)", m.Pod, m.Server)})
+		}
+	}
+	for _, condition := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionDegraded, v1alpha1.ConditionVersionSupported} {
+		then, now := meta.FindStatusCondition(before.Conditions, condition), meta.FindStatusCondition(after.Conditions, condition)
+		if now == nil || then != nil && then.Status == now.Status && (then.Reason == now.Reason || now.Status != metav1.ConditionTrue) {
+			continue
+		}
+		switch {
+		case condition == v1alpha1.ConditionReady && now.Status == metav1.ConditionTrue:
+			out = append(out, transition{"", corev1.EventTypeNormal, "Ready", now.Message})
+		case condition == v1alpha1.ConditionReady && then != nil && then.Status == metav1.ConditionTrue:
+			out = append(out, transition{"", corev1.EventTypeWarning, "NotReady", now.Message})
+		case condition == v1alpha1.ConditionDegraded && now.Status == metav1.ConditionTrue:
+			out = append(out, transition{"", corev1.EventTypeWarning, now.Reason, now.Message})
+		case condition == v1alpha1.ConditionVersionSupported && now.Status == metav1.ConditionFalse:
+			out = append(out, transition{"", corev1.EventTypeWarning, now.Reason, now.Message})
+		}
+	}
+	return out
+}
