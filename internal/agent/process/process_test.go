@@ -190,6 +190,17 @@ func reap() int {
 		if err != nil {
 			return fail("%v", err)
 		}
+		deadline := time.Now().Add(10 * time.Second)
+		for i%2 == 1 { // it has ended and lies there for all to see, before Wait is called
+			pid, err := peek()
+			if err != nil || time.Now().After(deadline) {
+				return fail("peek: %d, %v", pid, err)
+			}
+			if pid == p.PID() {
+				reaper.collect()
+				break
+			}
+		}
 		if got := p.Wait(); got.Err != nil || got.Code != want {
 			return fail("%s: %+v", what, got)
 		}
@@ -326,7 +337,7 @@ func TestTheBackOffIsBoundedAndForgetsAfterAStableRun(t *testing.T) {
 func TestTheCounterOfMemoryKillsIsReadFromBothVersionsOfCgroups(t *testing.T) {
 	for text, want := range map[string]uint64{
 		"low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 0\n": 2,
-		"oom_kill_disable 0\nunder_oom 0\noom_kill 1\n":               1,
+		"oom_kill_disable 0\nunder_oom 0\noom_kill 1\n":                1,
 	} {
 		if n, ok := ParseOOMKills(text); !ok || n != want {
 			t.Errorf("%q: %d, %v", text, n, ok)
