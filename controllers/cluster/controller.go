@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -167,10 +166,13 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 		return ctrl.Result{}, err
 	}
 	plan := topology.Decide(p.snapshot)
-	founded, actErr := r.act(ctx, p, plan)
+	founded, err := r.act(ctx, p, plan)
 	p.id.founded = p.id.founded || founded
-	result, err := r.finish(ctx, p, health, plan, mem)
-	return result, errors.Join(actErr, err)
+	if err != nil {
+		// An agent that refuses or does not answer is observed again soon, and decided on anew: not an error of this pass.
+		p.log.Info("step failed", "error", err.Error())
+	}
+	return r.finish(ctx, p, health, plan, mem)
 }
 
 // finish computes the status, writes it where it differs, and says when to look again.
