@@ -1,0 +1,142 @@
+package rules
+
+import (
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/robustmq/robustmq-operator/api/v1alpha1"
+)
+
+type cluster = v1alpha1.RobustMQCluster
+
+var (
+	spec         = field.NewPath("spec")
+	clusterKinds = []string{"RobustMQCluster"}
+	always       = []Operation{Create, Update}
+	scaled       = []Operation{Create, Update, Scale}
+	changes      = []Operation{Update}
+)
+
+// Clusters is the table of rules for a RobustMQCluster.
+var Clusters = []Rule[cluster]{
+	{
+		Name: "NamesFit", Kinds: clusterKinds, Operations: []Operation{Create}, DefaultAction: Deny, Check: namesFit,
+		Why:    "The names of Services, pods and labels are made of the cluster's name, and Kubernetes limits them.",
+		WayOut: "create the cluster under a name of at most 35 lower-case letters, digits and dashes that begins with a letter and ends with a letter or digit",
+	},
+	{
+		Name: "PlacementCenterSize", Kinds: clusterKinds, Operations: always, DefaultAction: Deny, Check: placementCenterSize,
+		Why:    "Every metadata write waits for a majority of the members: more than seven are slow, and fewer than three bear no failure.",
+		WayOut: "write 3, or 5 where two members may fail at once",
+	},
+	{
+		Name: "PlacementCenterOdd", Kinds: clusterKinds, Operations: always, DefaultAction: Deny, Escape: v1alpha1.AllowEvenPlacementCenter, Check: placementCenterOdd,
+		Why: "An even number of members bears no more failures than one member less, and one more of them can fail.",
+	},
+	{
+		Name: "NoShrinkBelowQuorum", Kinds: clusterKinds, Operations: changes, DefaultAction: Deny, Escape: v1alpha1.AllowShrinkBelowQuorum, Check: noShrinkBelowQuorum,
+		Why: "A placement centre that loses more members at once than its quorum can spare cannot agree on anything any more, not even on its new size.",
+	},
+	{
+		Name: "BrokersWithinScale", Kinds: clusterKinds, Operations: scaled, DefaultAction: Deny, Check: brokersWithinScale,
+		Why:    "Clients need a broker, node ids of brokers go from 1001 to 2000, and every copy of a message needs a node of its own.",
+		WayOut: "write a number from 1 to 1000",
+	},
+	{
+		Name: "RoleLayoutFixed", Kinds: clusterKinds, Operations: changes, DefaultAction: Deny, Check: roleLayoutFixed,
+		Why: "Messages are stored where the first layout put them, and nothing moves them to another one.",
+	},
+	{
+		Name: "StorageOnlyGrows", Kinds: clusterKinds, Operations: changes, DefaultAction: Deny, Check: storageOnlyGrows,
+		Why: "Kubernetes can enlarge a volume and never make it smaller.",
+	},
+	{
+		Name: "StorageClassFixed", Kinds: clusterKinds, Operations: changes, DefaultAction: Deny, Check: storageClassFixed,
+		Why:    "A volume stays in the storage class in which it was made.",
+		WayOut: "put the old value back, or move to a new cluster",
+	},
+	{
+		Name: "ResourcesCoherent", Kinds: clusterKinds, Operations: always, DefaultAction: Deny, Check: resourcesCoherent,
+		Why: "Kubernetes refuses pods whose requests are above their limits, and two forms that contradict one another have no meaning.",
+	},
+	{
+		Name: "LabelsReserved", Kinds: clusterKinds, Operations: always, DefaultAction: Deny, Check: labelsReserved,
+		Why:    "Services and StatefulSets find the pods by the operator's labels.",
+		WayOut: "choose another key",
+	},
+	{
+		Name: "VersionKnown", Kinds: clusterKinds, Operations: always, DefaultAction: Deny, Check: versionKnown,
+		Why: "Configuration, formation and upgrades follow the version: one that cannot be read cannot be run.",
+	},
+	{
+		Name: "VersionForward", Kinds: clusterKinds, Operations: changes, DefaultAction: Deny, Check: versionForward,
+		Why:    "An older server does not read what a newer one wrote.",
+		WayOut: "keep the version, or make a new cluster of the older version from a backup",
+	},
+	{
+		Name: "VersionHop", Kinds: clusterKinds, Operations: changes, DefaultAction: Deny, Escape: v1alpha1.AllowIncompatibleUpgrade, Check: versionHop,
+		Why: "Servers whose raft log and calls are numbered differently read one another's data as something else.",
+	},
+	{
+		Name: "VersionCapabilities", Kinds: clusterKinds, Operations: always, DefaultAction: Warn, Check: versionCapabilities,
+		Why: "Older versions lack what newer ones have, and some cannot cluster at all.",
+	},
+	{
+		Name: "ConfigTypes", Kinds: clusterKinds, Operations: always, DefaultAction: Deny, Check: configTypes,
+		Why:    "A value of a wrong shape ends the server at its start.",
+		WayOut: "write a string, a number, true or false, or a list of them",
+	},
+	{
+		Name: "ConfigReserved", Kinds: clusterKinds, Operations: always, DefaultAction: Deny, Check: configReserved,
+		Why: "Identity, addresses, files, ports and credentials must agree with the objects that the operator makes.",
+	},
+	{
+		Name: "ConfigKnownKeys", Kinds: clusterKinds, Operations: always, DefaultAction: Warn, Check: configKnownKeys,
+		Why:    "RobustMQ silently ignores a key that it does not know.",
+		WayOut: "check its spelling and its section",
+	},
+	{
+		Name: "PortsDistinct", Kinds: clusterKinds, Operations: always, DefaultAction: Deny, Check: portsDistinct,
+		Why:    "Every listener opens its port, enabled or not, and a port that is taken ends the server.",
+		WayOut: "choose a port that no other listener has",
+	},
+	{
+		Name: "BackupDestination", Kinds: clusterKinds, Operations: always, DefaultAction: Deny, Escape: v1alpha1.AllowInsecureS3, Check: backupDestination,
+		Why:    "Backups hold passwords, and the credentials for them would cross the network in clear.",
+		WayOut: "write an https address, or list AllowInsecureS3 in spec.unsafe",
+	},
+	{
+		Name: "BackupAdvised", Kinds: clusterKinds, Operations: always, DefaultAction: Warn, Check: backupAdvised,
+		Why:    "Metadata that is on the cluster's own volumes alone is lost with them.",
+		WayOut: "add spec.backup with a destination and a schedule",
+	},
+	{
+		Name: "AccessAdvised", Kinds: clusterKinds, Operations: always, DefaultAction: Warn, Check: accessAdvised,
+		Why: "RobustMQ's calls between nodes have no authentication, and passwords in clear can be read on their way.",
+	},
+	{
+		Name: "EscapesNamed", Kinds: clusterKinds, Operations: always, DefaultAction: Warn, Check: escapesNamed,
+		Why:    "A rule that was taken off for a moment is easily forgotten.",
+		WayOut: "take it out of spec.unsafe when it is not needed any more",
+	},
+}
+
+// Cluster judges a cluster; old is nil when it is created.
+func Cluster(old, new *v1alpha1.RobustMQCluster, ctx Context) []Violation {
+	return Evaluate(Clusters, old, new, ctx, new.Spec.Allows)
+}
+
+// GuardCluster returns what denies a cluster when it is reconciled, for the case that no webhook did. old is the cluster as it was last acted upon:
+// its spec as the objects that exist have it, and its status; nil when nothing exists yet.
+// While it returns anything the data plane must not be changed.
+func GuardCluster(old, new *v1alpha1.RobustMQCluster) []Violation {
+	op := Update
+	if old == nil {
+		op = Create
+	}
+	return Denied(Cluster(old, new, Context{Operation: op}))
+}
+
+// WarnCluster returns what is worth knowing about a cluster that may run as it is.
+func WarnCluster(c *v1alpha1.RobustMQCluster) []Violation {
+	return Warned(Cluster(nil, c, Context{Operation: Create}))
+}

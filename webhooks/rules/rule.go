@@ -1,0 +1,141 @@
+package rules
+
+import (
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/robustmq/robustmq-operator/api/v1alpha1"
+)
+
+// Operation is what is done to an object.
+type Operation string
+
+// The operations. Scale is an update of the subresource: a webhook for the object itself is not called for it.
+const (
+	Create Operation = "Create"
+	Update Operation = "Update"
+	Scale  Operation = "Scale"
+)
+
+// Action is what follows from a violation.
+type Action string
+
+// The actions.
+const (
+	Deny Action = "Deny"
+	Warn Action = "Warn"
+)
+
+// Context is what a rule may know beside the objects. Rules read nothing themselves.
+type Context struct {
+	Operation Operation
+}
+
+// Violation is one thing that a rule has against an object.
+type Violation struct {
+	// Rule is the name of the rule; Evaluate fills it in.
+	Rule string
+	// Field and Value are what to change; they stand in front of the message when it is shown.
+	Field *field.Path
+	Value any
+	// Message says what is wrong with the value, and why that matters: "is even: …".
+	Message string
+	// WayOut says what to do instead, where it is more precise than the rule's.
+	WayOut string
+	// Severity is what follows; empty means the rule's default.
+	Severity Action
+}
+
+// Rule is one row of a table.
+type Rule[T any] struct {
+	// Name is its name in denials, policies and the documentation. It never changes.
+	Name string
+	// Kinds that the rule is about.
+	Kinds []string
+	// Operations for which it is asked.
+	Operations []Operation
+	// DefaultAction of its violations.
+	DefaultAction Action
+	// Escape takes the rule off when it is listed in spec.unsafe; empty: nothing does.
+	Escape v1alpha1.UnsafeEscape
+	// Why the rule exists, in one sentence.
+	Why string
+	// WayOut says what to do instead, in one sentence without its first capital and last dot.
+	WayOut string
+	// Check is the rule. old is nil when there was none; it changes neither.
+	Check func(old, new *T, ctx Context) []Violation
+}
+
+// Evaluate asks every rule of a table that is for the operation, and returns the violations in the order of the table.
+// escapes are the rules that the object takes off.
+func Evaluate[T any](table []Rule[T], old, new *T, ctx Context, escapes func(v1alpha1.UnsafeEscape) bool) []Violation {
+	var out []Violation
+	for _, r := range table {
+		if !slices.Contains(r.Operations, ctx.Operation) || r.Escape != "" && escapes(r.Escape) {
+			continue
+		}
+		for _, v := range r.Check(old, new, ctx) {
+			v.Rule = r.Name
+			if v.WayOut == "" {
+				v.WayOut = r.WayOut
+			}
+			if v.Severity == "" {
+				v.Severity = r.DefaultAction
+			}
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// Text is the violation without its field and value: rule, what is wrong, and the way out.
+func (v Violation) Text() string {
+	s := v.Rule + ": " + v.Message
+	if v.WayOut != "" {
+		s += "; " + v.WayOut
+	}
+	return s
+}
+
+// Warning is the violation as one line for a user who is let through.
+func (v Violation) Warning() string {
+	if v.Field == nil {
+		return v.Text()
+	}
+	return v.Field.String() + ": " + v.Text()
+}
+
+// Denied are the violations that deny.
+func Denied(vs []Violation) []Violation { return filter(vs, Deny) }
+
+// Warned are the violations that only warn.
+func Warned(vs []Violation) []Violation { return filter(vs, Warn) }
+
+func filter(vs []Violation, a Action) []Violation {
+	return slices.DeleteFunc(slices.Clone(vs), func(v Violation) bool { return v.Severity != a })
+}
+
+// Error is the violations that deny as an API error, or nil: 422 Invalid, as the schema's own.
+func Error(kind schema.GroupKind, name string, vs []Violation) *apierrors.StatusError {
+	var list field.ErrorList
+	for _, v := range Denied(vs) {
+		list = append(list, field.Invalid(v.Field, v.Value, v.Text()))
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	return apierrors.NewInvalid(kind, name, list)
+}
+
+// Summary joins violations into one message for a condition or an event.
+func Summary(vs []Violation) string {
+	lines := make([]string, 0, len(vs))
+	for _, v := range vs {
+		lines = append(lines, v.Warning())
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,127 @@
+package webhooks
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/open-policy-agent/cert-controller/pkg/rotator"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+)
+
+// Paths of the webhooks, as config/webhook has them.
+const (
+	PathDefaultCluster  = "/mutate-robustmq-io-v1alpha1-robustmqcluster"
+	PathValidateCluster = "/validate-robustmq-io-v1alpha1-robustmqcluster"
+	PathValidateScale   = "/validate-robustmq-io-v1alpha1-robustmqcluster-scale"
+)
+
+// Names of objects in config/webhook.
+const (
+	DefaultSecretName        = "robustmq-operator-webhook-cert"
+	DefaultConfigurationName = "robustmq-operator"
+)
+
+// Options of the webhooks.
+type Options struct {
+	// Namespace of the operator.
+	Namespace string
+	// ServiceName is the Service in front of the webhooks.
+	ServiceName string
+	// CertDir is where the manager's webhook server looks for tls.crt and tls.key. With SelfSigned they are written there: it must be writable, and should be in memory.
+	CertDir string
+	// SelfSigned makes, injects and rotates the serving certificate. False: somebody else (cert-manager) does, and mounts it at CertDir.
+	SelfSigned bool
+	// SecretName holds certificate and authority; default DefaultSecretName.
+	SecretName string
+	// ConfigurationName is the name of both webhook configurations, into which the authority is injected; default DefaultConfigurationName.
+	ConfigurationName string
+	// ExtraDNSNames are added to the certificate (an API server that calls by URL).
+	ExtraDNSNames []string
+}
+
+// Setup adds the webhooks to a manager: handlers, certificates, and a readiness check that turns true when requests are served.
+// The server starts when its certificate is there and the API server was told whom to trust, not before.
+func Setup(mgr ctrl.Manager, o Options) error {
+	if o.Namespace == "" || o.ServiceName == "" || o.CertDir == "" {
+		return errors.New("namespace, service name and certificate folder are needed")
+	}
+	o.SecretName = cmp.Or(o.SecretName, DefaultSecretName)
+	o.ConfigurationName = cmp.Or(o.ConfigurationName, DefaultConfigurationName)
+	a := &admissionServer{mgr: mgr, certificate: make(chan struct{})}
+	if err := mgr.AddReadyzCheck("webhooks", a.check); err != nil {
+		return fmt.Errorf("readiness check: %w", err)
+	}
+	if !o.SelfSigned {
+		close(a.certificate)
+		a.serve()
+		return nil
+	}
+	files, err := newCertificateFiles(mgr, o)
+	if err != nil {
+		return err
+	}
+	files.rotate = func() error { return rotate(mgr, o, a.certificate) }
+	for _, r := range []manager.Runnable{files, a} {
+		if err := mgr.Add(r); err != nil {
+			return fmt.Errorf("adding %T: %w", r, err)
+		}
+	}
+	return nil
+}
+
+// rotate adds the rotator of certificates. Every replica of the operator runs one, as every one serves; they agree through the Secret's resourceVersion.
+func rotate(mgr ctrl.Manager, o Options, ready chan struct{}) error {
+	r := &rotator.CertRotator{
+		SecretKey: types.NamespacedName{Namespace: o.Namespace, Name: o.SecretName},
+		CertDir:   o.CertDir, CAName: "robustmq-operator", CAOrganization: "robustmq-operator",
+		DNSName: o.ServiceName + "." + o.Namespace + ".svc", ExtraDNSNames: o.ExtraDNSNames,
+		IsReady: ready, FieldOwner: "robustmq-operator",
+		Webhooks: []rotator.WebhookInfo{{Name: o.ConfigurationName, Type: rotator.Validating}, {Name: o.ConfigurationName, Type: rotator.Mutating}},
+	}
+	if err := rotator.AddRotator(mgr, r); err != nil {
+		return fmt.Errorf("certificate rotator: %w", err)
+	}
+	return nil
+}
+
+// admissionServer registers the handlers once there is a certificate: the manager's server cannot start without one, and starts when it is first asked for.
+type admissionServer struct {
+	mgr         ctrl.Manager
+	certificate chan struct{} // closed when it is there
+	serving     atomic.Bool
+}
+
+// Start waits for the certificate.
+func (a *admissionServer) Start(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+	case <-a.certificate:
+		a.serve()
+	}
+	return nil
+}
+
+// NeedLeaderElection is false: every replica answers.
+func (a *admissionServer) NeedLeaderElection() bool { return false }
+
+func (a *admissionServer) serve() {
+	s := a.mgr.GetWebhookServer()
+	s.Register(PathDefaultCluster, &admission.Webhook{Handler: clusterDefaulter{}})
+	s.Register(PathValidateCluster, &admission.Webhook{Handler: clusterValidator{}})
+	s.Register(PathValidateScale, &admission.Webhook{Handler: scaleValidator{clusters: a.mgr.GetAPIReader()}})
+	a.serving.Store(true)
+}
+
+func (a *admissionServer) check(req *http.Request) error {
+	if !a.serving.Load() {
+		return errors.New("the webhooks wait for their certificate")
+	}
+	return a.mgr.GetWebhookServer().StartedChecker()(req)
+}
