@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/internal/manifests"
@@ -284,7 +283,8 @@ func (r *Reconciler) writeStatus(ctx context.Context, p *pass, next v1alpha1.Rob
 	before := p.cluster.DeepCopy()
 	after := p.cluster.DeepCopy()
 	after.Status = next
-	if err := r.Status().Patch(ctx, after, client.MergeFrom(before)); err != nil {
+	// Whole, not as a patch of what differs: a required number that is 0 before and after would be in no patch, and the API server would miss it.
+	if err := r.Status().Update(ctx, after); err != nil {
 		return fmt.Errorf("writing the status of cluster %s: %w", p.cluster.Name, err)
 	}
 	for _, t := range transitions(before.Status, next) {
