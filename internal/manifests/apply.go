@@ -49,8 +49,14 @@ func prune(content map[string]any) {
 			}
 		case []any:
 			for _, item := range v {
-				if m, ok := item.(map[string]any); ok {
-					prune(m)
+				m, ok := item.(map[string]any)
+				if !ok {
+					continue
+				}
+				prune(m)
+				if key == "volumeClaimTemplates" { // some versions of the API server write these in, others take them out
+					delete(m, "apiVersion")
+					delete(m, "kind")
 				}
 			}
 		}

@@ -92,7 +92,6 @@ func dataVolumeClaim(cluster *v1alpha1.RobustMQCluster, in Inputs, row v1alpha1.
 		storage = *row.Storage
 	}
 	return corev1.PersistentVolumeClaim{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"},
 		ObjectMeta: metav1.ObjectMeta{
 			Name:        volumeData,
 			Labels:      labels(cluster, row.Role.Component()),
