@@ -1,0 +1,78 @@
+package messages
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/robustmq/robustmq-operator/internal/robustmq/admin"
+)
+
+// Dial opens a connection; where to is the caller's knowledge.
+type Dial func(ctx context.Context) (net.Conn, error)
+
+// Admin is the admin API of one server, used with the user's own name and password as a person would.
+type Admin struct {
+	Dial               Dial
+	Username, Password string
+}
+
+// CreateTopic makes a topic that MQTT clients can use, with so many copies of each message, and returns whether it is new. RobustMQ 0.3.9 and later.
+func (a Admin) CreateTopic(ctx context.Context, name string, copies int32) (made bool, err error) {
+	http1 := &http.Client{Transport: &http.Transport{
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return a.Dial(ctx) },
+		DisableKeepAlives: true,
+	}}
+	data, err := a.call(ctx, http1, "", "/api/v1/login", map[string]any{"username": a.Username, "password": a.Password})
+	if err != nil {
+		return false, fmt.Errorf("logging in to the admin API: %w", err)
+	}
+	var session struct {
+		Token string `json:"token"`
+	}
+	if err := json.Unmarshal(data, &session); err != nil || session.Token == "" {
+		return false, fmt.Errorf("logging in to the admin API: no token in the answer (%w)", err)
+	}
+	_, err = a.call(ctx, http1, session.Token, "/api/cluster/topic/create", map[string]any{
+		"tenant": "default", "topic_name": name, "storage_type": "EngineRocksDB", "source": "MQTT", "partition": 1, "replication": copies,
+	})
+	var refused *admin.Error
+	if errors.As(err, &refused) && strings.Contains(refused.Message, "already exist") {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("creating topic %s: %w", name, err)
+	}
+	return true, nil
+}
+
+func (a Admin) call(ctx context.Context, c *http.Client, token, path string, body any) (json.RawMessage, error) {
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://robustmq"+path, bytes.NewReader(encoded))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	response, err := c.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close() //nolint:errcheck // the body was read, or its error is returned
+	answer, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	if err != nil {
+		return nil, err
+	}
+	return admin.DecodeEnvelope(response.StatusCode, answer)
+}

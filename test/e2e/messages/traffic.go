@@ -1,0 +1,232 @@
+package messages
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+)
+
+// Traffic publishes and receives until it is stopped, over outages: clients connect again, to the next broker, when a connection is lost.
+type Traffic struct {
+	topic, run string
+	every      time.Duration
+	brokers    []Endpoint
+
+	cancel context.CancelFunc
+	ended  sync.WaitGroup
+
+	mu            sync.Mutex
+	acknowledged  map[string]bool
+	received      map[string]int
+	lastAck       time.Time
+	longestGap    time.Duration
+	reconnects    int
+	refused       int
+	lastRefusal   error
+	subscribeOnce sync.Once
+	subscribed    chan struct{}
+}
+
+// Figures of a traffic that has ended.
+type Figures struct {
+	Acknowledged int
+	// Lost were acknowledged and never received; Duplicates were received more than once.
+	Lost, Duplicates int
+	// LongestGap between two acknowledgements, at most the time it ran.
+	LongestGap time.Duration
+	// Reconnects of publisher and subscriber together; Refused are connects and publishes that failed.
+	Reconnects, Refused int
+	LastRefusal         string
+}
+
+func (f Figures) String() string {
+	s := fmt.Sprintf("%d acknowledged, %d lost, %d twice, longest gap between acknowledgements %.1f s, %d reconnects, %d refusals", f.Acknowledged, f.Lost, f.Duplicates, f.LongestGap.Seconds(), f.Reconnects, f.Refused)
+	if f.LastRefusal != "" {
+		s += " (last: " + f.LastRefusal + ")"
+	}
+	return s
+}
+
+// publishTimeout is how long an acknowledgement is awaited before the client connects anew. A client library's usual.
+const publishTimeout = 10 * time.Second
+
+// Start begins a traffic on a topic that exists, one message every so often, and returns when the subscriber is ready and the first message is acknowledged.
+func Start(ctx context.Context, brokers []Endpoint, topic, run string, every time.Duration) (*Traffic, error) {
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	t := &Traffic{
+		topic: topic, run: run, every: every, brokers: brokers, cancel: cancel,
+		acknowledged: map[string]bool{}, received: map[string]int{}, subscribed: make(chan struct{}), lastAck: time.Now(),
+	}
+	t.ended.Go(func() { t.receive(running) })
+	select {
+	case <-t.subscribed:
+	case <-time.After(time.Minute):
+		cancel()
+		return nil, fmt.Errorf("no subscription within a minute: %w", t.refusal())
+	case <-ctx.Done():
+		cancel()
+		return nil, ctx.Err()
+	}
+	first := make(chan struct{})
+	t.ended.Go(func() { t.send(running, first) })
+	select {
+	case <-first:
+		return t, nil
+	case <-time.After(time.Minute):
+		cancel()
+		return nil, fmt.Errorf("nothing was acknowledged within a minute: %w", t.refusal())
+	case <-ctx.Done():
+		cancel()
+		return nil, ctx.Err()
+	}
+}
+
+func (t *Traffic) refusal() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.lastRefusal
+}
+
+// Acknowledged is how many messages were acknowledged so far.
+func (t *Traffic) Acknowledged() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.acknowledged)
+}
+
+// Stop ends the publisher, gives what is under way up to settle to arrive, and returns the figures.
+func (t *Traffic) Stop(settle time.Duration) Figures {
+	deadline := time.Now().Add(settle)
+	t.mu.Lock()
+	t.every = 0 // ends the publisher
+	t.mu.Unlock()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for now := range tick.C {
+		if f := t.figures(); f.Lost == 0 || now.After(deadline) {
+			break
+		}
+	}
+	t.cancel()
+	t.ended.Wait()
+	return t.figures()
+}
+
+func (t *Traffic) figures() Figures {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := Figures{Acknowledged: len(t.acknowledged), LongestGap: t.longestGap, Reconnects: t.reconnects, Refused: t.refused}
+	if t.every != 0 {
+		f.LongestGap = max(f.LongestGap, time.Since(t.lastAck))
+	}
+	for payload := range t.acknowledged {
+		if t.received[payload] == 0 {
+			f.Lost++
+		}
+	}
+	for _, times := range t.received {
+		f.Duplicates += max(times-1, 0)
+	}
+	if t.lastRefusal != nil {
+		f.LastRefusal = t.lastRefusal.Error()
+	}
+	return f
+}
+
+func (t *Traffic) note(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.refused++
+	t.lastRefusal = err
+}
+
+// connected keeps a client up until the context ends, one broker after another, and runs use while it is.
+func (t *Traffic) connected(ctx context.Context, role string, use func(context.Context, mqtt.Client) error) {
+	for try := 0; ctx.Err() == nil; try++ {
+		session, cancel := context.WithCancel(ctx)
+		c, err := t.brokers[try%len(t.brokers)].client(session, fmt.Sprintf("%s-%s-%d", role, t.run, try), func(error) { cancel() })
+		if err == nil {
+			if try > 0 {
+				t.mu.Lock()
+				t.reconnects++
+				t.mu.Unlock()
+			}
+			err = use(session, c)
+			c.Disconnect(0)
+		}
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			t.note(fmt.Errorf("%s: %w", role, err))
+			pause(ctx, 250*time.Millisecond)
+		}
+	}
+}
+
+func (t *Traffic) receive(ctx context.Context) {
+	t.connected(ctx, "subscriber", func(ctx context.Context, c mqtt.Client) error {
+		// A session without state: RobustMQ's restored sessions deliver nothing until the client subscribes again, so every client should.
+		err := done(ctx, c.Subscribe(t.topic, 1, func(_ mqtt.Client, m mqtt.Message) {
+			if payload := string(m.Payload()); strings.HasPrefix(payload, t.run+"/") {
+				t.mu.Lock()
+				t.received[payload]++
+				t.mu.Unlock()
+			}
+		}), connectTimeout)
+		if err != nil {
+			return fmt.Errorf("subscribing: %w", err)
+		}
+		t.subscribeOnce.Do(func() { close(t.subscribed) })
+		<-ctx.Done()
+		return nil
+	})
+}
+
+func (t *Traffic) send(ctx context.Context, first chan<- struct{}) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	number := 0
+	t.connected(ctx, "publisher", func(session context.Context, c mqtt.Client) error {
+		for session.Err() == nil {
+			t.mu.Lock()
+			every := t.every
+			t.mu.Unlock()
+			if every == 0 {
+				cancel() // the whole publisher
+				return nil
+			}
+			payload := fmt.Sprintf("%s/%d", t.run, number)
+			if err := done(session, c.Publish(t.topic, 1, false, payload), publishTimeout); err != nil {
+				return fmt.Errorf("publishing: %w", err)
+			}
+			t.acknowledge(payload)
+			if number == 0 {
+				close(first)
+			}
+			number++
+			pause(session, every)
+		}
+		return nil
+	})
+}
+
+func (t *Traffic) acknowledge(payload string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	t.longestGap = max(t.longestGap, now.Sub(t.lastAck))
+	t.lastAck = now
+	t.acknowledged[payload] = true
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
