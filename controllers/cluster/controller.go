@@ -118,13 +118,9 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	mem := r.remember(client.ObjectKeyFromObject(p.cluster))
 	p.tracker = &mem.tracker
 
-	if problem := guard(p.cluster); problem != "" {
-		return ctrl.Result{}, r.refuse(ctx, p, v1alpha1.ReasonSpecInvalid, problem)
-	}
 	p.desired = p.cluster.DeepCopy()
 	p.desired.Default()
-	p.desired.Spec.Version = runningVersion(p.cluster)
-	version, err := robustmq.ParseVersion(p.desired.Spec.Version)
+	version, err := robustmq.ParseVersion(runningVersion(p.cluster))
 	if err != nil {
 		return ctrl.Result{}, r.refuse(ctx, p, v1alpha1.ReasonSpecInvalid, fmt.Sprintf("spec.version: %v", err))
 	}
@@ -135,6 +131,10 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 		return ctrl.Result{}, err
 	}
 	p.observed = o
+	if problem := guard(p.desired, o); problem != "" {
+		return ctrl.Result{}, r.refuse(ctx, p, v1alpha1.ReasonSpecInvalid, problem)
+	}
+	p.desired.Spec.Version = version.String() // what is built is for the version that runs
 	id, changed, err := identify(p.cluster, o, r.NewUID)
 	if err != nil {
 		return ctrl.Result{}, r.refuse(ctx, p, v1alpha1.ReasonForeignVolume, err.Error())
