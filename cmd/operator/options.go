@@ -31,6 +31,7 @@ type options struct {
 	webhookService   string
 	selfSigned       bool
 	shutdown         time.Duration
+	disableRelay     bool
 }
 
 func defaultOptions() *options {
@@ -60,6 +61,10 @@ func (o *options) bind(f *pflag.FlagSet) {
 	f.StringVar(&o.webhookCertDir, "webhook-cert-dir", o.webhookCertDir, "folder of the serving certificate")
 	f.StringVar(&o.webhookService, "webhook-service", o.webhookService, "Service in front of the webhooks, in the operator's namespace")
 	f.BoolVar(&o.selfSigned, "webhook-self-signed", o.selfSigned, "make, inject and rotate the serving certificate; false: somebody else (cert-manager) does")
+	f.BoolVar(&o.disableRelay, "disable-heartbeat-relay", false, "for tests: without the relay one dead host empties the registry of nodes")
+	if err := f.MarkHidden("disable-heartbeat-relay"); err != nil {
+		panic(err) // the flag is defined in the line above
+	}
 	f.DurationVar(&o.shutdown, "graceful-shutdown-timeout", o.shutdown, "how long running reconciles may take to end")
 }
 

@@ -65,7 +65,7 @@ func run(ctx context.Context, o *options) error {
 	}
 	reconciler := &cluster.Reconciler{
 		Agents: agentclient.NewPool(agentclient.Limits{}, nil), ServerImage: o.serverImage, AgentImage: o.agentImage,
-		ClusterDomain: o.clusterDomain, OperatorNamespace: namespace(),
+		ClusterDomain: o.clusterDomain, OperatorNamespace: namespace(), DisableRelay: o.disableRelay,
 	}
 	if err := reconciler.SetupWithManager(mgr, cluster.Options{Concurrency: o.concurrency}); err != nil {
 		return fmt.Errorf("cluster controller: %w", err)

@@ -37,6 +37,8 @@ type Reconciler struct {
 	ServerImage, AgentImage string
 	ClusterDomain           string
 	OperatorNamespace       string
+	// DisableRelay switches the agents' heartbeat relay off (tests: without it one dead host empties the node registry).
+	DisableRelay bool
 
 	Timings  Timings
 	Limits   topology.Limits

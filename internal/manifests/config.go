@@ -34,6 +34,7 @@ func AgentConfig(cluster *v1alpha1.RobustMQCluster, in Inputs, r v1alpha1.Role) 
 		Ports:         portsOf(cluster),
 		Sections:      sections,
 		WorkerThreads: workerThreads(row.Resources),
+		DisableRelay:  in.DisableRelay,
 	}, nil
 }
 

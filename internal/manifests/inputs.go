@@ -25,6 +25,8 @@ type Inputs struct {
 	Members int32
 	// VoterMissing forbids every eviction of placement-centre pods: readiness alone does not say who is in the quorum.
 	VoterMissing bool
+	// DisableRelay switches the agents' heartbeat relay off, to show what it is for.
+	DisableRelay bool
 	// Traits of the version.
 	Traits Traits
 }
