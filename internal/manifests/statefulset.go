@@ -55,9 +55,18 @@ func KeepImmutable(live, wanted *appsv1.StatefulSet) (kept []string) {
 		wanted.Spec.Selector = live.Spec.Selector.DeepCopy()
 		kept = append(kept, "selector")
 	}
-	if !equality.Semantic.DeepEqual(live.Spec.VolumeClaimTemplates, wanted.Spec.VolumeClaimTemplates) {
-		wanted.Spec.VolumeClaimTemplates = (&appsv1.StatefulSetSpec{VolumeClaimTemplates: live.Spec.VolumeClaimTemplates}).DeepCopy().VolumeClaimTemplates
+	if templates := claimTemplates(live); !equality.Semantic.DeepEqual(templates, claimTemplates(wanted)) {
+		wanted.Spec.VolumeClaimTemplates = templates
 		kept = append(kept, "volumeClaimTemplates")
 	}
 	return kept
+}
+
+// claimTemplates without their kind, which is there or not as the API server likes.
+func claimTemplates(set *appsv1.StatefulSet) []corev1.PersistentVolumeClaim {
+	templates := set.DeepCopy().Spec.VolumeClaimTemplates
+	for i := range templates {
+		templates[i].TypeMeta = metav1.TypeMeta{}
+	}
+	return templates
 }
