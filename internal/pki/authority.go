@@ -70,25 +70,34 @@ func desiredAuthority(data map[string][]byte, who Subject, rules Rules, now time
 		if err != nil {
 			return a, "", time.Time{}, err
 		}
+		signs := madeAt(a.currentCert, rules).Add(rules.Propagation)
+		if cert.NotAfter.Before(signs) { // renewed too late (the operator was away): what the old one signs now would expire before the new one may sign
+			return a, reason, renewalOf(a.currentCert), nil
+		}
 		a.signer, a.signerKey = cert, key
-		return a, reason, a.currentCert.NotBefore.Add(backdate(rules.AuthorityLife) + rules.Propagation), nil
+		return a, reason, signs, nil
 	}
 	next = renewalOf(cert)
 	if !rotating {
 		return a, "", next, nil
 	}
 
-	made := cert.NotBefore.Add(backdate(rules.AuthorityLife))
-	signs, done := made.Add(rules.Propagation), made.Add(rules.Propagation+rules.LeafLife)
+	signs := madeAt(cert, rules).Add(rules.Propagation)
+	done := signs.Add(rules.LeafLife)
 	if !now.Before(done) {
 		return a, "the authority before is no longer needed", next, nil
 	}
 	a.old, a.oldCert = old, oldCert
-	if now.Before(signs) {
+	if now.Before(signs) && !oldCert.NotAfter.Before(signs) {
 		a.signer, a.signerKey = oldCert, oldKey
 		return a, "", earliest(signs, oldCert.NotAfter), nil
 	}
 	return a, "", earliest(done, oldCert.NotAfter), nil
+}
+
+// madeAt is when an authority was made.
+func madeAt(cert *x509.Certificate, rules Rules) time.Time {
+	return cert.NotBefore.Add(backdate(rules.AuthorityLife))
 }
 
 func makeAuthority(old pair, oldCert *x509.Certificate, who Subject, rules Rules, now time.Time, random io.Reader) (authority, error) {
