@@ -14,6 +14,9 @@ import (
 // fastest is how often a probe asks at most: at a speed of 50 a period of 1 s would be 20 ms, for every pod of every test.
 const fastest = 25 * time.Millisecond
 
+// slowestStart is the least that a startup probe gives in wall-clock time: a minute at speed 50 would be a second, in which two busy cores start nothing.
+const slowestStart = 10 * time.Second
+
 // probe runs the container's startup, readiness and liveness probes until ctx ends. The channel is closed when the container has to be restarted.
 func (w *worker) probe(ctx context.Context, c *corev1.Container, address string) <-chan struct{} {
 	unhealthy := make(chan struct{})
@@ -50,12 +53,12 @@ func (w *worker) probe(ctx context.Context, c *corev1.Container, address string)
 }
 
 func (w *worker) untilStarted(ctx context.Context, c *corev1.Container, client *http.Client, address string) bool {
-	failures := int32(0)
+	failures, patience := int32(0), time.Now().Add(slowestStart)
 	for w.pause(ctx, c.StartupProbe) {
 		if w.ask(ctx, c.StartupProbe, client, address) {
 			return true
 		}
-		if failures++; failures >= c.StartupProbe.FailureThreshold {
+		if failures++; failures >= c.StartupProbe.FailureThreshold && time.Now().After(patience) {
 			return false
 		}
 	}

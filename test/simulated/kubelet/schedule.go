@@ -28,9 +28,6 @@ func (w *worker) schedule() bool {
 			binding := &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace, UID: pod.UID}, Target: corev1.ObjectReference{Kind: "Node", Name: node}}
 			err := w.k.Client.SubResource("binding").Create(w.ctx, pod, binding)
 			if err == nil || apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-				w.mu.Lock()
-				w.node = node
-				w.mu.Unlock()
 				return w.ctx.Err() == nil
 			}
 			why = err.Error()
@@ -45,7 +42,7 @@ func (w *worker) schedule() bool {
 	return false
 }
 
-// place picks a machine: the one that has the pod's data, else the one with the fewest pods of the same role, by number.
+// place picks a machine: the one that has the pod's data, else the one with the fewest pods of the same role, then of any.
 func (w *worker) place() (node, why string) {
 	pod := w.current()
 	home, why := w.claimsBound(pod)
@@ -62,8 +59,12 @@ func (w *worker) place() (node, why string) {
 	}
 	load := map[string]int{}
 	for _, other := range k.pods {
-		if other != w && other.role == w.role {
-			load[other.nodeName()]++
+		if other == w {
+			continue
+		}
+		load[other.nodeName()]++
+		if other.role == w.role {
+			load[other.nodeName()] += 1000
 		}
 	}
 	least := -1
@@ -79,15 +80,18 @@ func (w *worker) place() (node, why string) {
 	if node == "" {
 		return "", fmt.Sprintf("0/%d nodes are available: %d node(s) had volume node affinity conflict or were unreachable.", len(k.nodes), len(k.nodes))
 	}
-	for _, uid := range w.claimUIDs {
+	for _, uid := range w.claimsOf() {
 		k.claims[uid] = node
 	}
+	w.mu.Lock()
+	w.node = node // before the binding is written, so that the next pod sees it
+	w.mu.Unlock()
 	return node, ""
 }
 
 // claimsBound reads the pod's claims; home is the machine that has their data already.
 func (w *worker) claimsBound(pod *corev1.Pod) (home, why string) {
-	w.claimUIDs = map[string]types.UID{}
+	uids := map[string]types.UID{}
 	for _, v := range pod.Spec.Volumes {
 		if v.PersistentVolumeClaim == nil {
 			continue
@@ -103,14 +107,24 @@ func (w *worker) claimsBound(pod *corev1.Pod) (home, why string) {
 		if claim.Status.Phase != corev1.ClaimBound {
 			return "", "pod has unbound immediate PersistentVolumeClaims"
 		}
-		w.claimUIDs[v.Name] = claim.UID
+		uids[v.Name] = claim.UID
 		w.k.mu.Lock()
 		if node := w.k.claims[claim.UID]; node != "" {
 			home = node
 		}
 		w.k.mu.Unlock()
 	}
+	w.mu.Lock()
+	w.claimUIDs = uids
+	w.mu.Unlock()
 	return home, ""
+}
+
+// claimsOf maps the pod's volumes to the claims behind them.
+func (w *worker) claimsOf() map[string]types.UID {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.claimUIDs
 }
 
 // takeName waits until the pod that had this name before has let its volumes go.

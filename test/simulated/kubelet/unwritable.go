@@ -20,7 +20,7 @@ func (k *Kubelet) SetUnwritable(pod string, on bool) error {
 	if w == nil {
 		return nil
 	}
-	for _, uid := range w.claimUIDs {
+	for _, uid := range w.claimsOf() {
 		if err := setWritable(k.ClaimDir(uid), !on); err != nil && !os.IsNotExist(err) {
 			return err
 		}

@@ -45,7 +45,7 @@ func (w *worker) mount() error {
 
 func (w *worker) volumeDir(v corev1.Volume) string {
 	if v.PersistentVolumeClaim != nil {
-		return w.k.ClaimDir(w.claimUIDs[v.Name])
+		return w.k.ClaimDir(w.claimsOf()[v.Name])
 	}
 	return filepath.Join(w.dir(), "volumes", v.Name)
 }

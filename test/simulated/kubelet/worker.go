@@ -24,9 +24,8 @@ type worker struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	claimUIDs map[string]types.UID // volume -> claim; set before the pod is placed
-
 	mu          sync.Mutex
+	claimUIDs   map[string]types.UID // volume -> claim; replaced whole
 	pod         *corev1.Pod
 	node        string
 	host        *network.Host
