@@ -15,7 +15,7 @@ type MonitoringSpec struct {
 	// +kubebuilder:validation:Pattern=`^([0-9]{1,2}h)?([0-9]{1,4}m)?([0-9]{1,5}s)?$`
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('5s') && duration(self) <= duration('1h')",messageExpression="'monitoring.interval is ' + string(self) + ': write 5s to 1h'",message="monitoring.interval is 5s to 1h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('5s') && duration(self) <= duration('1h')",message="monitoring.interval must be from 5s to 1h: write one such as 30s"
 	Interval *metav1.Duration `json:"interval,omitempty"`
 	// labels of the ServiceMonitor, PrometheusRule and dashboards, by which Prometheus and Grafana find them. Example: {release: kube-prometheus-stack}. Default: none.
 	// +optional
