@@ -212,3 +212,27 @@ func sortedKeys(m map[string]any) []string {
 	}
 	return sortedSet(keys)
 }
+
+func TestWhatWeWantMoreIsSeen(t *testing.T) {
+	for name, more := range map[string]func(spec map[string]any){
+		"a field": func(spec map[string]any) { spec["minReadySeconds"] = int64(5) },
+		"an item": func(spec map[string]any) {
+			at(spec, "template", "spec")["containers"] = append(at(spec, "template", "spec")["containers"].([]any), map[string]any{"name": "more"})
+		},
+		"a map's entry":   func(spec map[string]any) { at(spec, "template", "metadata", "labels")["more"] = "yes" },
+		"an emptier list": func(spec map[string]any) { at(spec, "template", "spec")["tolerations"] = []any{} },
+	} {
+		r := readRecording(t, "testdata/recorded/statefulset-placement-center-as-applied.yaml")
+		more(r.Wanted["spec"].(map[string]any))
+		if same, err := Equal(typed(t, r.Live), &unstructured.Unstructured{Object: r.Wanted}, testManager); err != nil || same {
+			t.Errorf("%s: Equal = %v, %v", name, same, err)
+		}
+	}
+}
+
+func at(m map[string]any, path ...string) map[string]any {
+	for _, p := range path {
+		m = m[p].(map[string]any)
+	}
+	return m
+}
