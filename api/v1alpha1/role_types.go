@@ -82,12 +82,12 @@ type ResourcesSpec struct {
 	// requests of each pod by resource. Example: {cpu: 500m, memory: 2Gi}. Default: none.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=4
-	// +kubebuilder:validation:XValidation:rule="self.all(k, isQuantity(string(self[k])) && quantity(string(self[k])).isGreaterThan(quantity('0')))",message="ResourcesCoherent: every request must be a quantity above zero: correct it or leave it out"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, quantity(string(self[k])).isGreaterThan(quantity('0')))",message="ResourcesCoherent: every request must be a quantity above zero: correct it or leave it out"
 	Requests corev1.ResourceList `json:"requests,omitempty"`
 	// limits of each pod by resource. Example: {memory: 2Gi}. Default: none.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=4
-	// +kubebuilder:validation:XValidation:rule="self.all(k, isQuantity(string(self[k])) && quantity(string(self[k])).isGreaterThan(quantity('0')))",message="ResourcesCoherent: every limit must be a quantity above zero: correct it or leave it out"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, quantity(string(self[k])).isGreaterThan(quantity('0')))",message="ResourcesCoherent: every limit must be a quantity above zero: correct it or leave it out"
 	Limits corev1.ResourceList `json:"limits,omitempty"`
 }
 
