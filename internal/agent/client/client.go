@@ -135,9 +135,6 @@ func (c *podClient) state(ctx context.Context, method, path string, body any) (p
 	return state, nil
 }
 
-// HeaderAdminStatus carries the HTTP status of the server's admin API; an agent's own failure has no such header.
-const HeaderAdminStatus = "X-RobustMQ-Admin-Status"
-
 // do returns the status and body of a successful call; for admin calls the status is the server's.
 func (c *podClient) do(ctx context.Context, method, path string, body any) (int, []byte, error) {
 	var payload io.Reader
@@ -167,10 +164,10 @@ func (c *podClient) do(ctx context.Context, method, path string, body any) (int,
 	if len(answer) > maxAnswer {
 		return 0, nil, fmt.Errorf("agent's answer to %s %s is larger than %d bytes", method, path, maxAnswer)
 	}
-	if header := response.Header.Get(HeaderAdminStatus); header != "" {
+	if header := response.Header.Get(protocol.HeaderAdminStatus); header != "" {
 		var status int
 		if _, err := fmt.Sscanf(header, "%d", &status); err != nil {
-			return 0, nil, fmt.Errorf("agent's answer to %s %s: header %s %q: %w", method, path, HeaderAdminStatus, header, err)
+			return 0, nil, fmt.Errorf("agent's answer to %s %s: header %s %q: %w", method, path, protocol.HeaderAdminStatus, header, err)
 		}
 		return status, answer, nil
 	}

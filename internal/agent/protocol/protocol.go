@@ -27,6 +27,9 @@ const (
 	PathPeer       = "/v1/peer"             // GET -> Peer: what another agent asks before it stops its server
 )
 
+// HeaderAdminStatus is on every answer that comes from the server's admin API and carries its HTTP status; a failure of the agent itself has no such header.
+const HeaderAdminStatus = "X-RobustMQ-Admin-Status"
+
 // Error is the body of every answer that is not 2xx.
 type Error struct {
 	// Reason is a CamelCase word of a closed set: see the Reason constants.

@@ -1,0 +1,413 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/robustmq/robustmq-operator/internal/agent/gate"
+	"github.com/robustmq/robustmq-operator/internal/agent/process"
+	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/agent/volume"
+)
+
+// Agent looks after one pod. Make it with New, run it with Run, end it with Terminate.
+type Agent struct {
+	o       Options
+	volume  volume.Volume
+	pki     *identity
+	peers   *peers
+	metrics *metrics
+	wake    chan struct{}
+
+	orders sync.Mutex // one order after another
+	marker sync.Mutex // one writer of the marker
+
+	observing observer
+
+	mu sync.Mutex
+	// changed is closed and replaced whenever something below changes.
+	changed chan struct{}
+
+	mounted   mounted
+	vol       protocol.VolumeState
+	unwritten string // why the volume could not be written when it was tried last
+	gate      protocol.GateState
+
+	held        bool   // ServerOrder Stop
+	restart     string // a restart is ordered: its reason
+	fenced      bool
+	terminating bool
+	mayStop     bool // terminating, and the quorum stands without this voter or cannot be helped
+
+	child     *child
+	attempt   *attempt
+	backoff   process.Backoff
+	notBefore time.Time
+	starts    int
+	lastExit  *protocol.Exit
+	lastCode  int // exit code of the last server that ended
+	running   string
+	known     known
+}
+
+// known is what the server said when it last answered; it outlives the server, for the fence, the hold and the readiness.
+type known struct {
+	voters  []uint64 // of the metadata group
+	inList  bool     // own id in own node list, for this process
+	member  bool     // voter of every group, beside others
+	serving bool     // every raft group runs
+}
+
+// New returns an agent; the error says which option is wrong.
+func New(o Options) (*Agent, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	a := &Agent{
+		o: o, volume: volume.At(o.Paths.VolumeDir), wake: make(chan struct{}, 1), changed: make(chan struct{}),
+		backoff: process.Backoff{First: o.Timings.BackoffFirst, Max: o.Timings.BackoffMax, Stable: o.Timings.BackoffStable},
+		gate:    protocol.GateState{Reason: protocol.GateConfigInvalid, Message: "nothing was looked at yet"},
+	}
+	a.pki = newIdentity(o.Paths.PKIDir, o.Now)
+	a.peers = newPeers(a)
+	a.metrics = newMetrics(a)
+	return a, nil
+}
+
+// Run serves and supervises until the agent was told to terminate and the server has ended; it returns the server's exit code (0 when none ran, 1 when the agent could
+// not listen). The end of ctx is SIGKILL: the server dies at once.
+func (a *Agent) Run(ctx context.Context) int {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	servers, err := a.listen()
+	if err != nil {
+		a.o.Log.Error("cannot listen", "error", err)
+		return 1
+	}
+	var background sync.WaitGroup
+	start := func(name string, work func(context.Context)) {
+		background.Go(func() { a.forever(ctx, name, work) })
+	}
+	servers.serve(ctx, start)
+	start("pulse", a.pulse)
+	start("observe", a.observe)
+	start("relay", a.relay)
+	start("fence", a.fence)
+	start("hold", a.hold)
+	code := a.supervise(ctx)
+	cancel()
+	servers.close()
+	background.Wait()
+	a.peers.close()
+	return code
+}
+
+// Terminate is SIGTERM: the server is stopped as soon as the quorum can bear it, then Run returns.
+func (a *Agent) Terminate() {
+	a.update(func() { a.terminating = true })
+}
+
+// Forward passes a signal on to the server as it is.
+func (a *Agent) Forward(signal os.Signal) {
+	a.mu.Lock()
+	c := a.child
+	a.mu.Unlock()
+	if c == nil {
+		return
+	}
+	if err := c.proc.Signal(signal); err != nil {
+		a.o.Log.Error("forward", "signal", signal, "error", err)
+	}
+}
+
+// forever runs work again when it panics, so that a defect in one loop costs that loop's round and nothing else.
+func (a *Agent) forever(ctx context.Context, name string, work func(context.Context)) {
+	for ctx.Err() == nil {
+		a.guarded(name, func() { work(ctx) })
+		pause(ctx, a.o.Timings.Tick)
+	}
+}
+
+// guarded keeps a panic from ending the process, and with it the server.
+func (a *Agent) guarded(name string, work func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			a.metrics.panics.WithLabelValues(name).Inc()
+			a.o.Log.Error("panic", "in", name, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		}
+	}()
+	work()
+}
+
+// update changes the state under the lock, tells those who wait for a change and makes the loop look.
+func (a *Agent) update(change func()) {
+	a.mu.Lock()
+	change()
+	a.notify()
+	a.mu.Unlock()
+	a.look()
+}
+
+// notify tells waiters that something changed; the lock is held.
+func (a *Agent) notify() {
+	close(a.changed)
+	a.changed = make(chan struct{})
+}
+
+func (a *Agent) look() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// until waits until cond (called under the lock) is true; false when ctx ended first.
+func (a *Agent) until(ctx context.Context, cond func() bool) bool {
+	for {
+		a.mu.Lock()
+		ok, changed := cond(), a.changed
+		a.mu.Unlock()
+		if ok {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// pause waits; false when ctx ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// supervise is the loop that owns the server. It returns the exit code.
+func (a *Agent) supervise(ctx context.Context) int {
+	ticker := time.NewTicker(a.o.Timings.Tick)
+	defer ticker.Stop()
+	if err := a.volume.Sweep(); err != nil {
+		a.o.Log.Warn("left-overs in the volume", "error", err)
+	}
+	var look looking
+	for {
+		done := false
+		a.guarded("supervise", func() {
+			a.inspect(&look)
+			done = a.step(ctx)
+		})
+		if done {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			return a.lastCode
+		}
+		a.mu.Lock()
+		var exited <-chan process.ExitStatus
+		if a.child != nil {
+			exited = a.child.exited
+		}
+		a.mu.Unlock()
+		select {
+		case status := <-exited:
+			a.guarded("exit", func() { a.ended(status) })
+		case <-a.wake:
+		case <-ticker.C:
+		case <-ctx.Done():
+			return a.killed()
+		}
+	}
+}
+
+// killed is what SIGKILL of the agent does to the server.
+func (a *Agent) killed() int {
+	a.mu.Lock()
+	c, attempt := a.child, a.attempt
+	a.mu.Unlock()
+	if attempt != nil {
+		attempt.cancel()
+		<-attempt.done
+		a.mu.Lock()
+		c = a.child
+		a.mu.Unlock()
+	}
+	if c != nil {
+		if err := c.proc.Signal(syscall.SIGKILL); err != nil {
+			a.o.Log.Error("kill", "error", err)
+		}
+		<-c.exited
+	}
+	return 128 + int(syscall.SIGKILL)
+}
+
+// looking remembers when files and volume were looked at last.
+type looking struct{ config, volume, write time.Time }
+
+// writePoll is how often, in looks at the volume, a waiting agent tries to write to it.
+const writePoll = 5
+
+// inspect reads files and volume. It runs without the lock: a disk that hangs may hold up this loop, and nothing else.
+func (a *Agent) inspect(l *looking) {
+	now := a.o.Now()
+	a.mu.Lock()
+	old, idle := a.mounted, a.child == nil
+	a.mu.Unlock()
+	fresh := old
+	if now.Sub(l.config) >= a.o.Timings.ConfigPoll {
+		l.config = now
+		if f := readFiles(a.o.Paths); !f.equal(old.files) {
+			fresh = a.o.read(f)
+			a.o.Log.Info("configuration read", "hash", fresh.hash, "problem", fresh.problem)
+		}
+	}
+	vol, looked := protocol.VolumeState{}, false
+	if now.Sub(l.volume) >= a.o.Timings.VolumePoll || a.stale(l) {
+		l.volume, looked = now, true
+		vol = a.volume.Inspect()
+	}
+	var written string
+	wrote := false
+	if looked && idle && now.Sub(l.write) >= writePoll*a.o.Timings.VolumePoll {
+		l.write, wrote = now, true
+		if err := a.volume.CheckWritable(); err != nil {
+			written = err.Error()
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.mounted = fresh
+	if wrote {
+		a.unwritten = written
+	}
+	if looked {
+		if a.unwritten != "" && a.child == nil && vol.Phase != protocol.VolumeUnusable {
+			vol.Phase, vol.Message = protocol.VolumeUnusable, a.unwritten
+		}
+		if vol.Phase != a.vol.Phase || vol.Message != a.vol.Message {
+			a.o.Log.Info("volume", "phase", vol.Phase, "message", vol.Message)
+		}
+		a.vol = vol
+	}
+	a.decide()
+}
+
+// stale reports that the volume was never looked at.
+func (a *Agent) stale(l *looking) bool { return l.volume.IsZero() }
+
+// refreshVolume looks at the volume now, for an order; the marker lock is held.
+func (a *Agent) refreshVolume() {
+	vol := a.volume.Inspect()
+	if vol.Phase != protocol.VolumeUnusable {
+		if err := a.volume.CheckWritable(); err != nil {
+			vol.Phase, vol.Message = protocol.VolumeUnusable, err.Error()
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.unwritten = ""
+	if vol.Phase == protocol.VolumeUnusable {
+		a.unwritten = vol.Message
+	}
+	a.vol = vol
+	a.decide()
+	a.notify()
+}
+
+// gateInput is the gate's input; the lock is held.
+func (a *Agent) gateInput() gate.Input {
+	in := gate.Input{Volume: a.vol, ConfigProblem: a.mounted.problem, Held: a.held}
+	if a.mounted.readable {
+		in.ClusterUID, in.NodeID, in.Role, in.Generation = a.mounted.config.ClusterUID, a.mounted.nodeID(), a.mounted.config.Role, a.mounted.config.Generation
+	}
+	return in
+}
+
+// decide sets the gate; the lock is held. It decides starts only: a server that runs is not stopped because its next start would be refused.
+func (a *Agent) decide() {
+	state := gate.Decide(a.gateInput())
+	if a.child != nil && !a.held {
+		state = protocol.GateState{Open: true, Reason: protocol.GateOpen}
+	}
+	if state == a.gate {
+		return
+	}
+	a.o.Log.Info("gate", "open", state.Open, "reason", state.Reason, "message", state.Message)
+	a.gate = state
+	a.notify()
+}
+
+// step acts on the state as it is; true when the agent is done.
+func (a *Agent) step(ctx context.Context) bool {
+	a.remember()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.decide()
+	now := a.o.Now()
+	stopping := a.terminating && a.mayStop
+	wanted := a.gate.Open && !a.fenced && !stopping
+	if a.child != nil {
+		a.tend(now, wanted, stopping)
+		return false
+	}
+	switch {
+	case a.attempt != nil && (!wanted || a.restart != "" || a.terminating):
+		a.attempt.cancel() // it ends soon, and wakes this loop
+		a.restart = ""
+		return false
+	case a.attempt != nil:
+		return false
+	case a.terminating: // nothing runs, so nothing is held and nothing is started any more
+		return true
+	}
+	a.restart = ""
+	if wanted && !now.Before(a.notBefore) {
+		a.try(ctx)
+	}
+	return false
+}
+
+// remember adds to the marker what the agent has learned: that there is data, and that the node is a whole member.
+func (a *Agent) remember() {
+	a.mu.Lock()
+	m := a.vol.Marker
+	need := m != nil && a.vol.Phase == protocol.VolumeInitialised && (!m.HasData || a.known.member && !m.Member)
+	a.mu.Unlock()
+	if !need {
+		return
+	}
+	a.marker.Lock()
+	defer a.marker.Unlock()
+	fresh := a.volume.Inspect()
+	if fresh.Marker == nil || fresh.Phase != protocol.VolumeInitialised {
+		return
+	}
+	a.mu.Lock()
+	member := a.known.member
+	a.mu.Unlock()
+	changed := *fresh.Marker
+	changed.HasData, changed.Member = true, changed.Member || member
+	if err := a.volume.WriteMarker(changed); err != nil {
+		a.o.Log.Error("marker", "error", err)
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.vol.Marker = &changed
+	a.notify()
+}
+
+var errServerDown = errors.New("the server does not run")

@@ -1,0 +1,34 @@
+package agent
+
+import (
+	"io"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// PublicHandler serves /healthz, /readyz and /metrics: no secrets, no orders, no questions to the server, so that each answers within milliseconds whatever the server does.
+func (a *Agent) PublicHandler() http.Handler {
+	mux := http.NewServeMux()
+	probe := func(ok bool, why string, w http.ResponseWriter) {
+		if !ok {
+			http.Error(w, why, http.StatusServiceUnavailable)
+			return
+		}
+		if _, err := io.WriteString(w, "ok\n"); err != nil {
+			a.o.Log.Debug("answer", "error", err)
+		}
+	}
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		ok, why := a.healthy()
+		probe(ok, why, w)
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		a.mu.Lock()
+		ok, why := a.ready()
+		a.mu.Unlock()
+		probe(ok, why, w)
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{}))
+	return a.recovering("public handler", mux)
+}
