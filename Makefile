@@ -76,7 +76,7 @@ fuzz: ## every fuzz test for FUZZTIME (20s) beyond its seeds
 check: ## format, vet, linters, generated files, manifests
 	$(Q)$(step) "gofmt" $(MAKE) fmt-check
 	$(Q)$(step) "go vet" $(MAKE) vet
-	$(Q)$(step) "golangci-lint with kube-api-linter" $(MAKE) lint
+	$(Q)$(step) "golangci-lint and kube-api-linter" $(MAKE) lint
 	$(Q)$(step) "generated files" $(MAKE) check-generated
 	$(Q)$(step) "manifests against schemas" $(MAKE) check-manifests
 
@@ -87,7 +87,8 @@ vet:
 	$(Q)go vet -tags e2e ./...
 	$(Q)for m in $(modules); do go vet -C $$m ./...; done
 
-lint: ## golangci-lint, with kube-api-linter on api/
+lint: ## golangci-lint, and kube-api-linter on api/
+	$(Q)$(run) golangci-lint run -c .golangci.api.yml ./api/...
 	$(Q)$(run) golangci-lint run $(PKG)
 
 check-generated: ## are generated files what `make generate` makes?
