@@ -129,3 +129,12 @@ func Fingerprint(files []string) (string, error) {
 	}
 	return hex.EncodeToString(h.Sum(nil))[:16], nil
 }
+
+// Uninstall is `make uninstall` of what Install installed. It refuses while there are clusters.
+func Uninstall(ctx context.Context, in Install, kubectl string) error {
+	out, err := exec.CommandContext(ctx, "make", "-C", in.Root, "--no-print-directory", "uninstall", "CONFIG="+in.Config, "KUBECTL="+kubectl).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("make uninstall: %w: %s", err, out)
+	}
+	return nil
+}
