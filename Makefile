@@ -33,6 +33,9 @@ controller-gen := $(run) controller-gen
 # Below these fields Kubernetes' own documentation is left out of the definitions (see test/tools/cmd/crds).
 foreign := affinity,tolerations,topologySpreadConstraints
 
+# Builds the images and prints their archives, one a line.
+archives = $(run) images build$(if $(ROBUSTMQ_BIN), && $(run) images build robustmq)
+
 # What the bed pass of `make test` needs; elsewhere it is left out, and said so.
 can_bed := $(and $(wildcard test/e2e/*.go),$(filter Linux,$(shell uname -s)),$(filter 0,$(shell id -u)),$(wildcard /sys/fs/cgroup/cpuset))
 
@@ -116,8 +119,7 @@ build: ## the programs, into BIN
 	@ls -lh $(BIN) | awk 'NR > 1 {print "    $(BIN)/" $$9 "  " $$5}'
 
 images: ## operator, agent, simulator (ROBUSTMQ_BIN=path: and that server) as archives, without a container engine
-	$(Q)$(step) "images" $(run) images build
-	$(Q)[ -z "$(ROBUSTMQ_BIN)" ] || $(step) "image of $(ROBUSTMQ_BIN)" $(run) images build robustmq
+	$(Q)$(archives)
 
 ##@ install: into the cluster of the current context
 .PHONY: install uninstall render
@@ -135,14 +137,15 @@ uninstall: ## webhook configurations first, so that nothing is refused by a webh
 
 ##@ e2e: on real kubelets
 .PHONY: e2e bed-up bed-load bed-down
-e2e: $(if $(E2E_KUBECONFIG),,bed-load) ## end-to-end tests on the bed, or in the cluster of E2E_KUBECONFIG
-	$(Q)$(if $(E2E_KUBECONFIG),KUBECONFIG=$(E2E_KUBECONFIG),$(bed) exec) $(gotest) -tags e2e -count=1 ./test/e2e/...
+e2e: $(if $(E2E_KUBECONFIG),,bed-load) ## end-to-end tests on the bed, or in the cluster of E2E_KUBECONFIG (E2E_LONG=1: also those that take minutes)
+	$(Q)archives=$$($(if $(E2E_KUBECONFIG),,$(archives))); \
+	  E2E_ARCHIVES="$$archives" $(if $(E2E_KUBECONFIG),KUBECONFIG=$(E2E_KUBECONFIG),$(bed) exec) $(gotest) -tags e2e -count=1 ./test/e2e/...
 
 bed-up: ## a Kubernetes of NODES nodes on this machine (root, Linux)
 	$(Q)$(bed) up $(NODES)
 
 bed-load: bed-up ## ... with the project's images on it
-	$(Q)$(bed) load-image $$($(run) images build; [ -z "$(ROBUSTMQ_BIN)" ] || $(run) images build robustmq)
+	$(Q)archives=$$($(archives)); $(bed) load-image $$archives
 
 bed-down: ## end it; nothing is left
 	$(Q)$(bed) down
