@@ -70,6 +70,10 @@ func run(swagger, out string, crds []string) error {
 	return nil
 }
 
+// fileName is what kubeconform asks for. It takes the first part of apiVersion for the group, which for the core group is the version.
 func fileName(group, kind, version string) string {
+	if group == "" {
+		group = version
+	}
 	return group + "_" + strings.ToLower(kind) + "_" + version + ".json"
 }
