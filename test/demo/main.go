@@ -19,6 +19,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -69,7 +70,12 @@ func run(ctx context.Context, inside string) error {
 	if err != nil {
 		return err
 	}
+	// What `make` compiled before this program could run counts.
 	s.Began = time.Now()
+	if ns, err := strconv.ParseInt(os.Getenv("DEMO_BEGAN"), 10, 64); err == nil {
+		s.Began = time.Unix(0, ns)
+		s.Compiling = time.Since(s.Began)
+	}
 	n := narrate(os.Stdout, s.Began)
 	if s.Current {
 		return show(ctx, s, n)

@@ -33,7 +33,10 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
-	figures.write(os.Stdout)
+	if err := figures.write(os.Getenv("E2E_FIGURES")); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		code = 1
+	}
 	os.Exit(code)
 }
 
@@ -116,12 +119,19 @@ func (l *ledger) add(what, format string, args ...any) {
 	l.rows = append(l.rows, [2]string{what, fmt.Sprintf(format, args...)})
 }
 
-func (l *ledger) write(w *os.File) {
+// write puts the table into a file, or on standard output where none is named.
+func (l *ledger) write(path string) error {
 	if len(l.rows) == 0 {
-		return
+		return nil
 	}
-	fmt.Fprintln(w, "\n| what | seen |\n| --- | --- |")
+	var b strings.Builder
+	fmt.Fprintln(&b, "\n| what | seen |\n| --- | --- |")
 	for _, r := range l.rows {
-		fmt.Fprintf(w, "| %s | %s |\n", r[0], r[1])
+		fmt.Fprintf(&b, "| %s | %s |\n", r[0], r[1])
 	}
+	if path == "" {
+		fmt.Fprint(os.Stdout, b.String())
+		return nil
+	}
+	return os.WriteFile(path, []byte(b.String()), 0o644)
 }
