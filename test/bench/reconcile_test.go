@@ -106,10 +106,11 @@ func converged(b *testing.B) (*cluster.Reconciler, *int, types.NamespacedName) {
 	scheme := runtime.NewScheme()
 	must(b, clientgoscheme.AddToScheme(scheme))
 	must(b, v1alpha1.AddToScheme(scheme))
+	// A control plane that could not take the CRD is stopped as well.
 	env := &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join("..", "..", "config", "crd")}, ErrorIfCRDPathMissing: true, Scheme: scheme}
+	b.Cleanup(func() { _ = env.Stop() })
 	config, err := env.Start()
 	must(b, err)
-	b.Cleanup(func() { _ = env.Stop() })
 	mgr, err := ctrl.NewManager(config, ctrl.Options{Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"}, Cache: cache.Options{ByObject: cluster.CacheByObject()}})
 	must(b, err)
 
