@@ -59,30 +59,33 @@ func answer(name string, vs []rules.Violation) admission.Response {
 	return admission.Allowed("").WithWarnings(warnings...)
 }
 
-// clusterDefaulter completes what the defaults of the schema cannot: half a listener.
+// clusterDefaulter completes what the defaults of the schema cannot: half a listener. It looks at nothing else, so that nothing that is given is ever
+// taken for missing (replicas: 0 is wrong, not absent) and what cannot be read is refused by the schema, whose words are better.
 type clusterDefaulter struct{}
 
-// Handle answers with the difference that the defaults make, and nothing else: a patch of an object that has them all is empty.
+// Handle answers with what is missing; a patch of an object that has it all is empty.
 func (clusterDefaulter) Handle(_ context.Context, req admission.Request) admission.Response {
-	var c v1alpha1.RobustMQCluster
-	if err := decode(req.Object.Raw, &c); err != nil {
-		return admission.Errored(http.StatusBadRequest, err)
+	var c struct {
+		Spec struct {
+			Listeners map[string]json.RawMessage `json:"listeners"`
+		} `json:"spec"`
 	}
-	if !c.DeletionTimestamp.IsZero() {
-		return admission.Allowed("")
+	if err := json.Unmarshal(req.Object.Raw, &c); err != nil {
+		return admission.Allowed("") // listeners of another shape than an object
 	}
-	before, err := json.Marshal(&c)
-	if err != nil {
-		return admission.Errored(http.StatusInternalServerError, err)
-	}
-	c.Default()
-	after, err := json.Marshal(&c)
-	if err != nil {
-		return admission.Errored(http.StatusInternalServerError, err)
-	}
-	patch, err := jsonpatch.CreatePatch(before, after)
-	if err != nil {
-		return admission.Errored(http.StatusInternalServerError, err)
+	var patch []jsonpatch.Operation
+	for _, usual := range v1alpha1.UsualListeners() {
+		var given map[string]json.RawMessage
+		if err := json.Unmarshal(c.Spec.Listeners[usual.Name], &given); err != nil || given == nil {
+			continue // absent, null, or wrong
+		}
+		at := "/spec/listeners/" + usual.Name
+		if _, ok := given["enabled"]; !ok {
+			patch = append(patch, jsonpatch.NewOperation("add", at+"/enabled", usual.Enabled))
+		}
+		if _, ok := given["port"]; !ok && usual.Port != 0 {
+			patch = append(patch, jsonpatch.NewOperation("add", at+"/port", usual.Port))
+		}
 	}
 	return admission.Patched("", patch...)
 }

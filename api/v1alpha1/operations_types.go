@@ -221,5 +221,9 @@ type RestoreSource struct {
 	Key string `json:"key,omitempty"`
 	// before chooses the newest good backup that was taken before this time. Example: "2026-11-01T00:00:00Z". Default: the newest.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$`
+	// +kubebuilder:validation:MaxLength=64
 	Before *metav1.Time `json:"before,omitempty"`
 }

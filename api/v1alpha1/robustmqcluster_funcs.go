@@ -101,6 +101,9 @@ var usual = []Listener{
 	{"admin", 58080, corev1.ProtocolTCP, false},
 }
 
+// UsualListeners are all listeners as they are when the spec says nothing, in the order of Effective. QUIC has no port of its own: 0.
+func UsualListeners() []Listener { return slices.Clone(usual) }
+
 // fields are the listeners in the order of usual.
 func (l *ListenersSpec) fields() []**ListenerSpec {
 	return []**ListenerSpec{&l.MQTT, &l.MQTTS, &l.WS, &l.WSS, &l.QUIC, &l.Kafka, &l.AMQP, &l.NATS, &l.Admin}

@@ -1,5 +1,8 @@
 package v1alpha1
 
+// Quantities with an exponent (1e3, 1E) are refused before any rule computes with them: an API server needs half a minute of CPU to read "1e99999999999",
+// and one that Go cannot read would stop the operator's list of all clusters.
+
 import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -47,8 +50,8 @@ type RoleSpec struct {
 	// storage is the size of each pod's volume. Example: 50Gi. Default: 10Gi. It can grow, where the storage class allows it, and never shrink. Growing restarts nothing.
 	// +optional
 	// +kubebuilder:default="10Gi"
-	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))",messageExpression="'ResourcesCoherent: storage is ' + string(self) + ': a size is a quantity above zero; write one such as 10Gi'",message="ResourcesCoherent: storage is a quantity above zero, such as 10Gi"
-	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0",messageExpression="'StorageOnlyGrows: storage cannot shrink from ' + string(oldSelf) + ' to ' + string(self) + ': volumes only grow; write ' + string(oldSelf) + ' or more'",message="StorageOnlyGrows: storage cannot shrink: volumes only grow; write the old size or more"
+	// +kubebuilder:validation:XValidation:rule="!string(self).matches('[eE]') && quantity(string(self)).isGreaterThan(quantity('0'))",messageExpression="'ResourcesCoherent: storage is ' + string(self) + ': a size is a quantity above zero, without an exponent; write one such as 10Gi'",message="ResourcesCoherent: storage is a quantity above zero without an exponent, such as 10Gi"
+	// +kubebuilder:validation:XValidation:rule="string(self).matches('[eE]') || quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0",messageExpression="'StorageOnlyGrows: storage cannot shrink from ' + string(oldSelf) + ' to ' + string(self) + ': volumes only grow; write ' + string(oldSelf) + ' or more'",message="StorageOnlyGrows: storage cannot shrink: volumes only grow; write the old size or more"
 	Storage *resource.Quantity `json:"storage,omitempty"`
 	// storageClassName of the volumes. Example: fast-ssd. Default: the Kubernetes cluster's default class; "" means volumes of no class. It can only be chosen when the cluster is created.
 	// +optional
@@ -68,26 +71,26 @@ type RoleSpec struct {
 // ResourcesSpec takes the flat form {cpu, memory} (requests = limits) or the Kubernetes form {requests, limits}, never both.
 //
 // +kubebuilder:validation:XValidation:rule="!((has(self.cpu) || has(self.memory)) && (has(self.requests) || has(self.limits)))",message="ResourcesCoherent: resources has both forms: write either cpu and memory (requests equal limits) or requests and limits"
-// +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || !('cpu' in self.requests) || !('cpu' in self.limits) || !isQuantity(string(self.requests['cpu'])) || !isQuantity(string(self.limits['cpu'])) || quantity(string(self.requests['cpu'])).compareTo(quantity(string(self.limits['cpu']))) <= 0",messageExpression="'ResourcesCoherent: requests.cpu is ' + string(self.requests['cpu']) + ' and limits.cpu ' + string(self.limits['cpu']) + ': a request cannot be above its limit; raise the limit or lower the request'",message="ResourcesCoherent: requests.cpu is above limits.cpu: raise the limit or lower the request"
-// +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || !('memory' in self.requests) || !('memory' in self.limits) || !isQuantity(string(self.requests['memory'])) || !isQuantity(string(self.limits['memory'])) || quantity(string(self.requests['memory'])).compareTo(quantity(string(self.limits['memory']))) <= 0",messageExpression="'ResourcesCoherent: requests.memory is ' + string(self.requests['memory']) + ' and limits.memory ' + string(self.limits['memory']) + ': a request cannot be above its limit; raise the limit or lower the request'",message="ResourcesCoherent: requests.memory is above limits.memory: raise the limit or lower the request"
+// +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || !('cpu' in self.requests) || !('cpu' in self.limits) || string(self.requests['cpu']).matches('[eE]') || string(self.limits['cpu']).matches('[eE]') || quantity(string(self.requests['cpu'])).compareTo(quantity(string(self.limits['cpu']))) <= 0",messageExpression="'ResourcesCoherent: requests.cpu is ' + string(self.requests['cpu']) + ' and limits.cpu ' + string(self.limits['cpu']) + ': a request cannot be above its limit; raise the limit or lower the request'",message="ResourcesCoherent: requests.cpu is above limits.cpu: raise the limit or lower the request"
+// +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || !('memory' in self.requests) || !('memory' in self.limits) || string(self.requests['memory']).matches('[eE]') || string(self.limits['memory']).matches('[eE]') || quantity(string(self.requests['memory'])).compareTo(quantity(string(self.limits['memory']))) <= 0",messageExpression="'ResourcesCoherent: requests.memory is ' + string(self.requests['memory']) + ' and limits.memory ' + string(self.limits['memory']) + ': a request cannot be above its limit; raise the limit or lower the request'",message="ResourcesCoherent: requests.memory is above limits.memory: raise the limit or lower the request"
 type ResourcesSpec struct {
 	// cpu that each pod is given, as request and as limit. Example: 1000m. Default: none.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))",messageExpression="'ResourcesCoherent: cpu is ' + string(self) + ': it must be a quantity above zero, such as 500m'",message="ResourcesCoherent: cpu must be a quantity above zero, such as 500m"
+	// +kubebuilder:validation:XValidation:rule="!string(self).matches('[eE]') && quantity(string(self)).isGreaterThan(quantity('0'))",messageExpression="'ResourcesCoherent: cpu is ' + string(self) + ': it must be a quantity above zero, without an exponent, such as 500m'",message="ResourcesCoherent: cpu must be a quantity above zero without an exponent, such as 500m"
 	CPU *resource.Quantity `json:"cpu,omitempty"`
 	// memory that each pod is given, as request and as limit. Example: 2Gi. Default: none.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))",messageExpression="'ResourcesCoherent: memory is ' + string(self) + ': it must be a quantity above zero, such as 2Gi'",message="ResourcesCoherent: memory must be a quantity above zero, such as 2Gi"
+	// +kubebuilder:validation:XValidation:rule="!string(self).matches('[eE]') && quantity(string(self)).isGreaterThan(quantity('0'))",messageExpression="'ResourcesCoherent: memory is ' + string(self) + ': it must be a quantity above zero, without an exponent, such as 2Gi'",message="ResourcesCoherent: memory must be a quantity above zero without an exponent, such as 2Gi"
 	Memory *resource.Quantity `json:"memory,omitempty"`
-	// requests of each pod by resource. Example: {cpu: 500m, memory: 2Gi}. Default: none.
+	// requests of each pod, of cpu, memory and ephemeral-storage. Example: {cpu: 500m, memory: 2Gi}. Default: none.
 	// +optional
-	// +kubebuilder:validation:MaxProperties=4
-	// +kubebuilder:validation:XValidation:rule="self.all(k, quantity(string(self[k])).isGreaterThan(quantity('0')))",message="ResourcesCoherent: every request must be a quantity above zero: correct it or leave it out"
+	// +kubebuilder:validation:MaxProperties=3
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !string(self[k]).matches('[eE]') && quantity(string(self[k])).isGreaterThan(quantity('0')))",message="ResourcesCoherent: every request must be a quantity above zero without an exponent, such as 500m or 2Gi: correct it or leave it out"
 	Requests corev1.ResourceList `json:"requests,omitempty"`
-	// limits of each pod by resource. Example: {memory: 2Gi}. Default: none.
+	// limits of each pod, of cpu, memory and ephemeral-storage. Example: {memory: 2Gi}. Default: none.
 	// +optional
-	// +kubebuilder:validation:MaxProperties=4
-	// +kubebuilder:validation:XValidation:rule="self.all(k, quantity(string(self[k])).isGreaterThan(quantity('0')))",message="ResourcesCoherent: every limit must be a quantity above zero: correct it or leave it out"
+	// +kubebuilder:validation:MaxProperties=3
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !string(self[k]).matches('[eE]') && quantity(string(self[k])).isGreaterThan(quantity('0')))",message="ResourcesCoherent: every limit must be a quantity above zero without an exponent, such as 500m or 2Gi: correct it or leave it out"
 	Limits corev1.ResourceList `json:"limits,omitempty"`
 }
 
