@@ -161,7 +161,9 @@ func TestAHungServerIsKilledAndStartedAgain(t *testing.T) {
 	hung := w.server(1)
 	w.script(1).set(func(b *behaviour) { b.hung = true })
 	p.eventually("it counts as hung", func(s protocol.State) bool { return s.Server.Phase == protocol.ServerHung || s.Server.LastExit != nil })
-	p.eventually("it was killed", func(s protocol.State) bool { return s.Server.LastExit != nil && s.Server.LastExit.Reason == protocol.ExitHung })
+	p.eventually("it was killed", func(s protocol.State) bool {
+		return s.Server.LastExit != nil && s.Server.LastExit.Reason == protocol.ExitHung
+	})
 	w.script(1).set(func(b *behaviour) { b.hung = false })
 	p.eventually("it runs again", func(s protocol.State) bool { return runs(s) && s.Server.Restarts > 0 })
 	if got := hung.received(); len(got) != 1 || got[0] != syscall.SIGKILL {

@@ -92,6 +92,9 @@ func readIdentity(dir string) (*tls.Certificate, *x509.CertPool, *x509.Certifica
 
 // expiry of the agent's own certificate; zero when there is none.
 func (i *identity) expiry() time.Time {
+	if _, _, err := i.load(); err != nil {
+		return time.Time{}
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.expires

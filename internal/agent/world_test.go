@@ -35,7 +35,6 @@ type world struct {
 	running map[uint64]*fakeServer
 	starts  map[uint64]int
 	pods    []*pod
-	hook    func(network, addr string) // before every dial
 }
 
 // pod is one agent.
@@ -180,17 +179,38 @@ func (w *world) dialFrom(ip string) func(ctx context.Context, network, addr stri
 			host = found[0]
 		}
 		w.mu.Lock()
-		apart, hook := w.cut[ip][host], w.hook
+		apart := w.cut[ip][host]
 		w.mu.Unlock()
-		if hook != nil {
-			hook(network, addr)
-		}
 		if apart {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}
-		return (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort(host, port))
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort(host, port))
+		if err != nil {
+			return nil, err
+		}
+		return &line{Conn: conn, w: w, from: ip, to: host}, nil
 	}
+}
+
+// line is a connection whose bytes vanish while its ends are separated.
+type line struct {
+	net.Conn
+	w        *world
+	from, to string
+}
+
+func (l *line) apart() bool {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	return l.w.cut[l.from][l.to]
+}
+
+func (l *line) Write(p []byte) (int, error) {
+	if l.apart() {
+		return len(p), nil
+	}
+	return l.Conn.Write(p)
 }
 
 // add makes a pod with an empty volume; it is not started. All placement-centre pods must be added before one is started.
