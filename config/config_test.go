@@ -285,3 +285,36 @@ func TestPeopleGetTheClustersRightsWithTheirOwn(t *testing.T) {
 		}
 	}
 }
+
+// With failurePolicy Fail the operator would lock itself out while its own webhooks are not served yet.
+func TestTheWebhooksLetTheOperatorsOwnWritesThrough(t *testing.T) {
+	all := objects(t, "rbac", "manager", "webhook")
+	account := find[corev1.ServiceAccount](t, all, "ServiceAccount", "robustmq-operator")
+	if got := find[appsv1.Deployment](t, all, "Deployment", "robustmq-operator").Spec.Template.Spec.ServiceAccountName; got != account.Name {
+		t.Errorf("the operator runs as %q", got)
+	}
+	user := "'system:serviceaccount:" + account.Namespace + ":" + account.Name + "'"
+	webhooks := 0
+	for _, u := range all {
+		if !strings.HasSuffix(u.GetKind(), "WebhookConfiguration") {
+			continue
+		}
+		list, _, err := unstructured.NestedSlice(u.Object, "webhooks")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range list {
+			webhooks++
+			conditions, _, err := unstructured.NestedSlice(w.(map[string]any), "matchConditions")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.ContainsFunc(conditions, func(c any) bool { return c.(map[string]any)["expression"] == "request.userInfo.username != "+user }) {
+				t.Errorf("%s of %s asks the operator about itself", w.(map[string]any)["name"], u.GetName())
+			}
+		}
+	}
+	if webhooks < 3 {
+		t.Errorf("%d webhooks", webhooks)
+	}
+}

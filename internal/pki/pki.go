@@ -49,6 +49,17 @@ type Secrets struct {
 	Listener  map[string][]byte // <cluster>-server-tls, when it is generated
 }
 
+const redacted = "(certificates and keys)"
+
+// String keeps the keys out of whatever prints the Secrets; so do GoString and MarshalJSON.
+func (Secrets) String() string { return redacted }
+
+// GoString is for %#v.
+func (Secrets) GoString() string { return redacted }
+
+// MarshalJSON is for structured logs.
+func (Secrets) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
+
 // Change is one Secret that has to be written, and why.
 type Change struct {
 	Secret string // Authority, Agent, Operator, Listener

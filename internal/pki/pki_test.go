@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -130,7 +132,7 @@ func TestWhatStillServesIsReturnedByteForByte(t *testing.T) {
 	first := desired(t, Secrets{}, start)
 	for now := start; now.Before(first.Next); now = now.Add(7 * time.Second) {
 		again := desired(t, first.Secrets, now)
-		if len(again.Changes) != 0 || fmt.Sprint(again.Secrets) != fmt.Sprint(first.Secrets) {
+		if len(again.Changes) != 0 || !reflect.DeepEqual(again.Secrets, first.Secrets) {
 			t.Fatalf("after %s: %s", now.Sub(start), reasons(again))
 		}
 		if !again.Next.Equal(first.Next) {
@@ -356,6 +358,14 @@ func TestAKeyIsNotPrinted(t *testing.T) {
 	}
 	s := desired(t, Secrets{}, start).Secrets
 	s.Agent[KeyKey] = []byte("SENTINEL")
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "secrets", s, "result", Result{Secrets: s})
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "secrets", s, "result", Result{Secrets: s})
+	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s", s, s, s, Result{Secrets: s}), log.String()} {
+		if strings.Contains(text, "SENTINEL") || strings.Contains(text, "83 69 78") || strings.Contains(text, "U0VOVElORUw") {
+			t.Error(text)
+		}
+	}
 	if r := desired(t, s, start); strings.Contains(reasons(r), "SENTINEL") {
 		t.Error(reasons(r))
 	}
