@@ -35,7 +35,7 @@ func main() { os.Exit(dispatch(os.Args[1:], os.Stdout, os.Stderr)) }
 func dispatch(args []string, stdout, stderr io.Writer) int {
 	switch {
 	case len(args) == 1 && args[0] == "run":
-		return run(stdout, stderr)
+		return run(stdout, stderr, nil)
 	case len(args) == 2 && args[0] == "install":
 		if err := install(args[1]); err != nil {
 			fmt.Fprintln(stderr, "install:", err)
@@ -53,7 +53,8 @@ func dispatch(args []string, stdout, stderr io.Writer) int {
 // memoryLimit is soft: the collector works harder above it. The agent's part of the pod's memory must be small beside the server's.
 const memoryLimit = 24 << 20
 
-func run(stdout, stderr io.Writer) int {
+// run is process 1. adjust lets a test move it out of the pod's paths and addresses.
+func run(stdout, stderr io.Writer, adjust func(*agent.Options)) int {
 	debug.SetMemoryLimit(memoryLimit)
 	log := slog.New(slog.NewJSONHandler(stderr, nil)).With("component", "agent")
 	reaper, err := process.NewReaper()
@@ -65,6 +66,9 @@ func run(stdout, stderr io.Writer) int {
 		PodName: os.Getenv(protocol.EnvPodName), PodIP: os.Getenv(protocol.EnvPodIP), Version: version,
 		Launcher: process.Exec{Reaper: reaper}, Log: log, Stdout: stdout, Stderr: stderr,
 		BootID: bootID(), CPUs: runtime.GOMAXPROCS(0), // the control group's quota, as the server sees it
+	}
+	if adjust != nil {
+		adjust(&options)
 	}
 	a, err := agent.New(options)
 	if err != nil {
