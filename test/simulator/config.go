@@ -59,6 +59,9 @@ func parseConfig(content string, g generation, environ []string) (*settings, err
 		return nil, fmt.Errorf("defaults: %w", err)
 	}
 	s.tree = numbers(s.tree).(map[string]any)
+	if g.version.Less(robustmq.Version{Major: 0, Minor: 4, Patch: 3}) {
+		s.tree["http_port"] = int64(8080)
+	}
 	if g.dialect != robustmq.DialectC {
 		if g.dialect == robustmq.DialectA {
 			if err := requireAll(content, file); err != nil {

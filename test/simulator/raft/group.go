@@ -79,6 +79,7 @@ type Group struct {
 	waiting     map[uint64][]*waiter
 	changed     chan struct{} // closed and replaced when something moved
 	frozen      bool          // the process is stopped (SIGSTOP)
+	held        bool          // the state machine waits for ever
 }
 
 type waiter struct {
@@ -285,4 +286,11 @@ func (g *Group) logf(level, target, format string, args ...any) {
 	if g.o.Log != nil {
 		g.o.Log(level, target, format, args...)
 	}
+}
+
+// HoldApplying stops the state machine of this node for good while the log goes on: what a leader of 0.3.0 does to itself when a node expires.
+func (g *Group) HoldApplying() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.held = true
 }

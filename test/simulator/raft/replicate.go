@@ -216,7 +216,7 @@ func (g *Group) advance() {
 
 // applyCommitted feeds the state machine, answers writers, and takes snapshots.
 func (g *Group) applyCommitted() {
-	if g.committed == nil {
+	if g.committed == nil || g.held {
 		return
 	}
 	from := uint64(0)

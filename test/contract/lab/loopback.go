@@ -1,0 +1,103 @@
+package lab
+
+import (
+	"context"
+	"net"
+	"os"
+	"sync"
+
+	"github.com/robustmq/robustmq-operator/test/simulated/network"
+	"github.com/robustmq/robustmq-operator/test/simulator"
+)
+
+// loopback runs simulated servers as goroutines, each on a loopback address of its own.
+type loopback struct {
+	lab     *Lab
+	network *network.Network
+	outside *network.Host
+
+	mu    sync.Mutex
+	hosts map[string]*network.Host
+	zone  map[string][]string
+	runs  sync.WaitGroup
+}
+
+func newLoopback(l *Lab) *loopback {
+	n := network.New(l.Seed, l.Speed)
+	return &loopback{lab: l, network: n, outside: n.Attach("outside", network.NextAddress()), hosts: map[string]*network.Host{}, zone: map[string][]string{}}
+}
+
+func (p *loopback) prepare(n *Node) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n.address = network.NextAddress()
+	p.hosts[n.Name] = p.network.Attach(n.Name, n.address)
+	p.zone[n.Name] = []string{n.address}
+	// Machines that exist in the configuration only refuse, as in the recorded lab.
+	for _, id := range p.lab.MetaHosts {
+		name := (&Node{ID: id}).nameOf()
+		if p.zone[name] == nil {
+			p.zone[name] = []string{network.NextAddress()}
+		}
+	}
+	zone := map[string][]string{}
+	for k, v := range p.zone {
+		zone[k] = v
+	}
+	p.network.Publish(zone)
+}
+
+func (p *loopback) start(n *Node, output *Output) (process, error) {
+	p.mu.Lock()
+	host := p.hosts[n.Name]
+	p.mu.Unlock()
+	node, err := simulator.New(simulator.Options{
+		WorkDir: n.Dir, ListenHost: n.address, Dial: host.DialContext, Speed: p.lab.Speed, Seed: p.lab.Seed*1000 + n.ID, Environ: n.Environ, Stdout: output, Stderr: output, PID1: true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	run := &simulated{node: node, end: make(chan struct{})}
+	p.runs.Add(1)
+	go func() {
+		defer p.runs.Done()
+		run.code = node.Run(context.Background()).Code
+		close(run.end)
+	}()
+	return run, nil
+}
+
+func (p *loopback) dial(ctx context.Context, _, address string) (net.Conn, error) {
+	return p.outside.DialContext(ctx, "tcp", address)
+}
+
+func (p *loopback) hole(n *Node, closed bool) {
+	fault := network.Sound
+	if closed {
+		fault = network.BlackHole
+	}
+	p.mu.Lock()
+	var others []string
+	for name := range p.hosts {
+		if name != n.Name {
+			others = append(others, name)
+		}
+	}
+	p.mu.Unlock()
+	for _, name := range append(others, "outside") {
+		p.network.Set(n.Name, name, fault)
+	}
+}
+
+func (p *loopback) close() { p.runs.Wait() }
+
+type simulated struct {
+	node *simulator.Node
+	end  chan struct{}
+	code int
+}
+
+func (s *simulated) signal(sig os.Signal)   { s.node.Signal(sig) }
+func (s *simulated) kill()                  { s.node.Kill() }
+func (s *simulated) ended() <-chan struct{} { return s.end }
+func (s *simulated) exitCode() int          { return s.code }

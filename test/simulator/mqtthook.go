@@ -1,0 +1,139 @@
+package simulator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// brokerHook is what RobustMQ does where the MQTT library leaves off: users, sessions in the data group, and messages in the engine.
+type brokerHook struct {
+	mqtt.HookBase
+	b *mqttBroker
+}
+
+// ID implements mqtt.Hook.
+func (h *brokerHook) ID() string { return "robustmq" }
+
+// Provides implements mqtt.Hook.
+func (h *brokerHook) Provides(b byte) bool {
+	return b == mqtt.OnConnect || b == mqtt.OnConnectAuthenticate || b == mqtt.OnACLCheck || b == mqtt.OnPublish || b == mqtt.OnPacketEncode || b == mqtt.OnPacketSent || b == mqtt.OnSubscribed
+}
+
+// errRefused ends a connection after its CONNACK was sent.
+var errRefused = errors.New("connection refused")
+
+// OnConnect authenticates, and then writes the session: while the data group has no leader nobody gets in, on any node (seen-api.md 0.4).
+func (h *brokerHook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
+	b := h.b
+	if !b.authenticate(string(pk.Connect.Username), string(pk.Connect.Password)) {
+		b.count("mqtt_auth_failed", 1)
+		b.count("mqtt_connection_failed", 1)
+		code := packets.ErrNotAuthorized
+		if cl.Properties.ProtocolVersion < 5 {
+			code = packets.ErrBadUsernameOrPassword // becomes "not authorized" of MQTT 3
+		}
+		_ = b.server.SendConnack(cl, code, false, nil)
+		return errRefused
+	}
+	b.count("mqtt_auth_success", 1)
+	if limit := b.n.admin.dynamic.number("mqtt_runtime.limit.cluster.max_connections_per_node"); int64(len(b.clients())) > limit {
+		_ = b.server.SendConnack(cl, packets.ErrQuotaExceeded, false, nil)
+		return errRefused
+	}
+	ctx, cancel := context.WithTimeout(b.n.ctx, b.n.t.of(20*time.Second))
+	defer cancel()
+	session := map[string]any{"client_id": cl.ID, "broker_id": b.n.id, "session_expiry": cl.Properties.Props.SessionExpiryInterval, "create_time": b.n.now()}
+	if err := b.n.put(ctx, putRequest{Key: kindSession + cl.ID, Value: mustJSON(session)}); err != nil {
+		b.count("mqtt_connection_failed", 1)
+		_ = b.server.SendConnack(cl, packets.ErrServerUnavailable, false, nil)
+		return errRefused
+	}
+	b.count("mqtt_connection_success", 1)
+	return nil
+}
+
+// OnConnectAuthenticate implements mqtt.Hook: OnConnect has done it.
+func (h *brokerHook) OnConnectAuthenticate(*mqtt.Client, packets.Packet) bool { return true }
+
+// OnACLCheck implements mqtt.Hook.
+func (h *brokerHook) OnACLCheck(*mqtt.Client, string, bool) bool { return true }
+
+// OnSubscribed counts.
+func (h *brokerHook) OnSubscribed(*mqtt.Client, packets.Packet, []byte) {
+	h.b.count("mqtt_subscribe_success", 1)
+}
+
+// authenticate looks in this node's cache; passwords are stored in clear.
+func (b *mqttBroker) authenticate(name, password string) bool {
+	if b.n.file.flag("mqtt_runtime.auth.secret_free_login") {
+		return true
+	}
+	tenant := defaultTenant
+	if t, rest, ok := strings.Cut(name, "@"); ok {
+		tenant, name = t, rest
+	}
+	raw, ok := b.n.cache.get(userKey(tenant, name))
+	var u user
+	return ok && json.Unmarshal(raw, &u) == nil && u.Password == password
+}
+
+// OnPacketEncode puts the dynamic limits into the CONNACK.
+func (h *brokerHook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet {
+	if pk.FixedHeader.Type == packets.Connack && cl.Properties.ProtocolVersion == 5 {
+		pk.Properties.MaximumPacketSize = uint32(h.b.n.admin.dynamic.number("mqtt_runtime.protocol.max_packet_size"))
+	}
+	return pk
+}
+
+// OnPacketSent counts.
+func (h *brokerHook) OnPacketSent(_ *mqtt.Client, pk packets.Packet, _ []byte) {
+	if pk.FixedHeader.Type == packets.Publish {
+		h.b.count("mqtt_messages_sent", 1)
+	}
+}
+
+// OnPublish stores the message with its topic's leader and acknowledges then; subscribers get it from there, on every node.
+func (h *brokerHook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	if cl.Net.Inline {
+		return pk, nil
+	}
+	b := h.b
+	b.count("mqtt_messages_received", 1)
+	ctx, cancel := context.WithTimeout(b.n.ctx, max(b.n.t.of(30*time.Second), time.Second))
+	defer cancel()
+	m := message{Payload: pk.Payload, Timestamp: b.n.now(), QoS: pk.FixedHeader.Qos, Retain: pk.FixedHeader.Retain, Topic: pk.TopicName, Tenant: defaultTenant}
+	if _, err := b.n.storeMessage(ctx, m); err != nil {
+		b.n.log.warn("mqtt_broker::mqtt::publish", "publish to %s: %v", pk.TopicName, err)
+		if cl.Properties.ProtocolVersion == 5 && pk.FixedHeader.Qos > 0 {
+			return pk, packets.ErrUnspecifiedError
+		}
+		return pk, packets.ErrRejectPacket
+	}
+	return pk, packets.CodeSuccessIgnore
+}
+
+// storeMessage finds, or makes, the topic, and stores.
+func (n *Node) storeMessage(ctx context.Context, m message) (uint64, error) {
+	t, exists := n.cache.topic(m.Tenant, m.Topic)
+	if !exists {
+		created, err := n.createTopic(ctx, topicRequest{Tenant: m.Tenant, Name: m.Topic, StorageType: "EngineRocksDB", Source: "MQTT", Partition: 1, Replication: n.defaultReplicas(), records: &systemRows})
+		if err != nil {
+			return 0, err
+		}
+		if !n.awaitCache(topicKey(m.Tenant, m.Topic), 5*time.Second) || !n.awaitCache(kindSegment+created.StorageNameList["0"]+"/0", 5*time.Second) {
+			return 0, errors.New("Timeout waiting for topic to be created")
+		}
+		t, _ = n.cache.topic(m.Tenant, m.Topic)
+	}
+	limit := int64(0)
+	if t.Config.MaxRecordNum != nil {
+		limit = *t.Config.MaxRecordNum
+	}
+	return n.engine.publish(ctx, t.StorageNameList["0"], m, limit)
+}

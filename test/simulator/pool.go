@@ -1,0 +1,213 @@
+package simulator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+)
+
+// pool keeps one connection a peer, and calls as RobustMQ's client does: addresses in order, 5 s each, a redirect followed once, refusals final.
+type pool struct {
+	dial DialFunc
+	t    timing
+	log  *logger
+
+	mu      sync.Mutex
+	conns   map[string]*peer
+	leaders map[string]string // call -> leader that answered a redirect
+	closed  bool
+}
+
+type peer struct {
+	conn  *grpc.ClientConn
+	okAt  time.Time
+	users int
+}
+
+func newPool(dial DialFunc, t timing, log *logger) *pool {
+	return &pool{dial: dial, t: t, log: log, conns: map[string]*peer{}, leaders: map[string]string{}}
+}
+
+const (
+	callTimeout   = 5 * time.Second // of one attempt
+	callAttempts  = 3
+	retryInterval = 100 * time.Millisecond
+	// staleAfter is how long a connection may leave calls unanswered before it is made anew (HTTP/2 keep-alive of RobustMQ's client).
+	staleAfter = 10 * time.Second
+)
+
+func (p *pool) get(addr string) (*peer, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, net.ErrClosed
+	}
+	if c := p.conns[addr]; c != nil {
+		return c, nil
+	}
+	conn, err := grpc.NewClient("passthrough:///"+addr,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) { return p.dial(ctx, "tcp", addr) }),
+		// RobustMQ's channels are lazy and dial at each call; gRPC for Go waits between attempts, so the wait is made short.
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: max(p.t.of(100*time.Millisecond), 5*time.Millisecond), Multiplier: 1.1, Jitter: 0.1, MaxDelay: max(p.t.of(300*time.Millisecond), 10*time.Millisecond)},
+			MinConnectTimeout: p.t.of(callTimeout),
+		}),
+		grpc.WithDisableServiceConfig(), grpc.WithIdleTimeout(0),
+		grpc.WithReadBufferSize(8<<10), grpc.WithWriteBufferSize(8<<10),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("channel to %s: %w", addr, err)
+	}
+	c := &peer{conn: conn, okAt: time.Now()}
+	p.conns[addr] = c
+	return c, nil
+}
+
+// once makes one call on the connection to addr.
+func (p *pool) once(ctx context.Context, addr string, f func(context.Context, *grpc.ClientConn) error) error {
+	c, err := p.get(addr)
+	if err != nil {
+		return err
+	}
+	err = f(ctx, c.conn)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch status.Code(err) {
+	case codes.DeadlineExceeded, codes.Canceled:
+		if time.Since(c.okAt) > p.t.of(staleAfter) && p.conns[addr] == c {
+			delete(p.conns, addr)
+			go func() { _ = c.conn.Close() }()
+		}
+	case codes.Unavailable:
+	default:
+		c.okAt = time.Now()
+	}
+	return err
+}
+
+func (p *pool) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for _, c := range p.conns {
+		_ = c.conn.Close()
+	}
+}
+
+// callError is a failed call in RobustMQ's words.
+type callError struct {
+	code    codes.Code
+	message string // the peer's words, or the transport's
+}
+
+// codeNames are tonic's descriptions of status codes.
+var codeNames = map[codes.Code]string{
+	codes.Internal: "Internal error", codes.Unavailable: "The service is currently unavailable", codes.Unimplemented: "Operation is not implemented or not supported",
+	codes.FailedPrecondition: "The system is not in a state required for the operation's execution", codes.InvalidArgument: "Client specified an invalid argument",
+	codes.NotFound: "Some requested entity was not found", codes.DeadlineExceeded: "Deadline expired before operation could complete", codes.Unknown: "Unknown error",
+}
+
+func (e *callError) Error() string {
+	return fmt.Sprintf("Grpc call of the node failed,Grpc status was code: '%s', message: %q", codeNames[e.code], e.message)
+}
+
+func (e *callError) transport() bool { return e.code == codes.Unavailable }
+
+var forwardAddr = regexp.MustCompile(`rpc_addr: "([^"]+)"`)
+
+// notLeader marks reads that only the leader serves; any other member is tried next.
+const notLeader = "meta-service node is not currently the raft leader"
+
+// call tries the addresses in their order as RobustMQ's client does. A write starts at the leader that the last redirect named.
+func (p *pool) call(ctx context.Context, addrs []string, name string, write bool, f func(context.Context, *grpc.ClientConn) error) error {
+	if len(addrs) == 0 {
+		return errors.New("Call address list cannot be empty")
+	}
+	attempts := max(callAttempts, len(addrs))
+	for try := 0; ; try++ {
+		target := addrs[try%len(addrs)]
+		if write {
+			p.mu.Lock()
+			if l := p.leaders[name]; l != "" {
+				target = l
+			}
+			p.mu.Unlock()
+		}
+		err := p.attempt(ctx, target, f)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		switch {
+		case strings.Contains(err.message, "forward request to"):
+			if m := forwardAddr.FindStringSubmatch(err.message); m != nil {
+				p.setLeader(name, m[1])
+				again := p.attempt(ctx, m[1], f)
+				if again == nil {
+					return nil
+				}
+				if !again.transport() {
+					p.log.warn("grpc_clients::utils", "retry_call %s attempt %d: redirected leader %s rejected the request (not retried): %s", name, try+1, m[1], again)
+					return again
+				}
+				p.setLeader(name, "")
+			}
+		case err.transport():
+			if write {
+				p.setLeader(name, "")
+			}
+		case strings.Contains(err.message, notLeader):
+		default:
+			p.log.warn("grpc_clients::utils", "retry_call %s attempt %d: %s rejected the request (not retried): %s", name, try+1, target, err)
+			return err
+		}
+		if try+1 >= attempts {
+			return err
+		}
+		if !p.t.sleep(ctx, retryInterval) {
+			return ctx.Err()
+		}
+	}
+}
+
+func (p *pool) setLeader(name, addr string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if addr == "" {
+		delete(p.leaders, name)
+		return
+	}
+	p.leaders[name] = addr
+}
+
+func (p *pool) attempt(ctx context.Context, addr string, f func(context.Context, *grpc.ClientConn) error) *callError {
+	limit, cancel := context.WithTimeout(ctx, max(p.t.of(callTimeout), 50*time.Millisecond))
+	defer cancel()
+	err := p.once(limit, addr, f)
+	if err == nil {
+		return nil
+	}
+	s, _ := status.FromError(err)
+	switch {
+	case s.Code() == codes.DeadlineExceeded || limit.Err() != nil:
+		return &callError{codes.Unavailable, fmt.Sprintf("tcp connect error: %s timed out after 5s", addr)}
+	case s.Code() == codes.Unavailable:
+		return &callError{codes.Unavailable, "tcp connect error: " + s.Message()}
+	}
+	return &callError{s.Code(), s.Message()}
+}

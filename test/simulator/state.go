@@ -1,0 +1,147 @@
+package simulator
+
+import (
+	"encoding/json"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/robustmq/robustmq-operator/test/simulator/raft"
+	"github.com/robustmq/robustmq-operator/test/simulator/store"
+)
+
+// The kinds of things that the metadata holds; a key is a kind and a name.
+const (
+	kindNode      = "node/"
+	kindKV        = "kv/"
+	kindTenant    = "tenant/"
+	kindUser      = "user/"
+	kindTopic     = "topic/"
+	kindShard     = "shard/"
+	kindSegment   = "segment/"
+	kindConfig    = "config/"
+	kindConnector = "connector/"
+	kindACL       = "acl/"
+	kindSession   = "session/"
+	kindEpoch     = "epoch/"
+)
+
+// command is what a raft entry carries.
+type command struct {
+	Op    string          `json:"op"` // put, delete, register, isr
+	Key   string          `json:"key"`
+	Value json.RawMessage `json:"value,omitempty"`
+	Epoch uint64          `json:"epoch,omitempty"`
+}
+
+// state is the state machine of every group of a member: what was applied here, and nothing else. A snapshot brings none of it.
+type state struct {
+	storage store.Storage
+
+	mu   sync.RWMutex
+	data map[string]json.RawMessage
+}
+
+const stateKey = "/meta/"
+
+func newState(s store.Storage) (*state, error) {
+	st := &state{storage: s, data: map[string]json.RawMessage{}}
+	err := s.Each(func(r store.Record) error {
+		if key, ok := strings.CutPrefix(string(r.Key), stateKey); ok && (r.Family == store.FamilyData || r.Family == store.FamilyMetadata) {
+			st.data[key] = append(json.RawMessage(nil), r.Value...)
+		}
+		return nil
+	})
+	return st, err
+}
+
+func family(key string) string {
+	if strings.HasPrefix(key, kindTopic) || strings.HasPrefix(key, kindSession) {
+		return store.FamilyData
+	}
+	return store.FamilyMetadata
+}
+
+// apply runs a command. Its result is the epoch of a registration, or whether an ISR proposal fitted.
+func (s *state) apply(_ raft.LogID, raw []byte) any {
+	var c command
+	if json.Unmarshal(raw, &c) != nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch c.Op {
+	case "delete":
+		delete(s.data, c.Key)
+		_ = s.storage.Write(store.Record{Family: family(c.Key), Key: []byte(stateKey + c.Key), Delete: true})
+	case "register":
+		epoch := uint64(0)
+		_ = json.Unmarshal(s.data[kindEpoch], &epoch)
+		epoch++
+		s.put(kindEpoch, mustJSON(epoch))
+		s.put(c.Key, c.Value)
+		return epoch
+	case "isr":
+		var have segment
+		if json.Unmarshal(s.data[c.Key], &have) != nil || have.SegmentEpoch != c.Epoch {
+			return false
+		}
+		s.put(c.Key, c.Value)
+		return true
+	default:
+		s.put(c.Key, c.Value)
+	}
+	return nil
+}
+
+func (s *state) put(key string, value json.RawMessage) {
+	s.data[key] = value
+	_ = s.storage.Write(store.Record{Family: family(key), Key: []byte(stateKey + key), Value: value})
+}
+
+func (s *state) get(key string) (json.RawMessage, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	v, ok := s.data[key]
+	return v, ok
+}
+
+// each visits the keys of a kind in order. The values must not be changed.
+func (s *state) each(kind string, visit func(key string, value json.RawMessage)) {
+	s.mu.RLock()
+	type pair struct {
+		key   string
+		value json.RawMessage
+	}
+	var found []pair
+	for k, v := range s.data {
+		if strings.HasPrefix(k, kind) {
+			found = append(found, pair{k, v})
+		}
+	}
+	s.mu.RUnlock()
+	sort.Slice(found, func(i, j int) bool { return found[i].key < found[j].key })
+	for _, p := range found {
+		visit(p.key, p.value)
+	}
+}
+
+func mustJSON(v any) json.RawMessage {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		panic("simulator: " + err.Error()) // only types of this package are passed
+	}
+	return raw
+}
+
+// decodeAll decodes every value of a kind.
+func decodeAll[T any](each func(string, func(string, json.RawMessage)), kind string) []T {
+	var all []T
+	each(kind, func(_ string, raw json.RawMessage) {
+		var v T
+		if json.Unmarshal(raw, &v) == nil {
+			all = append(all, v)
+		}
+	})
+	return all
+}
