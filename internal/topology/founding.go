@@ -26,7 +26,7 @@ func adoptVolumes(s Snapshot, _ Health, p *Plan) bool {
 func found(s Snapshot, h Health, p *Plan) bool {
 	members := s.of(v1alpha1PlacementCenter)
 	if s.Wanted.Founded {
-		return foundedGoesOn(s, members, p)
+		return foundedGoesOn(members, p)
 	}
 	if len(members) == 0 {
 		return false
@@ -70,7 +70,7 @@ func found(s Snapshot, h Health, p *Plan) bool {
 }
 
 // foundedGoesOn handles a cluster with a record: its claims all carry the mark, and total loss is never answered by founding.
-func foundedGoesOn(s Snapshot, members []Member, p *Plan) bool {
+func foundedGoesOn(members []Member, p *Plan) bool {
 	for _, m := range members {
 		if m.ClaimExists && !m.ClaimFounded {
 			p.step(Step{Kind: StepMarkFounded, Reason: "the volume claim of " + m.Pod + " lacks the record that the cluster was founded"})
@@ -95,7 +95,7 @@ func foundedGoesOn(s Snapshot, members []Member, p *Plan) bool {
 func foundStatic(s Snapshot, h Health, p *Plan) bool {
 	members := s.of(v1alpha1PlacementCenter)
 	if s.Wanted.Founded {
-		if !foundedGoesOn(s, members, p) {
+		if !foundedGoesOn(members, p) {
 			return false
 		}
 		for _, m := range members {

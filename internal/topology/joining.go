@@ -61,7 +61,7 @@ func joinNext(s Snapshot, h Health, p *Plan) bool {
 			p.trouble(v1alpha1.ReasonEmptyVolume, "%s has an empty volume but is a voter of a cluster that lives: it waits at its gate for a copy of a member's data", m.Pod)
 			continue
 		}
-		if wait := mayJoin(s, h, members); wait != nil {
+		if wait := mayJoin(s, h); wait != nil {
 			p.Waits = append(p.Waits, *wait)
 			if wait.Reason == v1alpha1.ReasonLeadersApart {
 				bringTogether(s, h, p)
@@ -75,7 +75,7 @@ func joinNext(s Snapshot, h Health, p *Plan) bool {
 }
 
 // mayJoin is the preflight of a join: why not, or nil.
-func mayJoin(s Snapshot, h Health, members []Member) *Wait {
+func mayJoin(s Snapshot, h Health) *Wait {
 	leader, ok := h.CommonLeader()
 	if !ok {
 		return &Wait{Reason: v1alpha1.ReasonLeadersApart, Trouble: true, Message: "the raft groups are led by different members: a join would stop half way"}

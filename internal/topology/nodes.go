@@ -101,7 +101,7 @@ func mendLists(s Snapshot, h Health, p *Plan) bool {
 			continue
 		}
 		missing := h.missingFromList(m)
-		reason := ""
+		var reason string
 		cure := SymptomListIncomplete
 		switch {
 		case s.Seen[Symptom{SymptomUnregistered, m.Pod}] > s.Limits.RegistryShort:

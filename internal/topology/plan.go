@@ -130,13 +130,13 @@ func noteUnreachable(s Snapshot, p *Plan) {
 		case m.Agent == nil:
 			p.wait(v1alpha1.ReasonAgentUnreachable, "%s: its agent does not answer: %s", m.Pod, m.AgentError)
 		default:
-			noteGate(s, m, p)
+			noteGate(m, p)
 		}
 	}
 }
 
 // noteGate says why a reachable pod's gate is shut, where that is not the ordinary wait for an order.
-func noteGate(s Snapshot, m Member, p *Plan) {
+func noteGate(m Member, p *Plan) {
 	a := m.Agent
 	switch {
 	case a.GateOpen:

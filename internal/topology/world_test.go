@@ -2,6 +2,7 @@ package topology
 
 import (
 	"slices"
+	"strconv"
 	"time"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
@@ -32,7 +33,7 @@ func newWorld(members, brokers int32) *world {
 // freshPod runs with an empty volume and waits for its order.
 func freshPod(role v1alpha1.Role, base string, ordinal int32, baseID uint64) Member {
 	return Member{
-		Role: role, Ordinal: ordinal, NodeID: baseID + uint64(ordinal), Pod: base + string(rune('0'+ordinal)), State: PodRunning, ClaimExists: true,
+		Role: role, Ordinal: ordinal, NodeID: baseID + uint64(ordinal), Pod: base + strconv.Itoa(int(ordinal)), State: PodRunning, ClaimExists: true,
 		Agent: &Agent{VolumeEmpty: true, GateReason: GateAwaitsOrder, Server: ServerStopped},
 	}
 }

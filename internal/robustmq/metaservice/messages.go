@@ -90,20 +90,20 @@ func (m *NodeListReply) UnmarshalWire(b []byte) error {
 }
 
 // MarshalWire implements Message.
-func (m *UnRegisterNodeRequest) MarshalWire() []byte { return appendVarint(nil, 3, m.NodeID) }
+func (m *UnRegisterNodeRequest) MarshalWire() []byte { return varint(3, m.NodeID) }
 
 // UnmarshalWire implements Message.
 func (m *UnRegisterNodeRequest) UnmarshalWire(b []byte) error { return oneVarint(b, 3, &m.NodeID) }
 
 // MarshalWire implements Message.
-func (m *HeartbeatRequest) MarshalWire() []byte { return appendVarint(nil, 4, m.NodeID) }
+func (m *HeartbeatRequest) MarshalWire() []byte { return varint(4, m.NodeID) }
 
 // UnmarshalWire implements Message.
 func (m *HeartbeatRequest) UnmarshalWire(b []byte) error { return oneVarint(b, 4, &m.NodeID) }
 
 // MarshalWire implements Message.
 func (m *JoinClusterRequest) MarshalWire() []byte {
-	return appendString(appendVarint(nil, 1, m.NodeID), 2, m.RPCAddr)
+	return appendString(varint(1, m.NodeID), 2, m.RPCAddr)
 }
 
 // UnmarshalWire implements Message.
@@ -120,7 +120,7 @@ func (m *JoinClusterRequest) UnmarshalWire(b []byte) error {
 }
 
 // MarshalWire implements Message.
-func (m *LeaveClusterRequest) MarshalWire() []byte { return appendVarint(nil, 1, m.NodeID) }
+func (m *LeaveClusterRequest) MarshalWire() []byte { return varint(1, m.NodeID) }
 
 // UnmarshalWire implements Message.
 func (m *LeaveClusterRequest) UnmarshalWire(b []byte) error { return oneVarint(b, 1, &m.NodeID) }
@@ -168,11 +168,11 @@ func (m *GetResourceConfigReply) UnmarshalWire(b []byte) error {
 }
 
 // proto3 leaves out zero values.
-func appendVarint(b []byte, n protowire.Number, v uint64) []byte {
+func varint(n protowire.Number, v uint64) []byte {
 	if v == 0 {
-		return b
+		return nil
 	}
-	return protowire.AppendVarint(protowire.AppendTag(b, n, protowire.VarintType), v)
+	return protowire.AppendVarint(protowire.AppendTag(nil, n, protowire.VarintType), v)
 }
 
 func appendString(b []byte, n protowire.Number, s string) []byte {
