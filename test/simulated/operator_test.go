@@ -1,0 +1,178 @@
+package simulated
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/test/simulated/world"
+)
+
+func TestAConvergedClusterCostsNoWritesAndNothingChanges(t *testing.T) {
+	t.Parallel()
+	w := env.New(t, world.Options{})
+	form(t, w, manifest(newest, 3, 2, ""))
+	settle(t, w)
+	before, writes := w.Versions(), len(w.Operator().Writes())
+	// Ten minutes of real life, in which the operator looks at the cluster some twenty times.
+	w.Stays(10*time.Minute, "no write", func() (bool, string) {
+		if now := w.Operator().Writes(); len(now) != writes {
+			return false, fmt.Sprint(now[writes:])
+		}
+		return true, ""
+	})
+	assertSame(t, before, w.Versions())
+}
+
+// settle waits until the operator has written nothing for a minute of real life: events and the last status write come a moment after Ready.
+func settle(t *testing.T, w *world.World) {
+	t.Helper()
+	last, since := len(w.Operator().Writes()), time.Now()
+	w.Await("the operator to settle", func() (bool, string) {
+		if n := len(w.Operator().Writes()); n != last {
+			last, since = n, time.Now()
+		}
+		return time.Since(since) > w.Scaled(time.Minute), fmt.Sprint(last, " writes")
+	})
+}
+
+func assertSame(t *testing.T, before, after map[string]string) {
+	t.Helper()
+	for name, version := range before {
+		if after[name] != version {
+			t.Errorf("%s changed: resource version %s, then %q", name, version, after[name])
+		}
+	}
+	for name := range after {
+		if _, ok := before[name]; !ok {
+			t.Errorf("%s was made", name)
+		}
+	}
+}
+
+func TestApplyingTheSameFileTwiceChangesNothing(t *testing.T) {
+	t.Parallel()
+	w := env.New(t, world.Options{})
+	text := manifest(newest, 3, 2, "")
+	form(t, w, text)
+	settle(t, w)
+	before := w.Versions()
+	w.Apply(text)
+	settle(t, w)
+	assertSame(t, before, w.Versions())
+}
+
+func TestAnOperatorThatStartsAnewWritesNothing(t *testing.T) {
+	t.Parallel()
+	w := env.New(t, world.Options{})
+	form(t, w, manifest(newest, 3, 2, ""))
+	settle(t, w)
+	before := w.Versions()
+	fresh := w.StartOperator()
+	w.Stays(2*time.Minute, "no write of the new operator", func() (bool, string) {
+		writes := fresh.Writes()
+		return len(writes) == 0, fmt.Sprint(writes)
+	})
+	assertSame(t, before, w.Versions())
+}
+
+func TestAPausedClusterIsReportedAndNeverWritten(t *testing.T) {
+	t.Parallel()
+	w := env.New(t, world.Options{})
+	form(t, w, manifest(newest, 3, 2, ""))
+	w.Apply(manifest(newest, 3, 3, "  paused: true\n"))
+	w.AwaitCondition("c", v1alpha1.ConditionPaused, "True", v1alpha1.ReasonPaused, "")
+	settle(t, w)
+	before := len(w.Operator().Changes())
+	set := w.Versions()["StatefulSet/c-mqtt-broker"]
+	w.Kubelet.Crash("c-mqtt-broker-0")
+	w.Stays(2*time.Minute, "no write but to the status", func() (bool, string) {
+		for _, write := range w.Operator().Changes()[before:] {
+			if write.Resource != "robustmqclusters" || write.Subresource != "status" {
+				return false, write.String()
+			}
+		}
+		return true, ""
+	})
+	if now := w.Versions()["StatefulSet/c-mqtt-broker"]; now != set {
+		t.Errorf("the StatefulSet of the brokers was written while paused: %s, then %s", set, now)
+	}
+	w.Apply(manifest(newest, 3, 3, ""))
+	formed(t, w)
+}
+
+// crashes is how many of a formation's writes get an operator of their own that dies after it: SIM_CRASHES, "all", default 8, spread evenly.
+func crashes(t *testing.T, writes int) []int {
+	t.Helper()
+	count := 8
+	switch text := os.Getenv("SIM_CRASHES"); text {
+	case "":
+	case "all":
+		count = writes
+	default:
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatalf("SIM_CRASHES: %v", err)
+		}
+		count = n
+	}
+	count = min(count, writes)
+	var after []int
+	for i := range count {
+		after = append(after, 1+i*writes/count)
+	}
+	return after
+}
+
+func TestAnOperatorKilledAfterAnyWriteLeavesTheSameEndState(t *testing.T) {
+	t.Parallel()
+	text := manifest(newest, 3, 2, "")
+	w := env.New(t, world.Options{Speed: 10})
+	c := form(t, w, text)
+	settle(t, w)
+	writes := w.Operator().Changes()
+	want := shape(w, c)
+	t.Logf("a formation takes %d writes (events not counted)", len(writes))
+	for _, n := range crashes(t, len(writes)) {
+		t.Run(fmt.Sprintf("after write %d, %s", n, writes[n-1]), func(t *testing.T) {
+			w := env.New(t, world.Options{Seed: uint64(n), Speed: 10}) //nolint:gosec // small
+			first := w.StartOperatorUntil(n)
+			w.Apply(text)
+			// A run may need fewer writes than the recorded one: then nothing is left to crash, and the end state is the test.
+			w.Await("the operator's death, or a formed cluster", func() (bool, string) {
+				return first.Dead() || w.IsReady("c"), fmt.Sprintf("%d of %d writes", len(first.Changes()), n)
+			})
+			w.StartOperator()
+			c := formed(t, w)
+			if founders := w.Founders(); !slices.Equal(founders, []string{"c-placement-center-0"}) {
+				t.Errorf("servers that founded a cluster: %v, want member 0 once", founders)
+			}
+			settle(t, w)
+			if got := shape(w, c); !slices.Equal(got, want) {
+				t.Errorf("end state\n%v\nwanted\n%v", got, want)
+			}
+		})
+	}
+}
+
+// shape is what two clusters that ended the same way have in common: the names of all objects, and who is what.
+func shape(w *world.World, c *v1alpha1.RobustMQCluster) []string {
+	var all []string
+	for name := range w.Versions() {
+		all = append(all, name)
+	}
+	for _, pod := range w.AllPods(c) {
+		m := w.Marker(pod)
+		if m == nil {
+			all = append(all, pod+" has no marker")
+			continue
+		}
+		all = append(all, fmt.Sprintf("%s is node %d, %s, generation %d", pod, m.NodeID, m.Origin, m.Generation))
+	}
+	slices.Sort(all)
+	return all
+}

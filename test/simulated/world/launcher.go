@@ -1,0 +1,81 @@
+package world
+
+import (
+	"context"
+	"hash/fnv"
+	"os"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/robustmq/robustmq-operator/internal/agent/process"
+	"github.com/robustmq/robustmq-operator/test/simulated/network"
+	"github.com/robustmq/robustmq-operator/test/simulator"
+)
+
+// pids are given out to simulated servers; none is one of the machine's.
+var pids atomic.Int64
+
+func init() { pids.Store(10_000_000) }
+
+// launcher starts simulated servers where a pod would start a program.
+type launcher struct {
+	w       *World
+	pod     string
+	host    *network.Host
+	version string
+}
+
+// server is one simulated process.
+type server struct {
+	pid    int
+	node   *simulator.Node
+	exited chan simulator.ExitStatus
+}
+
+// Start implements process.Launcher.
+func (l *launcher) Start(ctx context.Context, spec process.Spec) (process.Process, error) {
+	pid := int(pids.Add(1))
+	seed := fnv.New64a()
+	_, _ = seed.Write([]byte(l.pod))
+	node, err := simulator.New(simulator.Options{
+		ConfigPath: spec.Conf, WorkDir: spec.Dir, Version: l.version, ListenHost: l.host.Address, Dial: l.host.DialContext, Speed: l.w.Speed,
+		Seed:   l.w.Options.Seed ^ seed.Sum64() + uint64(pid), //nolint:gosec // a start's own luck
+		Stdout: spec.Stdout, Stderr: spec.Stderr,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &server{pid: pid, node: node, exited: make(chan simulator.ExitStatus, 1)}
+	l.w.mu.Lock()
+	l.w.servers[l.pod] = s
+	l.w.mu.Unlock()
+	go func() {
+		status := node.Run(ctx)
+		l.w.mu.Lock()
+		if l.w.servers[l.pod] == s {
+			delete(l.w.servers, l.pod)
+		}
+		l.w.mu.Unlock()
+		s.exited <- status
+	}()
+	return s, nil
+}
+
+// PID implements process.Process.
+func (s *server) PID() int { return s.pid }
+
+// Signal implements process.Process.
+func (s *server) Signal(sig os.Signal) error {
+	s.node.Signal(sig)
+	return nil
+}
+
+// Wait implements process.Process.
+func (s *server) Wait() process.ExitStatus {
+	status := <-s.exited
+	exit := process.ExitStatus{Code: status.Code}
+	if sig, ok := status.Signal.(syscall.Signal); ok {
+		exit.Signal = sig
+	}
+	return exit
+}

@@ -1,0 +1,192 @@
+package world
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr/funcr"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/robustmq/robustmq-operator/controllers/cluster"
+	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
+	"github.com/robustmq/robustmq-operator/internal/topology"
+)
+
+// OperatorHost is the operator's name in the network.
+const OperatorHost = "operator"
+
+// Images that the operator gives to pods; {version} stands for RobustMQ's.
+const (
+	AgentImage  = "simulated/agent"
+	ServerImage = "simulated/robustmq:v{version}"
+)
+
+// Operator is one process of the operator: a manager with the real controllers.
+type Operator struct {
+	w        *World
+	api      *recorder
+	cancel   context.CancelFunc
+	finished chan struct{}
+
+	mu    sync.Mutex
+	dead  bool
+	conns map[net.Conn]bool
+	err   error
+}
+
+// StartOperator starts an operator for this world's namespace. Only one runs at a time.
+func (w *World) StartOperator() *Operator {
+	w.T.Helper()
+	return w.startOperator(0)
+}
+
+// StartOperatorUntil starts an operator that dies after its n-th write to the API (events not counted): the write happens, its answer is never seen, nothing after it is done.
+func (w *World) StartOperatorUntil(n int) *Operator {
+	w.T.Helper()
+	return w.startOperator(n)
+}
+
+func (w *World) startOperator(killAfter int) *Operator {
+	w.T.Helper()
+	o := &Operator{w: w, finished: make(chan struct{}), conns: map[net.Conn]bool{}}
+	config := rest.CopyConfig(w.Env.Config)
+	config.QPS, config.Burst, config.UserAgent = -1, 0, "robustmq-operator"
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		o.api = &recorder{next: next, killAfter: killAfter, fatal: o.Crash}
+		return o.api
+	})
+	log := w.log("operator", "manager")
+	grace := time.Second // a killed process gives none; this bounds how long a test waits for goroutines that can no longer do anything
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme: w.Env.Scheme, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0", GracefulShutdownTimeout: &grace,
+		Cache: cache.Options{ByObject: cluster.CacheByObject(), DefaultNamespaces: map[string]cache.Config{w.Namespace: {}}},
+		Logger: funcr.New(func(prefix, args string) {
+			_, _ = fmt.Fprintln(log, time.Now().Format("15:04:05.000"), prefix, args)
+		}, funcr.Options{Verbosity: 1}),
+	})
+	if err != nil {
+		w.T.Fatalf("operator: %v", err)
+	}
+	host := w.Network.Attach(OperatorHost, "")
+	limits := agentclient.Limits{
+		Dial: w.scaledAtLeast(2*time.Second, time.Second/2), State: w.scaledAtLeast(3*time.Second, time.Second/2), Order: w.scaledAtLeast(45*time.Second, 2*time.Second),
+	}
+	reconciler := &cluster.Reconciler{
+		Agents: agentclient.NewPool(limits, func(ctx context.Context, network, address string) (net.Conn, error) {
+			return o.dial(ctx, host.DialContext, network, address)
+		}),
+		ServerImage: ServerImage, AgentImage: AgentImage, ClusterDomain: ClusterDomain, OperatorNamespace: "robustmq-operator-system",
+		Timings: cluster.Timings{
+			Busy: w.scaledAtLeast(2*time.Second, 50*time.Millisecond), Quiet: w.Scaled(30 * time.Second),
+			Observe: w.scaledAtLeast(5*time.Second, time.Second), Order: w.scaledAtLeast(45*time.Second, 2*time.Second),
+		},
+		Limits: topology.DefaultLimits().Scale(w.Speed), DisableRelay: w.Options.RelayOff,
+	}
+	if err := reconciler.SetupWithManager(mgr, cluster.Options{Concurrency: 2, SkipNameValidation: true}); err != nil {
+		w.T.Fatalf("operator: %v", err)
+	}
+	ctx, cancel := context.WithCancel(w.ctx)
+	o.cancel = cancel
+	w.mu.Lock()
+	previous := w.operator
+	w.operator = o
+	w.mu.Unlock()
+	if previous != nil {
+		previous.Crash()
+	}
+	go func() {
+		defer close(o.finished)
+		if err := mgr.Start(ctx); err != nil && !o.isDead() {
+			o.err = err
+			w.Trouble("the operator's manager ended: %v", err)
+		}
+	}()
+	return o
+}
+
+// Operator is the one that runs.
+func (w *World) Operator() *Operator {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.operator == nil {
+		w.T.Fatal("no operator was started")
+	}
+	return w.operator
+}
+
+// dial is the only way of an operator to its agents; a dead one has none.
+func (o *Operator) dial(ctx context.Context, dial func(context.Context, string, string) (net.Conn, error), network, address string) (net.Conn, error) {
+	if o.isDead() {
+		return nil, errDead
+	}
+	conn, err := dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.dead {
+		_ = conn.Close()
+		return nil, errDead
+	}
+	o.conns[conn] = true
+	return conn, nil
+}
+
+func (o *Operator) isDead() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.dead
+}
+
+// Crash kills the operator as SIGKILL does: no call of it reaches anything any more. It returns when its goroutines have ended.
+func (o *Operator) Crash() {
+	o.mu.Lock()
+	first := !o.dead
+	o.dead = true
+	for conn := range o.conns {
+		_ = conn.Close()
+	}
+	clear(o.conns)
+	o.mu.Unlock()
+	if o.api != nil {
+		o.api.kill()
+	}
+	if first {
+		o.cancel()
+	}
+	select {
+	case <-o.finished:
+	case <-time.After(20 * time.Second):
+		o.w.Trouble("an operator did not end within 20 s of its death")
+	}
+	if first {
+		o.w.mu.Lock()
+		o.w.writes = append(o.w.writes, o.api.seen()...)
+		o.w.mu.Unlock()
+	}
+}
+
+// Dead reports whether this operator was killed.
+func (o *Operator) Dead() bool { return o.isDead() }
+
+// Writes are what this operator changed through the API so far, in order.
+func (o *Operator) Writes() []Write { return o.api.seen() }
+
+// Changes are its writes without events.
+func (o *Operator) Changes() []Write {
+	var all []Write
+	for _, write := range o.api.seen() {
+		if !write.IsEvent() {
+			all = append(all, write)
+		}
+	}
+	return all
+}
