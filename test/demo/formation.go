@@ -58,7 +58,9 @@ func (f *formation) tell(c *v1alpha1.RobustMQCluster) {
 		f.members = map[string]string{}
 	}
 	for _, m := range c.Status.Members {
-		row := live.MemberRow(m)
+		if m.Server == "Missing" || m.Server == "Unknown" {
+			continue // no agent has said anything yet, or it is silent: what is waited for tells it
+		}
 		now := fmt.Sprintf("volume %s, gate %s, server %s", m.Volume, m.Gate, m.Server)
 		if m.Role == v1alpha1.RolePlacementCenter {
 			now += fmt.Sprintf(", voter in %d raft groups", len(m.VoterIn))
@@ -68,10 +70,10 @@ func (f *formation) tell(c *v1alpha1.RobustMQCluster) {
 		}
 		if f.members[m.Pod] != now {
 			f.members[m.Pod] = now
-			f.n.say("  %s: %s", row[0], now)
+			f.n.say("  %s: %s", m.Pod, now)
 		}
 	}
-	if now := waiting(c); now != f.ready {
+	if now := cut(waiting(c), 200); now != f.ready {
 		f.ready = now
 		f.n.say("  %s", now)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -56,9 +57,10 @@ func show(ctx context.Context, s settings, n *narrator) error {
 
 // bring installs the operator and waits for the sample.
 func bring(ctx context.Context, s settings, n *narrator, k *live.Kubernetes, key client.ObjectKey) (*v1alpha1.RobustMQCluster, error) {
-	install := live.Install{Root: ".", Config: "config/bed", Archives: s.Archives, Out: n.detail()}
+	var applied bytes.Buffer
+	install := live.Install{Root: ".", Config: "config/bed", Archives: s.Archives, Out: &applied}
 	if s.Current {
-		install = live.Install{Root: ".", Config: "config/default", Out: n.detail()}
+		install = live.Install{Root: ".", Config: "config/default", Out: &applied}
 	}
 	if s.Server != "" {
 		install.Args = []string{"--server-image=bed.local/robustmq:v{version}"}
@@ -67,7 +69,14 @@ func bring(ctx context.Context, s settings, n *narrator, k *live.Kubernetes, key
 	if s.Current {
 		what += fmt.Sprintf(" (kubectl context %s)", k.Context)
 	}
-	if _, err := n.step(what, func() error { return k.Install(ctx, install, s.Timeout) }); err != nil {
+	if _, err := n.step(what, func() error {
+		if err := k.Install(ctx, install, s.Timeout); err != nil {
+			_, _ = n.detail().Write(applied.Bytes())
+			return err
+		}
+		fmt.Fprintf(n.detail(), "%d objects applied, all replicas available\n", bytes.Count(applied.Bytes(), []byte("serverside-applied")))
+		return nil
+	}); err != nil {
 		return nil, err
 	}
 	if err := ownNamespace(ctx, s, n, k); err != nil {

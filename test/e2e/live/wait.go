@@ -20,7 +20,9 @@ func Until(ctx context.Context, what string, period, timeout time.Duration, look
 	var seen string
 	err := wait.PollUntilContextTimeout(ctx, period, timeout, true, func(ctx context.Context) (bool, error) {
 		ok, now, err := look(ctx)
-		seen = now
+		if ctx.Err() == nil { // a question that the end of the time cut off saw nothing
+			seen = now
+		}
 		return ok, err
 	})
 	switch {
