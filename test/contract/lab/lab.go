@@ -280,7 +280,9 @@ func (n *Node) Open(port int) bool {
 
 // Client is a gRPC client of the node's meta service. It ends with the test.
 func (n *Node) Client() *metaclient.Client {
-	c, err := metaclient.New(n.Name+":1228", func(ctx context.Context, _, address string) (net.Conn, error) { return n.Lab.place.dial(ctx, "", address) })
+	c, err := metaclient.New(n.Name+":1228", func(ctx context.Context, _, address string) (net.Conn, error) {
+		return n.Lab.place.dial(ctx, "", address)
+	})
 	if err != nil {
 		n.Lab.T.Fatal(err)
 	}
@@ -290,7 +292,9 @@ func (n *Node) Client() *metaclient.Client {
 
 // Status is the node's own view of the raft groups, nil while it does not answer.
 func (n *Node) Status() robustmq.ClusterStatus {
-	c, err := metaclient.New(n.Name+":1228", func(ctx context.Context, _, address string) (net.Conn, error) { return n.Lab.place.dial(ctx, "", address) })
+	c, err := metaclient.New(n.Name+":1228", func(ctx context.Context, _, address string) (net.Conn, error) {
+		return n.Lab.place.dial(ctx, "", address)
+	})
 	if err != nil {
 		return nil
 	}

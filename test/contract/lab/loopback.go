@@ -2,9 +2,11 @@ package lab
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/robustmq/robustmq-operator/test/simulated/network"
 	"github.com/robustmq/robustmq-operator/test/simulator"
@@ -22,22 +24,30 @@ type loopback struct {
 	runs  sync.WaitGroup
 }
 
+// addresses counts what this process gave out. Other test processes run at the same time: the second byte comes from the process id.
+var addresses atomic.Uint32
+
+func nextAddress() string {
+	n := addresses.Add(1)
+	return fmt.Sprintf("127.%d.%d.%d", 160+os.Getpid()%90, n/250%250, 1+n%250)
+}
+
 func newLoopback(l *Lab) *loopback {
 	n := network.New(l.Seed, l.Speed)
-	return &loopback{lab: l, network: n, outside: n.Attach("outside", network.NextAddress()), hosts: map[string]*network.Host{}, zone: map[string][]string{}}
+	return &loopback{lab: l, network: n, outside: n.Attach("outside", nextAddress()), hosts: map[string]*network.Host{}, zone: map[string][]string{}}
 }
 
 func (p *loopback) prepare(n *Node) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n.address = network.NextAddress()
+	n.address = nextAddress()
 	p.hosts[n.Name] = p.network.Attach(n.Name, n.address)
 	p.zone[n.Name] = []string{n.address}
 	// Machines that exist in the configuration only refuse, as in the recorded lab.
 	for _, id := range p.lab.MetaHosts {
 		name := (&Node{ID: id}).nameOf()
 		if p.zone[name] == nil {
-			p.zone[name] = []string{network.NextAddress()}
+			p.zone[name] = []string{nextAddress()}
 		}
 	}
 	zone := map[string][]string{}
