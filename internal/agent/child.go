@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"os"
 	"syscall"
 	"time"
 
@@ -81,11 +80,11 @@ func (a *Agent) tend(now time.Time, wanted, terminating bool) {
 
 // stop asks the server to end: by SIGTERM, or by SIGINT before 0.4.4, which had no handler for SIGTERM. The lock is held.
 func (a *Agent) stop(c *child, now time.Time, reason string) {
-	signal := os.Signal(syscall.SIGTERM)
+	signal := syscall.SIGTERM
 	if !c.traits.SIGTERM {
 		signal = syscall.SIGINT
 	}
-	a.o.Log.Info("stopping the server", "reason", reason, "signal", signal)
+	a.o.Log.Info("stopping the server", "reason", reason, "signal", process.SignalName(signal))
 	c.stopping, c.killAt = reason, now.Add(a.o.Timings.Stop)
 	if err := c.proc.Signal(signal); err != nil {
 		a.o.Log.Error("stop", "error", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/robustmq/robustmq-operator/internal/robustmq/metaclient"
 )
@@ -11,16 +12,19 @@ import (
 // relay tells every member that this pod's server lives, as long as it answers. The server does so itself, to one member after another within 3 s in all: one address that
 // hangs and comes first makes the leader expire every node (seen 5 of 5 without the relay; with it only the dead node, seen-formation and seen-scale-in in the design notes).
 func (a *Agent) relay(ctx context.Context) {
+	var spent time.Duration // by the last round, whose slowest member must not slow the others down
 	for {
-		if !pause(ctx, a.o.Timings.Relay) {
+		if !pause(ctx, max(0, a.o.Timings.Relay-spent)) {
 			return
 		}
+		spent = 0
 		a.mu.Lock()
 		m, live := a.mounted, a.live()
 		a.mu.Unlock()
 		if !live || m.config.DisableRelay || m.islands() {
 			continue
 		}
+		begin := a.o.Now()
 		var all sync.WaitGroup
 		for _, member := range m.config.Members {
 			all.Go(func() {
@@ -28,6 +32,7 @@ func (a *Agent) relay(ctx context.Context) {
 			})
 		}
 		all.Wait()
+		spent = a.o.Now().Sub(begin)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/robustmq/robustmq-operator/internal/agent/client"
+	"github.com/robustmq/robustmq-operator/internal/agent/process"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/agent/volume"
 	"github.com/robustmq/robustmq-operator/internal/robustmq/config"
@@ -35,6 +36,8 @@ type world struct {
 	running map[uint64]*fakeServer
 	starts  map[uint64]int
 	pods    []*pod
+	// launcher starts something else than fake servers.
+	launcher func(p *pod) process.Launcher
 }
 
 // pod is one agent.
@@ -290,8 +293,12 @@ func (p *pod) start() *pod {
 	if p.config.Members == nil {
 		p.configure(nil)
 	}
+	launcher := p.w.launcherAt(p.IP)
+	if p.w.launcher != nil {
+		launcher = p.w.launcher(p)
+	}
 	a, err := New(Options{
-		PodName: p.Name, PodIP: p.IP, Version: "test", Paths: p.Paths, Launcher: p.w.launcherAt(p.IP), ListenHost: p.IP, Loopback: p.IP,
+		PodName: p.Name, PodIP: p.IP, Version: "test", Paths: p.Paths, Launcher: launcher, ListenHost: p.IP, Loopback: p.IP,
 		Resolve: p.w.resolve, Dial: p.w.dialFrom(p.IP), Timings: p.w.timings, Stdout: p.stdout, Stderr: p.stdout,
 		Log:      slog.New(slog.NewTextHandler(testLog{p.w.t, p.Name}, &slog.HandlerOptions{Level: slog.LevelInfo})),
 		OOMKills: func() (uint64, bool) { return 0, true }, BootID: "boot", CPUs: 2,
