@@ -54,6 +54,10 @@ func (a *adminServer) addResources() {
 	for _, path := range []string{"/api/mqtt/session/list", "/api/mqtt/subscribe/list", "/api/mqtt/system-alarm/list", "/api/mqtt/ban-log/list", "/api/cluster/blacklist/list", "/api/cluster/schema/list"} {
 		a.add("GET", path, func(r *http.Request, _ []byte) (any, error) { return page([]any{}, r.URL.Query()), nil })
 	}
+	a.add("GET", "/api/mqtt/monitor/data", func(*http.Request, []byte) (any, error) {
+		// One sample each half minute; the last is enough for whoever asks whether there are any.
+		return []map[string]any{{"date": a.n.now(), "value": len(a.n.mqtt.clients())}}, nil
+	})
 	a.addGeneric("acl", kindACL, "name")
 	a.addGeneric("connector", kindConnector, "connector_name")
 }
@@ -94,10 +98,7 @@ func (a *adminServer) store(ctx context.Context, r putRequest) (any, error) {
 }
 
 func (a *adminServer) remove(ctx context.Context, key string) (any, error) {
-	if _, exists := a.n.cache.get(key); !exists {
-		return nil, fmt.Errorf("%s does not exist", described(key))
-	}
-	if _, err := dataCall[nothing](ctx, a.n, "Delete", true, putRequest{Key: key}); err != nil {
+	if _, err := dataCall[nothing](ctx, a.n, "Delete", true, putRequest{Key: key, Must: true}); err != nil {
 		return nil, err
 	}
 	return success, nil
@@ -193,10 +194,7 @@ func (a *adminServer) tenantCreate(r *http.Request, body []byte) (any, error) {
 	if err := between("Tenant name", q.Name, 1, 128); err != nil {
 		return nil, err
 	}
-	if _, exists := a.n.cache.get(kindTenant + q.Name); exists {
-		return nil, fmt.Errorf("Tenant %s already exists", q.Name)
-	}
-	return a.store(r.Context(), putRequest{Key: kindTenant + q.Name, Value: mustJSON(tenant{q.Name, q.Desc, q.limits(), a.n.now()})})
+	return a.store(r.Context(), putRequest{Key: kindTenant + q.Name, Value: mustJSON(tenant{q.Name, q.Desc, q.limits(), a.n.now()}), Create: true})
 }
 
 func (a *adminServer) tenantUpdate(r *http.Request, body []byte) (any, error) {
@@ -204,11 +202,8 @@ func (a *adminServer) tenantUpdate(r *http.Request, body []byte) (any, error) {
 	if err := decodeBody(body, &q, "tenant_name"); err != nil {
 		return nil, err
 	}
-	have, exists := cachedValue[tenant](a.n.cache, kindTenant+q.Name)
-	if !exists {
-		return nil, fmt.Errorf("Tenant %s not found", q.Name)
-	}
-	return a.store(r.Context(), putRequest{Key: kindTenant + q.Name, Value: mustJSON(tenant{q.Name, q.Desc, q.limits(), have.CreateTime})})
+	have, _ := cachedValue[tenant](a.n.cache, kindTenant+q.Name)
+	return a.store(r.Context(), putRequest{Key: kindTenant + q.Name, Value: mustJSON(tenant{q.Name, q.Desc, q.limits(), have.CreateTime}), Must: true})
 }
 
 func (a *adminServer) userList(r *http.Request, _ []byte) (any, error) {

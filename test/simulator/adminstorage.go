@@ -25,6 +25,7 @@ func (a *adminServer) addStorage() {
 		return map[string]any{"segment_list": rows}, nil
 	})
 	a.add("POST", "/api/storage-engine/segment/detail", a.segmentDetail)
+	a.add("POST", "/api/storage-engine/segment/replica-state", a.replicaState)
 }
 
 type shardInfo struct {
@@ -133,4 +134,28 @@ func (a *adminServer) segmentDetail(r *http.Request, body []byte) (any, error) {
 		rows = append(rows, row)
 	}
 	return map[string]any{"segment": s, "segment_meta": nil, "replicas": rows}, nil
+}
+
+// replicaState is what a node says of its own replica.
+func (a *adminServer) replicaState(r *http.Request, body []byte) (any, error) {
+	var q struct {
+		ShardName string `json:"shard_name"`
+		Seq       int    `json:"segment_seq"`
+	}
+	if err := decodeBody(body, &q, "shard_name", "segment_seq"); err != nil {
+		return nil, err
+	}
+	s, ok := a.n.cache.segment(q.ShardName)
+	if !ok || !s.has(a.n.id) {
+		return nil, fmt.Errorf("Segment %s/%d does not exist", q.ShardName, q.Seq)
+	}
+	role := "Follower"
+	if s.Leader == a.n.id {
+		role = "Leader"
+	}
+	reply, _ := a.n.engine.ask(r.Context(), a.n.id, frame{Op: "state", Shard: q.ShardName})
+	return map[string]any{
+		"node_id": a.n.id, "replica_seq": 0, "fold": "", "is_leader": false, "in_isr": false, "role": role, "leader_epoch": s.LeaderEpoch, "segment_epoch": s.SegmentEpoch,
+		"leo": reply.Next, "high_watermark": reply.Next, "log_start_offset": 0, "follower_progress": []any{}, "fetch": nil, "available": true, "error": nil,
+	}, nil
 }

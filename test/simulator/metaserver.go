@@ -239,7 +239,10 @@ func (m *metaService) servePut(ctx context.Context, r putRequest) error {
 	if m.groupOf(r.Key).IsLeader() {
 		switch {
 		case r.Create && exists:
-			return fmt.Errorf("%s already exist", described(r.Key))
+			if strings.HasPrefix(r.Key, kindUser) {
+				return fmt.Errorf("User [%s] already exist", lastPart(r.Key))
+			}
+			return fmt.Errorf("%s already exists", described(r.Key))
 		case r.Must && !exists:
 			return fmt.Errorf("%s not found", described(r.Key))
 		}
@@ -249,13 +252,11 @@ func (m *metaService) servePut(ctx context.Context, r putRequest) error {
 
 // described names a key as RobustMQ's messages do.
 func described(key string) string {
-	kind, rest, _ := strings.Cut(key, "/")
-	name := rest[strings.LastIndex(rest, "/")+1:]
-	if kind == "user" {
-		return "User [" + name + "]"
-	}
-	return strings.ToUpper(kind[:1]) + kind[1:] + " " + name
+	kind, _, _ := strings.Cut(key, "/")
+	return strings.ToUpper(kind[:1]) + kind[1:] + " " + lastPart(key)
 }
+
+func lastPart(key string) string { return key[strings.LastIndex(key, "/")+1:] }
 
 func (m *metaService) serveRegister(ctx context.Context, r nodeRecord) (registerReply, error) {
 	m.mu.Lock()

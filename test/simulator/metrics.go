@@ -60,7 +60,9 @@ var eventCounters = []string{
 func (m *metrics) text() string {
 	n := m.n
 	var b strings.Builder
-	family := func(name, kind, help string) { fmt.Fprintf(&b, "# HELP %s %s.\n# TYPE %s %s\n", name, help, name, kind) }
+	family := func(name, kind, help string) {
+		fmt.Fprintf(&b, "# HELP %s %s.\n# TYPE %s %s\n", name, help, name, kind)
+	}
 	gauge := func(name, help string, v int64) {
 		family(name, "gauge", help)
 		fmt.Fprintf(&b, "%s %d\n", name, v)

@@ -13,8 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
 	"github.com/robustmq/robustmq-operator/internal/robustmq/metaclient"
+	"github.com/robustmq/robustmq-operator/internal/robustmq/metaservice"
 )
 
 // EnvBinary names a real broker-server; the suite then runs against it instead of the simulator.
@@ -368,3 +372,20 @@ func (o *Output) String() string {
 
 // Has reports whether the output contains text.
 func (o *Output) Has(text string) bool { return strings.Contains(o.String(), text) }
+
+// RawStatus is ClusterStatus's content as the server sent it, "" while it does not answer.
+func (n *Node) RawStatus() string {
+	conn, err := grpc.NewClient("passthrough:///"+n.Name+":1228", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) { return n.Lab.place.dial(ctx, "", address) }))
+	if err != nil {
+		return ""
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	content, err := metaservice.NewClient(conn).ClusterStatus(ctx)
+	if err != nil {
+		return ""
+	}
+	return content
+}

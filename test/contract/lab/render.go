@@ -80,7 +80,7 @@ log_config = "./config/logger.toml"
 log_path = "./logs"
 [runtime]
 default_topic_partition_num = 1
-default_topic_replica_num = 2
+default_topic_replica_num = %d
 server_worker_threads = 4
 %s%s%s
 [mqtt_runtime.auth]
@@ -91,5 +91,5 @@ username = %q
 password = %q
 jwt_secret = %q
 token_ttl_hours = 1
-%s`, n.metaAddrs(), network, storage, server, MQTTUser, MQTTPassword, AdminUser, AdminPassword, JWTSecret, n.Sections)
+%s`, n.metaAddrs(), min(len(n.Lab.MetaHosts), 2), network, storage, server, MQTTUser, MQTTPassword, AdminUser, AdminPassword, JWTSecret, n.Sections)
 }
