@@ -26,7 +26,11 @@ func (r *Reconciler) act(ctx context.Context, p *pass, plan topology.Plan) (foun
 			p.log.Info("founding recorded", "reason", step.Reason)
 			continue
 		}
-		if err := r.order(ctx, p, step); err != nil {
+		do := r.order
+		if step.Kind == topology.StepReplace {
+			do = r.replace
+		}
+		if err := do(ctx, p, step); err != nil {
 			r.event(p.cluster, step.Pod, corev1.EventTypeWarning, string(step.Kind)+"Failed", fmt.Sprintf("%s: %s failed: %v", step.Pod, step.Kind, err))
 			return founded, fmt.Errorf("%s %s: %w", step.Kind, step.Pod, err)
 		}
@@ -57,6 +61,8 @@ func eventOf(kind topology.StepKind) (eventType, reason string) {
 		return corev1.EventTypeWarning, "ServerStopped"
 	case topology.StepRestart:
 		return corev1.EventTypeWarning, "ServerRestarted"
+	case topology.StepReplace:
+		return corev1.EventTypeNormal, "PodReplaced"
 	default:
 		return corev1.EventTypeWarning, "VolumeWiped"
 	}
@@ -105,6 +111,15 @@ func (r *Reconciler) order(ctx context.Context, p *pass, step topology.Step) err
 		err = errors.New("no such step")
 	}
 	return err
+}
+
+// replace deletes the very pod that was observed; the StatefulSet makes it anew.
+func (r *Reconciler) replace(ctx context.Context, p *pass, step topology.Step) error {
+	pod := p.observed.pods[step.Pod]
+	if pod == nil {
+		return nil
+	}
+	return client.IgnoreNotFound(r.Delete(ctx, pod, client.Preconditions{UID: &pod.UID}))
 }
 
 func (p *pass) gateOrder(action protocol.GateAction, node uint64) protocol.GateOrder {

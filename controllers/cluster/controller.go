@@ -179,7 +179,7 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 
 // finish computes the status, writes it where it differs, and says when to look again.
 func (r *Reconciler) finish(ctx context.Context, p *pass, health topology.Health, plan topology.Plan, mem *memory) (ctrl.Result, error) {
-	plan.Waits = append(plan.Waits, p.waits...)
+	plan.Waits = append(p.waits, plan.Waits...) // what a person has to give comes first
 	if plan.Settled() && !p.snapshot.Wanted.Islands && p.traits.Replication {
 		if wait := r.awaitInnerTopics(ctx, p, mem); wait != nil {
 			plan.Waits = append(plan.Waits, *wait)

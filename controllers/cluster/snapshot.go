@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
@@ -43,6 +44,7 @@ func newSnapshot(p *pass, limits topology.Limits) topology.Snapshot {
 				Addr: manifests.RaftAddress(cluster, p.inputs, ordinal), // meaningful for the placement centre
 			}
 			describePod(o, &m)
+			m.TemplateStale = templateStale(o.pods[pod], o.sets[role])
 			if claim := o.claims[pod]; claim != nil {
 				m.ClaimExists, m.ClaimFounded = true, claim.Annotations[v1alpha1.AnnotationFounded] == "true"
 			}
@@ -143,6 +145,15 @@ func describePod(o *observation, m *topology.Member) {
 	}
 	m.State = topology.PodPending
 	m.Reason, m.Message = pendingReason(pod, o.claims[m.Pod])
+}
+
+// templateStale reports whether the pod was made from an older template than the StatefulSet has now.
+func templateStale(pod *corev1.Pod, set *appsv1.StatefulSet) bool {
+	if pod == nil || set == nil || set.Status.ObservedGeneration < set.Generation || set.Status.UpdateRevision == "" {
+		return false
+	}
+	revision := pod.Labels[appsv1.ControllerRevisionHashLabelKey]
+	return revision != "" && revision != set.Status.UpdateRevision
 }
 
 func started(pod *corev1.Pod) bool {

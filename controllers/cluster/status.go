@@ -158,7 +158,7 @@ func configApplied(p *pass, set setCondition) {
 		case m.Agent == nil:
 		case m.Agent.ConfigFault != "":
 			faulty = append(faulty, fmt.Sprintf("%s: %s", m.Pod, m.Agent.ConfigFault))
-		case m.Agent.ConfigStale:
+		case m.Agent.ConfigStale, m.TemplateStale:
 			stale = append(stale, m.Pod)
 		}
 	}
@@ -169,7 +169,7 @@ func configApplied(p *pass, set setCondition) {
 		set(v1alpha1.ConditionConfigApplied, metav1.ConditionFalse, v1alpha1.ReasonVersionPending,
 			fmt.Sprintf("the cluster runs RobustMQ %s; the change to %s is not carried out by this release of the operator", p.desired.Spec.Version, p.cluster.Spec.Version))
 	case len(stale) > 0:
-		set(v1alpha1.ConditionConfigApplied, metav1.ConditionFalse, v1alpha1.ReasonConfigPending, "a newer configuration takes effect at the next restart of: "+strings.Join(stale, ", "))
+		set(v1alpha1.ConditionConfigApplied, metav1.ConditionFalse, v1alpha1.ReasonConfigPending, "a newer configuration or pod template takes effect when these are restarted or made anew: "+strings.Join(stale, ", "))
 	default:
 		set(v1alpha1.ConditionConfigApplied, metav1.ConditionTrue, v1alpha1.ReasonAllInService, "every server that runs was started with the present configuration")
 	}

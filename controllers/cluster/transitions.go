@@ -35,7 +35,7 @@ func transitions(before, after v1alpha1.RobustMQClusterStatus) []transition {
 	}
 	for _, condition := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionDegraded, v1alpha1.ConditionVersionSupported} {
 		then, now := meta.FindStatusCondition(before.Conditions, condition), meta.FindStatusCondition(after.Conditions, condition)
-		if now == nil || then != nil && then.Status == now.Status && (then.Reason == now.Reason || now.Status != metav1.ConditionTrue) {
+		if now == nil || then != nil && then.Status == now.Status && (then.Reason == now.Reason || condition == v1alpha1.ConditionReady) {
 			continue
 		}
 		switch {

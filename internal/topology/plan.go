@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"slices"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 )
@@ -20,6 +21,7 @@ const (
 	StepStop        StepKind = "Stop"        // stop the server and hold it
 	StepStart       StepKind = "Start"       // let a held server go
 	StepRestart     StepKind = "Restart"     // restart the server in place
+	StepReplace     StepKind = "Replace"     // delete a pod that never got to run, so that it is made anew from the present template
 	StepWipe        StepKind = "Wipe"        // empty the volume of a stopped member that never was a whole member
 )
 
@@ -85,7 +87,7 @@ func Decide(s Snapshot) Plan {
 	h := assess(s)
 	var p Plan
 	noteUnreachable(s, &p)
-	chain := []decision{adoptVolumes, stopRogues, releaseHeld}
+	chain := []decision{replaceStuck, adoptVolumes, stopRogues, releaseHeld}
 	if s.Wanted.Static {
 		chain = append(chain, foundStatic)
 	} else {
@@ -102,7 +104,28 @@ func Decide(s Snapshot) Plan {
 			break
 		}
 	}
+	// What somebody has to act upon is told before what ends by itself.
+	slices.SortStableFunc(p.Waits, func(a, b Wait) int {
+		switch {
+		case a.Trouble == b.Trouble:
+			return 0
+		case a.Trouble:
+			return -1
+		}
+		return 1
+	})
 	return p
+}
+
+// replaceStuck makes pods anew that never got to run and were made from an older template: an image, a resource or a node selector was corrected since, and the
+// StatefulSets replace nothing by themselves (OnDelete). No server has run in them, so nothing is interrupted.
+func replaceStuck(s Snapshot, _ Health, p *Plan) bool {
+	for _, m := range s.Members {
+		if m.State == PodPending && m.TemplateStale {
+			p.step(Step{Kind: StepReplace, Pod: m.Pod, NodeID: m.NodeID, Reason: "it never ran, and its template was corrected since it was made"})
+		}
+	}
+	return true
 }
 
 // noteUnreachable says of every wanted pod that cannot be asked why not.
@@ -124,7 +147,11 @@ func noteUnreachable(s Snapshot, p *Plan) {
 			if message == "" {
 				message = "not created or not started yet"
 			}
-			p.wait(reason, "%s: %s", m.Pod, message)
+			if s.Seen[Symptom{SymptomPodPending, m.Pod}] > s.Limits.PodPending {
+				p.trouble(reason, "%s: %s", m.Pod, message)
+			} else {
+				p.wait(reason, "%s: %s", m.Pod, message)
+			}
 		case m.State == PodTerminating:
 			p.wait(v1alpha1.ReasonWaitingForPods, "%s is being replaced", m.Pod)
 		case m.Agent == nil:

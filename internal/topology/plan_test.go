@@ -362,3 +362,32 @@ func TestAVolumeWhoseMarkerSawDataThatIsGoneIsNeverStarted(t *testing.T) {
 	a.VolumeEmpty, a.VolumeInitialised, a.GateOpen, a.GateReason, a.Server, a.Groups = true, false, false, "DataLost", ServerStopped, nil
 	expect(t, w, v1alpha1.ReasonEmptyVolume)
 }
+
+func TestAPodThatNeverRanIsMadeAnewWhenItsTemplateWasCorrected(t *testing.T) {
+	w := newWorld(3, 0)
+	m := w.member(3)
+	m.State, m.Agent, m.Reason, m.Message = PodPending, nil, v1alpha1.ReasonImagePullFailed, "image x cannot be pulled"
+	expect(t, w, v1alpha1.ReasonImagePullFailed)
+	m.TemplateStale = true
+	expect(t, w, v1alpha1.ReasonImagePullFailed, "Replace "+pc2)
+	// One that runs is left alone: whether its server may go is another question.
+	*m = freshPod(v1alpha1.RolePlacementCenter, "c-placement-center-", 2, 1)
+	m.TemplateStale = true
+	expect(t, w, "", "Found "+pc0)
+}
+
+func TestWhatSomebodyHasToMendIsToldFirst(t *testing.T) {
+	w := newWorld(3, 0)
+	for id := uint64(1); id <= 3; id++ {
+		m := w.member(id)
+		m.State, m.Agent, m.Reason = PodPending, nil, v1alpha1.ReasonWaitingForPods
+	}
+	w.member(3).Reason, w.member(3).Message = v1alpha1.ReasonImagePullFailed, "image x cannot be pulled"
+	if p := Decide(w.s); p.Waits[0].Reason != v1alpha1.ReasonWaitingForPods {
+		t.Errorf("a failure of a moment comes first: %+v", p.Waits[0])
+	}
+	w.seen(SymptomPodPending, 3, time.Minute)
+	if p := Decide(w.s); p.Waits[0].Reason != v1alpha1.ReasonImagePullFailed || !p.Waits[0].Trouble {
+		t.Errorf("the failing image does not come first: %+v", p.Waits)
+	}
+}

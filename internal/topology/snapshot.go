@@ -51,6 +51,8 @@ type Limits struct {
 	LeadersApart time.Duration
 	// Hold: how long a leader is held so that another takes its groups. An election comes 31 to 38 s after the loss of a leader.
 	Hold time.Duration
+	// PodPending: a pod that does not run, for a reason that somebody has to mend.
+	PodPending time.Duration
 	// RaftDead: a member whose raft core has stopped while its process lives.
 	RaftDead time.Duration
 }
@@ -60,7 +62,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		HalfJoin: 20 * time.Second, JoinRollback: 60 * time.Second, FoundRollback: 30 * time.Second, NodeStart: 60 * time.Second,
 		ListIncomplete: 15 * time.Second, RegistryShort: 45 * time.Second, RaftDead: 15 * time.Second,
-		LeadersApart: 15 * time.Second, Hold: 45 * time.Second,
+		LeadersApart: 15 * time.Second, Hold: 45 * time.Second, PodPending: 10 * time.Second,
 	}
 }
 
@@ -70,7 +72,7 @@ func (l Limits) Scale(speed float64) Limits {
 	return Limits{
 		HalfJoin: s(l.HalfJoin), JoinRollback: s(l.JoinRollback), FoundRollback: s(l.FoundRollback), NodeStart: s(l.NodeStart),
 		ListIncomplete: s(l.ListIncomplete), RegistryShort: s(l.RegistryShort), RaftDead: s(l.RaftDead),
-		LeadersApart: s(l.LeadersApart), Hold: s(l.Hold),
+		LeadersApart: s(l.LeadersApart), Hold: s(l.Hold), PodPending: s(l.PodPending),
 	}
 }
 
@@ -98,6 +100,8 @@ type Member struct {
 	// Reason and Message say what a pod that does not run waits for: a reason of the closed set in the API, and the object's name in the message.
 	Reason, Message string
 	Restarts        int32
+	// TemplateStale: the pod was made from an older pod template than the StatefulSet has now.
+	TemplateStale bool
 
 	// ClaimFounded: the pod's volume claim carries the founded mark.
 	ClaimExists, ClaimFounded bool

@@ -1,6 +1,10 @@
 package topology
 
-import "time"
+import (
+	"time"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+)
 
 // Symptom is something that looks wrong in a snapshot and is acted on only when it lasts.
 type Symptom struct {
@@ -19,6 +23,7 @@ const (
 	SymptomListIncomplete SymptomKind = "ListIncomplete" // its own node list lacks a running node
 	SymptomUnregistered   SymptomKind = "Unregistered"   // the metadata leader does not list it
 	SymptomRaftDead       SymptomKind = "RaftDead"       // process lives, a raft core has stopped
+	SymptomPodPending     SymptomKind = "PodPending"     // the pod does not run, for a reason that waiting alone does not mend
 	SymptomHeld           SymptomKind = "Held"           // a whole member that is stopped by order
 	SymptomLeadersApart   SymptomKind = "LeadersApart"   // the raft groups are led by different members (of no pod in particular)
 )
@@ -34,6 +39,9 @@ func Symptoms(s Snapshot) []Symptom {
 	for _, m := range s.Members {
 		if held(m) {
 			add(SymptomHeld, m)
+		}
+		if m.State == PodPending && m.Reason != v1alpha1.ReasonWaitingForPods {
+			add(SymptomPodPending, m)
 		}
 		if m.Agent == nil || !m.Agent.GateOpen {
 			continue
