@@ -160,6 +160,7 @@ func TestTheOperatorMayDoWhatItsBuildersAskForAndNotMore(t *testing.T) {
 		" pods get":                     true,
 		" pods list":                    true,
 		" pods watch":                   true,
+		" pods delete":                  true,
 		" persistentvolumeclaims get":   true,
 		" persistentvolumeclaims list":  true,
 		" persistentvolumeclaims watch": true,
