@@ -87,8 +87,8 @@ func scalar(v any) string {
 		if _, err := v.Int64(); err == nil {
 			return ""
 		}
-		if f, err := strconv.ParseFloat(string(v), 64); err != nil || f != f {
-			return "is a number that no setting can hold"
+		if _, err := strconv.ParseFloat(string(v), 64); err != nil || !strings.ContainsAny(string(v), ".eE") {
+			return "is a number that no setting can hold" // whole numbers of TOML have 64 bits
 		}
 		return ""
 	case nil:
