@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
@@ -21,7 +22,7 @@ type formation struct {
 	lines   int // of the table on the terminal
 	last    string
 	members map[string]string
-	ready   string
+	reason  string // of the condition Ready
 }
 
 func (f *formation) see(c *v1alpha1.RobustMQCluster) {
@@ -73,20 +74,20 @@ func (f *formation) tell(c *v1alpha1.RobustMQCluster) {
 			f.n.say("  %s: %s", m.Pod, now)
 		}
 	}
-	if now := cut(waiting(c), 200); now != f.ready {
-		f.ready = now
-		f.n.say("  %s", now)
+	// Its message moves with every pod; a new reason is news.
+	if condition := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionReady); condition != nil && condition.Reason != f.reason {
+		f.reason = condition.Reason
+		f.n.say("  %s", cut(waiting(c), 200))
 	}
 }
 
 // waiting is what the condition Ready says.
 func waiting(c *v1alpha1.RobustMQCluster) string {
-	for _, condition := range c.Status.Conditions {
-		if condition.Type == v1alpha1.ConditionReady {
-			return fmt.Sprintf("Ready %s: %s: %s", condition.Status, condition.Reason, condition.Message)
-		}
+	condition := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionReady)
+	if condition == nil {
+		return "Ready: not said yet"
 	}
-	return "Ready: not said yet"
+	return fmt.Sprintf("Ready %s: %s: %s", condition.Status, condition.Reason, condition.Message)
 }
 
 // cut keeps a line of the table on one line of the terminal: what wraps would be counted wrong.

@@ -52,6 +52,12 @@ func setUp() error {
 	if k8s, err = live.Connect(!elsewhere); err != nil {
 		return err
 	}
+	if theBed.IsUp(ctx) {
+		// What a demo left would take the room.
+		if err := removeNamespace(ctx, "robustmq-demo"); err != nil {
+			return err
+		}
+	}
 	if err := k8s.Install(ctx, installation(), 2*time.Minute); err != nil {
 		k8s.DiagnoseOperator(ctx, os.Stderr)
 		return err
