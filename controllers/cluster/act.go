@@ -15,14 +15,12 @@ import (
 )
 
 // act performs the plan's steps in order and stops at the first that fails: what an order that was not answered did is seen by the next pass.
-// It returns whether the founding was recorded.
-func (r *Reconciler) act(ctx context.Context, p *pass, plan topology.Plan) (founded bool, err error) {
+func (r *Reconciler) act(ctx context.Context, p *pass, plan topology.Plan) error {
 	for _, step := range plan.Steps {
 		if step.Kind == topology.StepMarkFounded {
 			if err := r.markFounded(ctx, p); err != nil {
-				return false, err
+				return err
 			}
-			founded = true
 			p.log.Info("founding recorded", "reason", step.Reason)
 			continue
 		}
@@ -32,14 +30,14 @@ func (r *Reconciler) act(ctx context.Context, p *pass, plan topology.Plan) (foun
 		}
 		if err := do(ctx, p, step); err != nil {
 			r.event(p.cluster, step.Pod, corev1.EventTypeWarning, string(step.Kind)+"Failed", fmt.Sprintf("%s: %s failed: %v", step.Pod, step.Kind, err))
-			return founded, fmt.Errorf("%s %s: %w", step.Kind, step.Pod, err)
+			return fmt.Errorf("%s %s: %w", step.Kind, step.Pod, err)
 		}
 		p.tracker.Forget(step.Symptom())
 		p.log.Info("step done", "step", step.Kind, "pod", step.Pod, "reason", step.Reason)
 		kind, reason := eventOf(step.Kind)
 		r.event(p.cluster, step.Pod, kind, reason, fmt.Sprintf("%s: %s", step.Pod, step.Reason))
 	}
-	return founded, nil
+	return nil
 }
 
 // eventOf names the event of a step that was done. Steps that repair something are warnings: something had gone wrong before.
@@ -126,7 +124,7 @@ func (p *pass) gateOrder(action protocol.GateAction, node uint64) protocol.GateO
 	return protocol.GateOrder{Action: action, ClusterUID: p.id.uid, NodeID: node, Generation: p.id.generation}
 }
 
-// markFounded writes the record that this cluster was founded onto every volume claim of the placement centre. The status gets it with this pass's write.
+// markFounded writes the record that this cluster was founded onto every volume claim of the placement centre. The next pass finds it there, and the status gets it.
 func (r *Reconciler) markFounded(ctx context.Context, p *pass) error {
 	for _, m := range p.snapshot.Members {
 		claim := p.observed.claims[m.Pod]

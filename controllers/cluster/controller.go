@@ -168,13 +168,16 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 		return ctrl.Result{}, err
 	}
 	plan := topology.Decide(p.snapshot)
-	founded, err := r.act(ctx, p, plan)
-	p.id.founded = p.id.founded || founded
+	// The status tells what was seen and what is about to be done, so it is written first: the events then stand in the order in which things happened.
+	result, err := r.finish(ctx, p, health, plan, mem)
 	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if err := r.act(ctx, p, plan); err != nil {
 		// An agent that refuses or does not answer is observed again soon, and decided on anew: not an error of this pass.
 		p.log.Info("step failed", "error", err.Error())
 	}
-	return r.finish(ctx, p, health, plan, mem)
+	return result, nil
 }
 
 // finish computes the status, writes it where it differs, and says when to look again.
