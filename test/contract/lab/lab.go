@@ -183,7 +183,7 @@ func (n *Node) Start() *Node {
 	n.Lab.T.Helper()
 	config := n.Config
 	if config == "" {
-		config = n.render()
+		config = n.Render()
 	}
 	n.write("config/server.toml", config)
 	n.mu.Lock()

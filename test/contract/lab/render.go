@@ -25,8 +25,8 @@ func (n *Node) metaAddrs() string {
 
 func quoted(list []string) string { return `"` + strings.Join(list, `", "`) + `"` }
 
-// render is the node's server.toml in the dialect of the lab's version.
-func (n *Node) render() string {
+// Render is the node's server.toml in the dialect of the lab's version.
+func (n *Node) Render() string {
 	v, err := robustmq.ParseVersion(n.Lab.Version)
 	if err != nil {
 		n.Lab.T.Fatal(err)

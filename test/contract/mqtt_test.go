@@ -1,0 +1,150 @@
+package contract
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/robustmq/robustmq-operator/internal/robustmq"
+	"github.com/robustmq/robustmq-operator/test/contract/lab"
+)
+
+// createTopic makes a topic through the admin API: a first publish to a topic that does not exist can be acknowledged and lost.
+func createTopic(n *lab.Node, name string, replicas int) {
+	n.Lab.T.Helper()
+	body := map[string]any{"tenant": "default", "topic_name": name, "storage_type": "EngineRocksDB", "source": "MQTT", "partition": 1, "replication": replicas}
+	if got := refused(n, "POST", "/api/cluster/topic/create", body); got != "" {
+		n.Lab.T.Fatalf("topic %s: %s", name, got)
+	}
+}
+
+func mustConnect(n *lab.Node, version byte, id string) *client {
+	n.Lab.T.Helper()
+	var c *client
+	n.Lab.Eventually(20*time.Second, "a client connects to "+n.Name, func() bool {
+		var err error
+		c, err = connect(n, version, id, lab.MQTTUser, lab.MQTTPassword)
+		return err == nil && c.connack.ReasonCode == 0
+	})
+	n.Lab.T.Cleanup(c.close)
+	return c
+}
+
+func TestAMessagePublishedOnOneBrokerReachesASubscriberOnAnother(t *testing.T) {
+	l := lab.New(t, lab.Options{})
+	nodes := form(l, 1, 2, 3)
+	l.Eventually(10*time.Second, "all are listed everywhere", func() bool {
+		return len(registered(nodes[0])) == 3 && len(registered(nodes[1])) == 3 && len(registered(nodes[2])) == 3
+	})
+	createTopic(nodes[0], "cross/t", 2)
+	subscriber, publisher := mustConnect(nodes[2], 5, "sub"), mustConnect(nodes[1], 4, "pub")
+	if err := subscriber.subscribe("cross/t"); err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for i := range 20 {
+		text := fmt.Sprintf("m%d", i)
+		want = append(want, text)
+		if code, err := publisher.publish("cross/t", text, 15*time.Second); err != nil || code != 0 {
+			t.Fatalf("publish %d: %d %v", i, code, err)
+		}
+	}
+	l.Eventually(20*time.Second, "every message arrives, once and in order", func() bool { return slices.Equal(subscriber.received(), want) })
+	type stored struct {
+		Messages []struct {
+			Content string `json:"content"`
+		} `json:"messages"`
+	}
+	l.Eventually(10*time.Second, "every broker reads them from the storage", func() bool {
+		for _, n := range nodes {
+			if len(must[stored](n, "POST", "/api/cluster/message/read", map[string]any{"tenant": "default", "topic": "cross/t", "offset": 0}).Messages) != len(want) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func TestClientsWithoutTheRightPasswordAreNotAuthorised(t *testing.T) {
+	l := lab.New(t, lab.Options{Metas: 1})
+	n := started(l.Node(1).Start())
+	for _, who := range [][2]string{{lab.MQTTUser, "wrong"}, {"nobody", "x"}, {"", ""}} {
+		for version, want := range map[byte]byte{4: 5, 5: 0x87} {
+			c, err := connect(n, version, "c", who[0], who[1])
+			if err != nil {
+				t.Errorf("MQTT %d as %q: %v", version, who[0], err)
+				continue
+			}
+			if c.connack.ReasonCode != want {
+				t.Errorf("MQTT %d as %q: reason %#x, want %#x", version, who[0], c.connack.ReasonCode, want)
+			}
+		}
+	}
+	for _, version := range []byte{4, 5} {
+		mustConnect(n, version, fmt.Sprintf("good%d", version))
+	}
+}
+
+func TestTheDefaultUserIsMadeOnceAndALaterPasswordInTheFileChangesNothing(t *testing.T) {
+	l := lab.New(t, lab.Options{Metas: 1})
+	n := started(l.Node(1).Start())
+	n.Stop()
+	n.Config = string(bytes.ReplaceAll([]byte(n.Render()), []byte(lab.MQTTPassword), []byte("another-one-2")))
+	n.Start()
+	started(n)
+	mustConnect(n, 5, "old")
+	c, err := connect(n, 5, "new", lab.MQTTUser, "another-one-2")
+	if err != nil || c.connack.ReasonCode != 0x87 {
+		t.Errorf("the new password: %+v %v", c, err)
+	}
+}
+
+func TestWithoutALeaderOfTheDataGroupNobodyGetsInAnywhere(t *testing.T) {
+	l := lab.New(t, lab.Options{Seed: 3})
+	nodes := form(l, 1, 2, 3)
+	nodes[0].Kill()
+	refusals := 0
+	took := l.Elapsed(func() {
+		l.Eventually(60*time.Second, "a client gets in again", func() bool {
+			c, err := connect(nodes[1], 5, "x", lab.MQTTUser, lab.MQTTPassword)
+			switch {
+			case err != nil:
+				return false
+			case c.connack.ReasonCode == 0:
+				c.close()
+				return true
+			case c.connack.ReasonCode == 0x88:
+				refusals++
+			default:
+				t.Errorf("reason %#x", c.connack.ReasonCode)
+			}
+			return false
+		})
+	})
+	if refusals == 0 || took < 25*time.Second {
+		t.Errorf("%d refusals in %v", refusals, took)
+	}
+	if _, led := leaders(nodes[1:])[robustmq.GroupData]; !led {
+		t.Error("somebody got in although data_0 has no leader")
+	}
+}
+
+func TestDynamicLimitsReachClientsOfEveryBroker(t *testing.T) {
+	l := lab.New(t, lab.Options{Metas: 2})
+	nodes := form(l, 1, 2)
+	l.Eventually(10*time.Second, "both are listed", func() bool { return len(registered(nodes[0])) == 2 })
+	config := `{"max_session_expiry_interval":1800,"default_session_expiry_interval":30,"topic_alias_max":65535,"max_packet_size":1234567,"receive_max":65535,"max_message_expiry_interval":3600,"client_pkid_persistent":false}`
+	if got := refused(nodes[0], "POST", "/api/cluster/config/set", map[string]any{"config_type": "MqttProtocol", "config": config}); got != "" {
+		t.Fatal(got)
+	}
+	l.Eventually(10*time.Second, "a CONNACK of the other broker says it", func() bool {
+		c, err := connect(nodes[1], 5, "x", lab.MQTTUser, lab.MQTTPassword)
+		if err != nil {
+			return false
+		}
+		defer c.close()
+		return bytes.Contains(c.raw, []byte{39, 0x00, 0x12, 0xd6, 0x87}) // Maximum Packet Size
+	})
+}
