@@ -10,7 +10,13 @@ import (
 )
 
 // wantedReplicas is how many copies an inner topic has when there are engines enough: the default_topic_replica_num that the agents render.
-func wantedReplicas(engines int32) int { return int(min(3, engines)) }
+// With one member it is 1: RobustMQ decides by the number of entries in meta_addrs, not by the engines (storage-adapter, topic.rs).
+func wantedReplicas(members, engines int32) int {
+	if members == 1 {
+		return 1
+	}
+	return int(min(3, engines))
+}
 
 // underReplicated asks one node for RobustMQ's inner topics and returns the name of one with fewer copies than wanted, in sync or placed; empty when all have them.
 // Inner topics are made with one copy by the founder, which is the only engine then; the metadata leader tops them up every 30 s.
