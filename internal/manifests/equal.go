@@ -48,7 +48,7 @@ func ownedFields(entries []metav1.ManagedFieldsEntry, manager string) (fieldTree
 			continue
 		}
 		tree := fieldTree{}
-		if err := json.Unmarshal(e.FieldsV1.Raw, &tree); err != nil {
+		if err := json.Unmarshal(e.FieldsV1.GetRawBytes(), &tree); err != nil {
 			return nil, fmt.Errorf("read the fields owned by %s: %w", manager, err)
 		}
 		return tree, nil

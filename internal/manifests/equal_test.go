@@ -94,7 +94,7 @@ func TestAnObjectThatWeNeverAppliedIsNotEqual(t *testing.T) {
 func TestManagedFieldsThatCannotBeReadAreAnError(t *testing.T) {
 	r := readRecording(t, "testdata/recorded/service-client-as-applied.yaml")
 	live := typed(t, r.Live)
-	live.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: testManager, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: &metav1.FieldsV1{Raw: []byte(`["no"]`)}}})
+	live.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: testManager, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: metav1.NewFieldsV1(`["no"]`)}})
 	if same, err := Equal(live, &unstructured.Unstructured{Object: r.Wanted}, testManager); err == nil || same {
 		t.Errorf("Equal = %v, %v", same, err)
 	}
@@ -111,12 +111,12 @@ func TestAFieldThatTheAPIServerDoesNotKnowIsNotAppliedForEver(t *testing.T) {
 func FuzzEqualNeverPanicsOnManagedFields(f *testing.F) {
 	r := readRecording(f, "testdata/recorded/statefulset-placement-center-as-applied.yaml")
 	live := typed(f, r.Live)
-	f.Add([]byte(live.GetManagedFields()[0].FieldsV1.Raw))
+	f.Add(live.GetManagedFields()[0].FieldsV1.GetRawBytes())
 	f.Add([]byte(`{"f:spec":{"k:{\"name\":1}":{},"i:0":{},"v:x":{}}}`))
 	f.Add([]byte(`{"f:spec":{"f:template":{"f:spec":{"f:containers":{"k:[]":{"f:x":{}},"v:{":{}}}}}}`))
 	f.Fuzz(func(t *testing.T, fields []byte) {
 		object := live.DeepCopyObject().(client.Object)
-		object.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: testManager, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: &metav1.FieldsV1{Raw: fields}}})
+		object.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: testManager, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: metav1.NewFieldsV1(string(fields))}})
 		_, _ = Equal(object, &unstructured.Unstructured{Object: r.Wanted}, testManager)
 	})
 }

@@ -13,9 +13,10 @@ import (
 )
 
 const (
-	// ContainerServer runs the agent, and the server as its child; ContainerAgent is the init container that brings the agent.
+	// ContainerServer runs the agent, and the server as its child.
 	ContainerServer = "server"
-	ContainerAgent  = "agent"
+	// ContainerAgent is the init container that brings the agent.
+	ContainerAgent = "agent"
 
 	// podUser owns the processes and, as fsGroup, the data. RobustMQ's images name no user of their own.
 	podUser int64 = 65532

@@ -13,15 +13,15 @@ import (
 
 // desiredLeaf returns have as it is while it serves, else a new certificate and the reason; renew is when the returned one has to be made anew.
 func desiredLeaf(have pair, auth authority, want request, rules Rules, now time.Time, random io.Reader) (p pair, reason string, renew time.Time, err error) {
-	if reason, cert := whyReissue(have, auth, want, now); reason == "" {
+	reason, cert := whyReissue(have, auth, want, now)
+	if reason == "" {
 		return have, "", renewalOf(cert), nil
-	} else {
-		made, cert, err := issue(auth, want, rules, now, random)
-		if err != nil {
-			return pair{}, "", time.Time{}, err
-		}
-		return made, reason, renewalOf(cert), nil
 	}
+	p, cert, err = issue(auth, want, rules, now, random)
+	if err != nil {
+		return pair{}, "", time.Time{}, err
+	}
+	return p, reason, renewalOf(cert), nil
 }
 
 // whyReissue is empty when the certificate still serves.

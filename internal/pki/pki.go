@@ -29,7 +29,7 @@ type Rules struct {
 	Propagation time.Duration
 }
 
-// DefaultRules: authority 10 years, certificates 90 days, an hour to make a new authority known.
+// DefaultRules are: authority 10 years, certificates 90 days, an hour to make a new authority known.
 func DefaultRules() Rules {
 	return Rules{AuthorityLife: 10 * 365 * 24 * time.Hour, LeafLife: 90 * 24 * time.Hour, Propagation: time.Hour}
 }
