@@ -3,7 +3,6 @@ package webhooks
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 
 	"gomodules.xyz/jsonpatch/v2"
@@ -11,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
-	kjson "sigs.k8s.io/json"
 
 	"github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/webhooks/rules"
@@ -25,7 +23,7 @@ type clusterValidator struct{}
 // Handle answers for create and update of a RobustMQCluster.
 func (clusterValidator) Handle(_ context.Context, req admission.Request) admission.Response {
 	var is v1alpha1.RobustMQCluster
-	if err := decode(req.Object.Raw, &is); err != nil {
+	if err := decodeCluster(req.Object.Raw, &is); err != nil {
 		return admission.Errored(http.StatusBadRequest, err)
 	}
 	c := rules.Context{Operation: rules.Create}
@@ -34,7 +32,7 @@ func (clusterValidator) Handle(_ context.Context, req admission.Request) admissi
 	case admissionv1.Create:
 	case admissionv1.Update:
 		was, c.Operation = &v1alpha1.RobustMQCluster{}, rules.Update
-		if err := decode(req.OldObject.Raw, was); err != nil {
+		if err := decodeCluster(req.OldObject.Raw, was); err != nil {
 			return admission.Errored(http.StatusBadRequest, err)
 		}
 		if !is.DeletionTimestamp.IsZero() || equality.Semantic.DeepEqual(was.Spec, is.Spec) {
@@ -88,15 +86,4 @@ func (clusterDefaulter) Handle(_ context.Context, req admission.Request) admissi
 		}
 	}
 	return admission.Patched("", patch...)
-}
-
-// decode reads an object as the API server sent it. Its schema has judged it already, so what fails here is a defect.
-func decode(raw []byte, into any) error {
-	if len(raw) == 0 {
-		return fmt.Errorf("the request holds no %T", into)
-	}
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(raw, into); err != nil {
-		return fmt.Errorf("reading the %T of the request: %w", into, err)
-	}
-	return nil
 }
