@@ -163,7 +163,7 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	if p.cluster.Spec.Paused {
 		return r.finish(ctx, p, health, topology.Plan{}, mem)
 	}
-	p.inputs.VoterMissing = health.Missing() > 0
+	p.inputs.VoterMissing = health.QuorumProblem() != "" // no pod is evicted while the quorum is not whole
 	if err := r.applyObjects(ctx, p); err != nil {
 		return ctrl.Result{}, err
 	}

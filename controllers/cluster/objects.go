@@ -14,6 +14,7 @@ import (
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/internal/manifests"
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
+	"github.com/robustmq/robustmq-operator/internal/topology"
 )
 
 // FieldManager owns the fields that the operator applies.
@@ -49,7 +50,14 @@ func (r *Reconciler) applyObjects(ctx context.Context, p *pass) error {
 		if set, ok := object.(*appsv1.StatefulSet); ok {
 			r.keepImmutable(p, set)
 		}
-		if err := r.apply(ctx, object); err != nil {
+		err := r.apply(ctx, object)
+		if meta.IsNoMatchError(err) {
+			kind := object.GetObjectKind().GroupVersionKind()
+			p.waits = append(p.waits, topology.Wait{Reason: v1alpha1.ReasonApplyFailed, Trouble: true,
+				Message: fmt.Sprintf("%s %q cannot be made: this Kubernetes has no %s; install what brings it, or take it out of the spec", kind.Kind, object.GetName(), kind.GroupKind())})
+			continue
+		}
+		if err != nil {
 			return err
 		}
 	}

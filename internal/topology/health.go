@@ -209,17 +209,6 @@ func (h Health) QuorumProblem() string {
 	return ""
 }
 
-// Missing returns how many voters, by the leaders' word, are not in service: a disruption budget must be zero while there are any.
-func (h Health) Missing() int {
-	missing := 0
-	for _, m := range h.s.of(v1alpha1PlacementCenter) {
-		if len(h.groupsOf(m.NodeID)) > 0 && !h.voterInAll(m.NodeID) {
-			missing++
-		}
-	}
-	return missing
-}
-
 // registered reports whether the metadata leader lists the node.
 func (h Health) registered(id uint64) bool {
 	l, ok := h.leaders[h.s.Wanted.Groups[0]]
