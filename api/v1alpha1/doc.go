@@ -4,3 +4,5 @@
 // +kubebuilder:object:generate=true
 // +groupName=robustmq.io
 package v1alpha1
+
+//go:generate go run ../reference ../../config/crd/robustmq.io_robustmqclusters.yaml ../../docs/api.md
