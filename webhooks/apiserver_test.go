@@ -20,7 +20,6 @@ import (
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -160,7 +159,7 @@ func (s *apiServer) install(ctx context.Context, certs string, ended chan struct
 	if err != nil {
 		return err
 	}
-	if err := s.createConfigurations(ctx, c, port); err != nil {
+	if err := createConfigurations(ctx, c, "", "true", port); err != nil {
 		return err
 	}
 	mgr, err := ctrl.NewManager(s.config, ctrl.Options{
@@ -198,13 +197,13 @@ func (s *apiServer) install(ctx context.Context, certs string, ended chan struct
 	}
 }
 
-// createConfigurations makes what config/webhook has, with URLs, and only for namespaces that ask for it.
-func (s *apiServer) createConfigurations(ctx context.Context, c client.Client, port int) error {
+// createConfigurations makes what config/webhook has, with URLs, and only for namespaces whose label has the value.
+func createConfigurations(ctx context.Context, c client.Client, suffix, value string, port int) error {
 	manifests, err := os.ReadFile("../config/webhook/manifests.yaml")
 	if err != nil {
 		return err
 	}
-	selector := &metav1.LabelSelector{MatchLabels: map[string]string{webhooksOn: "true"}}
+	selector := &metav1.LabelSelector{MatchLabels: map[string]string{webhooksOn: value}}
 	adapt := func(cc *admissionregistrationv1.WebhookClientConfig) {
 		url := fmt.Sprintf("https://localhost:%d%s", port, *cc.Service.Path)
 		*cc = admissionregistrationv1.WebhookClientConfig{URL: &url}
@@ -239,6 +238,7 @@ func (s *apiServer) createConfigurations(ctx context.Context, c client.Client, p
 		default:
 			return fmt.Errorf("config/webhook/manifests.yaml holds a %q", kind.Kind)
 		}
+		obj.SetName(obj.GetName() + suffix)
 		if err := c.Create(ctx, obj); err != nil {
 			return err
 		}
@@ -326,17 +326,17 @@ func (n *tenant) run(t *testing.T, stdin string, args ...string) (string, error)
 	return string(out), err
 }
 
-// turnOn makes the API server ask the webhooks about a namespace, and waits until it does.
-func turnOn(t *testing.T, n *tenant) {
+// turnOn makes the API server ask webhooks about a namespace, "true" ours or others, and waits until it does.
+func turnOn(t *testing.T, n *tenant, value string) {
 	t.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: n.namespace}}
-	if err := n.Patch(t.Context(), ns, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"`+webhooksOn+`":"true"}}}`))); err != nil {
+	if err := n.Patch(t.Context(), ns, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"`+webhooksOn+`":"`+value+`"}}}`))); err != nil {
 		t.Fatal(err)
 	}
 	refused := n.cluster(t, "probe", `{"spec":{"config":{"":{"broker_id":7}}}}`)
 	for deadline := time.Now().Add(patience); ; {
 		err := n.Create(t.Context(), refused.DeepCopy(), client.DryRunAll)
-		if apierrors.IsInvalid(err) {
+		if err != nil {
 			return
 		}
 		if time.Now().After(deadline) {

@@ -287,7 +287,7 @@ func TestWhatIsBeingDeletedAndWhatIsNotASpecIsNobodysBusiness(t *testing.T) {
 	if err := off.Create(t.Context(), u); err != nil {
 		t.Fatal(err)
 	}
-	turnOn(t, off)
+	turnOn(t, off, "true")
 	patch := func(body string) error {
 		return off.Patch(t.Context(), object(off.namespace, "c"), client.RawPatch(types.MergePatchType, []byte(body)))
 	}
