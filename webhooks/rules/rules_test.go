@@ -108,6 +108,8 @@ func TestEveryCreationThatBreaksARuleIsDeniedByThatRuleAlone(t *testing.T) {
 		"a whole number beyond 64 bits": {setting("runtime", "a", "9223372036854775808"), "ConfigTypes@spec.config[runtime][a]"},
 		"a key with a capital":          {setting("runtime", "A", "1"), "ConfigTypes@spec.config[runtime][A]"},
 		"a key with a quote":            {setting("runtime", `a"]`, "1"), `ConfigTypes@spec.config[runtime][a"]]`},
+		"a key of 129 characters":       {setting("runtime", strings.Repeat("k", 129), "1"), "ConfigTypes@spec.config[runtime][" + strings.Repeat("k", 129) + "]"},
+		"a section of 129 characters":   {setting(strings.Repeat("s", 129), "k", "1"), "ConfigTypes@spec.config[" + strings.Repeat("s", 129) + "][k]"},
 		"a section with an empty part":  {setting("mqtt_runtime.", "a", "1"), "ConfigTypes@spec.config[mqtt_runtime.][a]"},
 		"an endless value":              {setting("runtime", "a", `"`+strings.Repeat("x", 8<<10)+`"`), "ConfigTypes@spec.config[runtime][a]"},
 		"the roles":                     {setting("", "roles", `["meta"]`), "ConfigReserved@spec.config[][roles]"},
@@ -152,6 +154,7 @@ func TestWhatIsJustWithinARuleIsAllowed(t *testing.T) {
 		"the greatest whole number": setting("runtime", "a", "9223372036854775807"),
 		"a fraction":                setting("mqtt_runtime.system_monitor", "os_cpu_high_watermark", "70.5"),
 		"a top-level setting":       setting("", "anything", "true"),
+		"a key of 128 characters":   setting(strings.Repeat("s", 128), strings.Repeat("k", 128), "1"),
 		"a value of 8 KiB":          setting("runtime", "a", `"`+strings.Repeat("x", 8<<10-2)+`"`),
 		"ports that swap": func(c *cluster) {
 			c.Spec.Listeners.MQTT = &v1alpha1.ListenerSpec{Port: 8083}
@@ -421,6 +424,42 @@ func TestNoDenialRepeatsASecret(t *testing.T) {
 				t.Errorf("%s.%s: %s", at[0], at[1], text)
 			}
 		}
+	}
+}
+
+func TestADenialRepeatsWhatIsNoSecretAndLeavesOutTheRestOfWhatIsLong(t *testing.T) {
+	for _, c := range []struct{ section, key, value, want string }{
+		{"", "broker_id", "7", "7"},
+		{"mqtt_runtime.server", "tcp_port", "2883", "2883"},
+		{"mqtt_runtime.server", "tcp_port", strings.Repeat("1", 64), strings.Repeat("1", 64)},
+		{"log", "log_path", `"` + strings.Repeat("x", 64) + `"`, `"` + strings.Repeat("x", 63) + "…"},
+		{"admin", "username", `"root"`, "(not shown)"},
+		{"llm_client", "base_url", "null", "(not shown)"},
+		{"x", "some_password_x", "null", "(not shown)"},
+		{"x", "some_secret", "null", "(not shown)"},
+		{"x", "token", "null", "(not shown)"},
+	} {
+		vs := Denied(Cluster(nil, valid(setting(c.section, c.key, c.value)), Context{Operation: Create}))
+		if len(vs) == 0 || vs[0].Value != c.want {
+			t.Errorf("%+v: %+v", c, vs)
+		}
+	}
+}
+
+func TestAReservedKeyIsRefusedWithTheFieldThatSetsIt(t *testing.T) {
+	for key, want := range owner {
+		section, name := "", key
+		if i := strings.LastIndex(key, "."); i >= 0 {
+			section, name = key[:i], key[i+1:]
+		}
+		vs := Denied(Cluster(nil, valid(setting(section, name, "1")), Context{Operation: Create}))
+		if len(vs) != 1 || vs[0].Rule != "ConfigReserved" || !strings.HasSuffix(vs[0].Text(), "; leave it out and use "+want) {
+			t.Errorf("%s: %+v", key, vs)
+		}
+	}
+	vs := Denied(Cluster(nil, valid(setting("", "broker_id", "1")), Context{Operation: Create}))
+	if len(vs) != 1 || !strings.HasSuffix(vs[0].Text(), "; leave it out: it follows from the cluster and cannot be chosen") {
+		t.Errorf("%+v", vs)
 	}
 }
 
