@@ -312,16 +312,20 @@ func (e *engine) proposeISR() {
 	if !lost || n.gen.islands {
 		return
 	}
+	var proposals sync.WaitGroup
 	for _, s := range decodeAll[segment](n.cache.each, kindSegment) {
-		if !s.has(n.id) || n.ctx.Err() != nil {
+		if !s.has(n.id) {
 			continue
 		}
-		stale := s.SegmentEpoch
-		_, err := dataCall[nothing](n.ctx, n, "UpdateSegmentIsr", true, isrRequest{s, stale + 1<<32})
-		if err != nil {
-			n.log.warn("storage_engine::isr::isr_manager", "ISR maintain propose failed for %s/%d: %v", s.ShardName, s.SegmentSeq, err)
-		}
+		proposals.Go(func() {
+			// The leader has moved on: no epoch that this node could name fits.
+			_, err := dataCall[nothing](n.ctx, n, "UpdateSegmentIsr", true, isrRequest{s, s.SegmentEpoch + 1<<32})
+			if err != nil && n.ctx.Err() == nil {
+				n.log.warn("storage_engine::isr::isr_manager", "ISR maintain propose failed for %s/%d: %v", s.ShardName, s.SegmentSeq, err)
+			}
+		})
 	}
+	proposals.Wait()
 }
 
 // sender keeps the order of what goes to one node, and tries until the node is not listed any more.

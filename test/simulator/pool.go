@@ -24,19 +24,23 @@ type pool struct {
 	log  *logger
 
 	mu      sync.Mutex
-	conns   map[string]*peer
+	peers   map[string]*peer
 	leaders map[string]string // call -> leader that answered a redirect
 	closed  bool
 }
 
+// peer is the way to one address: a connection that stands, or none. It is dialled by whoever needs it, and every caller waits as long as the dial hangs
+// (RobustMQ's channels are lazy in the same way; gRPC's own would fail fast while an address does not answer, and no heartbeat would ever hang).
 type peer struct {
-	conn  *grpc.ClientConn
-	okAt  time.Time
-	users int
+	dialling chan struct{} // a token: one dial at a time
+
+	mu   sync.Mutex
+	conn *grpc.ClientConn
+	okAt time.Time
 }
 
 func newPool(dial DialFunc, t timing, log *logger) *pool {
-	return &pool{dial: dial, t: t, log: log, conns: map[string]*peer{}, leaders: map[string]string{}}
+	return &pool{dial: dial, t: t, log: log, peers: map[string]*peer{}, leaders: map[string]string{}}
 }
 
 const (
@@ -47,63 +51,116 @@ const (
 	staleAfter = 10 * time.Second
 )
 
-func (p *pool) get(addr string) (*peer, error) {
+func (p *pool) peer(addr string) (*peer, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return nil, net.ErrClosed
 	}
-	if c := p.conns[addr]; c != nil {
-		return c, nil
+	c := p.peers[addr]
+	if c == nil {
+		c = &peer{dialling: make(chan struct{}, 1)}
+		p.peers[addr] = c
 	}
-	conn, err := grpc.NewClient("passthrough:///"+addr,
+	return c, nil
+}
+
+// connect returns the connection of a peer, and makes it when there is none.
+func (p *pool) connect(ctx context.Context, addr string, c *peer) (*grpc.ClientConn, error) {
+	select {
+	case c.dialling <- struct{}{}:
+		defer func() { <-c.dialling }()
+	case <-ctx.Done():
+		return nil, status.FromContextError(ctx.Err()).Err()
+	}
+	c.mu.Lock()
+	conn := c.conn
+	c.mu.Unlock()
+	if conn != nil {
+		return conn, nil
+	}
+	raw, err := p.dial(ctx, "tcp", addr)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, status.FromContextError(ctx.Err()).Err()
+		}
+		return nil, status.Error(codes.Unavailable, err.Error())
+	}
+	once := make(chan net.Conn, 1)
+	once <- raw
+	conn, err = grpc.NewClient("passthrough:///"+addr,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) { return p.dial(ctx, "tcp", addr) }),
-		// RobustMQ's channels are lazy and dial at each call; gRPC for Go waits between attempts, so the wait is made short.
-		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: max(p.t.of(100*time.Millisecond), 5*time.Millisecond), Multiplier: 1.1, Jitter: 0.1, MaxDelay: max(p.t.of(300*time.Millisecond), 10*time.Millisecond)},
-			MinConnectTimeout: p.t.of(callTimeout),
+		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
+			select {
+			case first := <-once:
+				return first, nil
+			default:
+				return nil, net.ErrClosed // this connection is over; the next call makes a new one
+			}
 		}),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: time.Hour, Multiplier: 1, MaxDelay: time.Hour}, MinConnectTimeout: max(p.t.of(callTimeout), time.Second)}),
 		grpc.WithDisableServiceConfig(), grpc.WithIdleTimeout(0),
 		grpc.WithReadBufferSize(8<<10), grpc.WithWriteBufferSize(8<<10),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)),
 	)
 	if err != nil {
+		_ = raw.Close()
 		return nil, fmt.Errorf("channel to %s: %w", addr, err)
 	}
-	c := &peer{conn: conn, okAt: time.Now()}
-	p.conns[addr] = c
-	return c, nil
+	p.mu.Lock()
+	closed := p.closed
+	p.mu.Unlock()
+	if closed {
+		_ = conn.Close()
+		_ = raw.Close()
+		return nil, net.ErrClosed
+	}
+	c.mu.Lock()
+	c.conn, c.okAt = conn, time.Now()
+	c.mu.Unlock()
+	return conn, nil
 }
 
 // once makes one call on the connection to addr.
 func (p *pool) once(ctx context.Context, addr string, f func(context.Context, *grpc.ClientConn) error) error {
-	c, err := p.get(addr)
+	c, err := p.peer(addr)
 	if err != nil {
 		return err
 	}
-	err = f(ctx, c.conn)
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	conn, err := p.connect(ctx, addr, c)
+	if err != nil {
+		return err
+	}
+	err = f(ctx, conn)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	over := false
 	switch status.Code(err) {
 	case codes.DeadlineExceeded, codes.Canceled:
-		if time.Since(c.okAt) > p.t.of(staleAfter) && p.conns[addr] == c {
-			delete(p.conns, addr)
-			go func() { _ = c.conn.Close() }()
-		}
+		over = time.Since(c.okAt) > p.t.of(staleAfter)
 	case codes.Unavailable:
+		over = true
 	default:
 		c.okAt = time.Now()
+	}
+	if over && c.conn == conn {
+		c.conn = nil
+		go func() { _ = conn.Close() }()
 	}
 	return err
 }
 
 func (p *pool) close() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.closed = true
-	for _, c := range p.conns {
-		_ = c.conn.Close()
+	peers := p.peers
+	p.mu.Unlock()
+	for _, c := range peers {
+		c.mu.Lock()
+		if c.conn != nil {
+			_ = c.conn.Close()
+		}
+		c.mu.Unlock()
 	}
 }
 
@@ -140,11 +197,9 @@ func (p *pool) call(ctx context.Context, addrs []string, name string, write bool
 	for try := 0; ; try++ {
 		target := addrs[try%len(addrs)]
 		if write {
-			p.mu.Lock()
-			if l := p.leaders[name]; l != "" {
+			if l := p.leader(name); l != "" {
 				target = l
 			}
-			p.mu.Unlock()
 		}
 		err := p.attempt(ctx, target, f)
 		if err == nil {
@@ -183,6 +238,12 @@ func (p *pool) call(ctx context.Context, addrs []string, name string, write bool
 			return ctx.Err()
 		}
 	}
+}
+
+func (p *pool) leader(name string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.leaders[name]
 }
 
 func (p *pool) setLeader(name, addr string) {

@@ -79,7 +79,8 @@ func (n *Node) heartbeats() {
 		n.frozen.wait(n.ctx)
 		limit, cancel := context.WithTimeout(n.ctx, n.t.of(3*time.Second))
 		defer cancel()
-		acked, refused := false, false
+		acked, refused, reached := false, false, false
+		leader := n.leaderHint()
 		var last error
 		for _, addr := range n.metaTargets() {
 			err := n.calls.call(limit, []string{addr}, "PlacementService/Heartbeat", false, func(ctx context.Context, conn *grpc.ClientConn) error {
@@ -87,6 +88,7 @@ func (n *Node) heartbeats() {
 			})
 			if err == nil {
 				acked = true
+				reached = reached || addr == leader
 				continue
 			}
 			last = err
@@ -95,7 +97,7 @@ func (n *Node) heartbeats() {
 				break
 			}
 		}
-		n.engine.sound(acked && !refused && limit.Err() == nil)
+		n.engine.sound(reached && !refused)
 		switch {
 		case n.ctx.Err() != nil:
 		case limit.Err() != nil:
@@ -112,4 +114,17 @@ func (n *Node) heartbeats() {
 			n.log.error("broker_core::heartbeat", "Heartbeat failed for node %d (%s:%d): %v", n.id, n.host, n.file.number("grpc_port"), last)
 		}
 	})
+}
+
+// leaderHint is the address of the metadata leader as far as this node knows: its own group's, or the one that took its last write.
+func (n *Node) leaderHint() string {
+	if n.file.role("meta") {
+		if s := n.rafts.metadata().Status(); s.CurrentLeader != nil {
+			return s.MembershipConfig.Membership.Nodes[*s.CurrentLeader].RPCAddr
+		}
+	}
+	if addr := n.calls.leader("PlacementService/Register"); addr != "" {
+		return addr
+	}
+	return n.metaTargets()[0]
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
@@ -146,6 +147,8 @@ type Node struct {
 	mu      sync.Mutex
 	process process
 	address string
+	calls   *metaservice.Client
+	client  *metaclient.Client
 }
 
 func (n *Node) nameOf() string { return fmt.Sprintf("n%d.lab", n.ID) }
@@ -282,32 +285,32 @@ func (n *Node) Open(port int) bool {
 	return true
 }
 
-// Client is a gRPC client of the node's meta service. It ends with the test.
+// Client is the product's own client of the node's meta service. It ends with the test.
 func (n *Node) Client() *metaclient.Client {
-	c, err := metaclient.New(n.Name+":1228", func(ctx context.Context, _, address string) (net.Conn, error) {
-		return n.Lab.place.dial(ctx, "", address)
-	})
-	if err != nil {
-		n.Lab.T.Fatal(err)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.client == nil {
+		c, err := metaclient.New(n.Name+":1228", func(ctx context.Context, _, address string) (net.Conn, error) {
+			return n.Lab.place.dial(ctx, "", address)
+		})
+		if err != nil {
+			n.Lab.T.Fatal(err)
+		}
+		n.Lab.T.Cleanup(func() { _ = c.Close() })
+		n.client = c
 	}
-	n.Lab.T.Cleanup(func() { _ = c.Close() })
-	return c
+	return n.client
 }
 
 // Status is the node's own view of the raft groups, nil while it does not answer.
 func (n *Node) Status() robustmq.ClusterStatus {
-	c, err := metaclient.New(n.Name+":1228", func(ctx context.Context, _, address string) (net.Conn, error) {
-		return n.Lab.place.dial(ctx, "", address)
-	})
-	if err != nil {
+	content := n.RawStatus()
+	if content == "" {
 		return nil
 	}
-	defer c.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	s, err := c.Status(ctx)
+	s, err := robustmq.ParseClusterStatus([]byte(content))
 	if err != nil {
-		return nil
+		n.Lab.T.Errorf("%s: %v", n.Name, err)
 	}
 	return s
 }
@@ -373,17 +376,28 @@ func (o *Output) String() string {
 // Has reports whether the output contains text.
 func (o *Output) Has(text string) bool { return strings.Contains(o.String(), text) }
 
+// Calls is the bare meta service of the node, without anything that interprets its errors. It ends with the test.
+func (n *Node) Calls() *metaservice.Client {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.calls == nil {
+		conn, err := grpc.NewClient("passthrough:///"+n.Name+":1228", grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) { return n.Lab.place.dial(ctx, "", address) }),
+			grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.2, MaxDelay: 200 * time.Millisecond}, MinConnectTimeout: time.Second}))
+		if err != nil {
+			n.Lab.T.Fatal(err)
+		}
+		n.Lab.T.Cleanup(func() { _ = conn.Close() })
+		n.calls = metaservice.NewClient(conn)
+	}
+	return n.calls
+}
+
 // RawStatus is ClusterStatus's content as the server sent it, "" while it does not answer.
 func (n *Node) RawStatus() string {
-	conn, err := grpc.NewClient("passthrough:///"+n.Name+":1228", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) { return n.Lab.place.dial(ctx, "", address) }))
-	if err != nil {
-		return ""
-	}
-	defer conn.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	content, err := metaservice.NewClient(conn).ClusterStatus(ctx)
+	content, err := n.Calls().ClusterStatus(ctx)
 	if err != nil {
 		return ""
 	}
