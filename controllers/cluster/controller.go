@@ -219,12 +219,12 @@ func (r *Reconciler) awaitInnerTopics(ctx context.Context, p *pass, mem *memory)
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.Timings.Observe)
 	defer cancel()
-	topic, err := underReplicated(ctx, agent, wantedReplicas(p.inputs.Members, engines))
+	topic, err := underReplicated(ctx, agent, engines)
 	switch {
 	case err != nil:
 		return &topology.Wait{Reason: v1alpha1.ReasonReplicating, Message: fmt.Sprintf("the copies of the inner topics cannot be seen yet: %v", err)}
 	case topic != "":
-		return &topology.Wait{Reason: v1alpha1.ReasonReplicating, Message: fmt.Sprintf("inner topic %s has fewer than %d copies in sync", topic, wantedReplicas(p.inputs.Members, engines))}
+		return &topology.Wait{Reason: v1alpha1.ReasonReplicating, Message: fmt.Sprintf("inner topic %s does not have all its copies in sync yet", topic)}
 	}
 	mem.replicated = engines
 	return nil

@@ -9,25 +9,18 @@ import (
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 )
 
-// wantedReplicas is how many copies an inner topic has when there are engines enough: the default_topic_replica_num that the agents render.
-// With one member it is 1: RobustMQ decides by the number of entries in meta_addrs, not by the engines (storage-adapter, topic.rs).
-func wantedReplicas(members, engines int32) int {
-	if members == 1 {
-		return 1
-	}
-	return int(min(3, engines))
-}
-
-// underReplicated asks one node for RobustMQ's inner topics and returns the name of one with fewer copies than wanted, in sync or placed; empty when all have them.
+// underReplicated asks one node for RobustMQ's inner topics and returns the name of one that has fewer copies in sync than its own record asks for
+// (replica_num: what the server made of default_topic_replica_num, which it takes for 1 when there is one member), or than there are engines; empty when all have them.
 // Inner topics are made with one copy by the founder, which is the only engine then; the metadata leader tops them up every 30 s.
-func underReplicated(ctx context.Context, agent agentclient.Client, wanted int) (string, error) {
+func underReplicated(ctx context.Context, agent agentclient.Client, engines int32) (string, error) {
 	var shards struct {
 		Data []struct {
 			ShardInfo struct {
 				ShardName string `json:"shard_name"`
 				TopicName string `json:"topic_name"`
 				Config    struct {
-					Inner bool `json:"is_inner_topic"`
+					Inner    bool `json:"is_inner_topic"`
+					Replicas int  `json:"replica_num"`
 				} `json:"config"`
 			} `json:"shard_info"`
 		} `json:"data"`
@@ -46,7 +39,7 @@ func underReplicated(ctx context.Context, agent agentclient.Client, wanted int) 
 			continue
 		}
 		inner++
-		full, err := fullyReplicated(ctx, agent, shard.ShardInfo.ShardName, wanted)
+		full, err := fullyReplicated(ctx, agent, shard.ShardInfo.ShardName, min(shard.ShardInfo.Config.Replicas, int(engines)))
 		if err != nil {
 			return "", err
 		}

@@ -21,7 +21,7 @@ func (a answers) State(context.Context) (protocol.State, error) { return a.state
 func (a answers) Admin(_ context.Context, _, path string, _ any) (json.RawMessage, error) {
 	switch {
 	case strings.HasSuffix(path, "shard/list"):
-		return json.RawMessage(`{"data":[{"shard_info":{"shard_name":"s-0","topic_name":"$SYS/x","config":{"is_inner_topic":true}}}]}`), nil
+		return json.RawMessage(`{"data":[{"shard_info":{"shard_name":"s-0","topic_name":"$SYS/x","config":{"is_inner_topic":true,"replica_num":3}}}]}`), nil
 	case strings.HasSuffix(path, "segment/list"):
 		return json.RawMessage(`{"segment_list":[{"segment":{"replicas":[{},{},{}],"isr":[1,2,3],"status":"Write"}}]}`), nil
 	}
