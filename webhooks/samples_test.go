@@ -147,3 +147,43 @@ func TestHalfAListenerIsCompletedByTheWebhook(t *testing.T) {
 		t.Errorf("kafka %+v, mqtt %+v", k, m)
 	}
 }
+
+func TestKubectlShowsAClusterInOneLineAndExplainsItsFields(t *testing.T) {
+	n := newTenant(t, true)
+	do := func(args ...string) string {
+		out, err := n.run(t, "", args...)
+		if err != nil {
+			t.Fatalf("%v: %v: %s", args, err, out)
+		}
+		return out
+	}
+	do("apply", "-f", "../config/samples/quickstart.yaml")
+	do("patch", "rmqc/my-cluster", "--subresource=status", "--type=merge", "-p", `{"status":{"leader":"my-cluster-placement-center-0",
+		"placementCenter":{"desired":3,"replicas":3,"ready":3,"summary":"3/3"},
+		"mqttBroker":{"desired":5,"replicas":5,"ready":4,"summary":"4/5","selector":"robustmq.io/cluster=my-cluster"},
+		"conditions":[{"type":"Ready","status":"True","reason":"AllInService","message":"","lastTransitionTime":"2026-11-24T00:00:00Z"}]}}`)
+	for _, name := range []string{"rmqc", "robustmqclusters", "robustmq", "all"} {
+		lines := strings.Split(strings.TrimSpace(do("get", name)), "\n")
+		if len(lines) != 2 {
+			t.Fatalf("get %s: %q", name, lines)
+		}
+		if got := strings.Join(strings.Fields(lines[0]), " "); got != "NAME READY VERSION PLACEMENT BROKERS JOURNAL LEADER AGE" {
+			t.Errorf("columns: %s", got)
+		}
+		if got := strings.Join(strings.Fields(lines[1])[1:6], " "); got != "True 0.4.11 3/3 4/5 my-cluster-placement-center-0" {
+			t.Errorf("row: %s", got)
+		}
+	}
+	if got := do("get", "rmqc/my-cluster", "--subresource=scale", "-o", "jsonpath={.spec.replicas} {.status.replicas} {.status.selector}"); got != "5 5 robustmq.io/cluster=my-cluster" {
+		t.Errorf("scale: %s", got)
+	}
+	for field, want := range map[string]string{
+		"robustmqcluster.spec.placementCenter":          "raft quorum that holds the metadata",
+		"robustmqcluster.spec.placementCenter.replicas": "3 bear the loss of one",
+		"robustmqcluster.spec.mqttBroker.storage":       "never shrink",
+	} {
+		if got := strings.Join(strings.Fields(do("explain", field)), " "); !strings.Contains(got, want) {
+			t.Errorf("explain %s lacks %q: %s", field, want, got)
+		}
+	}
+}
