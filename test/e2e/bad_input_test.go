@@ -18,6 +18,7 @@ import (
 // What the user has to mend is said with the object's name, and once it is mended the cluster forms by itself.
 
 func TestAMissingSecretIsNamedUntilItIsThere(t *testing.T) {
+	onlyLong(t)
 	s := newScene(t, "no-secret")
 	c := small("no-secret")
 	c.Spec.Auth.MQTTSecretName = "my-users"
@@ -32,6 +33,7 @@ func TestAMissingSecretIsNamedUntilItIsThere(t *testing.T) {
 }
 
 func TestAnImageThatCannotBePulledIsNamedUntilItIsCorrected(t *testing.T) {
+	onlyLong(t)
 	s := newScene(t, "no-image")
 	c := small("no-image")
 	c.Spec.Image = "bed.local/no-such-image:v0"
@@ -43,6 +45,7 @@ func TestAnImageThatCannotBePulledIsNamedUntilItIsCorrected(t *testing.T) {
 }
 
 func TestAVolumeThatIsNotBoundIsNamedUntilItIs(t *testing.T) {
+	onlyLong(t)
 	s := newScene(t, "no-volume")
 	// of a name of its own: storage classes are nobody's in particular
 	class := &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "e2e-late"}, VolumeBindingMode: ptr.To(storagev1.VolumeBindingWaitForFirstConsumer)}
@@ -66,6 +69,7 @@ func TestAVolumeThatIsNotBoundIsNamedUntilItIs(t *testing.T) {
 }
 
 func TestANodeThatIsFullIsSaidUntilTheRequestFits(t *testing.T) {
+	onlyLong(t)
 	s := newScene(t, "no-room")
 	c := small("no-room")
 	cpu := quantity("500")
