@@ -52,10 +52,11 @@ func noShrinkBelowQuorum(old, new *cluster, _ Context) []Violation {
 	if n >= quorum {
 		return nil
 	}
+	least := quorum | 1 // an even number is no way out
 	return []Violation{{
 		Field: spec.Child("placementCenter", "replicas"), Value: n,
 		Message: fmt.Sprintf("the placement centre has %d members, whose quorum is %d: %d cannot be taken away at once", present, quorum, present-n),
-		WayOut:  fmt.Sprintf("write %d or more, and go further once the cluster is Ready, or list AllowShrinkBelowQuorum in spec.unsafe", quorum),
+		WayOut:  fmt.Sprintf("write %d or more, and go further once the cluster is Ready, or list AllowShrinkBelowQuorum in spec.unsafe", least),
 	}}
 }
 
