@@ -117,12 +117,12 @@ type MemberStatus struct {
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=63
 	VoterIn []string `json:"voterIn,omitempty"`
-	// marker says how its volume came by its data: None, Founded, Joined, Seeded, Restored, Adopted or Foreign.
+	// marker says how its volume came by its data: None, Founded, Joined, Seeded, Restored, Adopted, Foreign, Missing or Unknown.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32
 	Marker string `json:"marker,omitempty"`
-	// gate is Open, or why its agent does not start the server.
+	// gate is Open, or one word for why its agent does not start the server.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
@@ -132,7 +132,7 @@ type MemberStatus struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32
 	Volume string `json:"volume,omitempty"`
-	// server is Running, Starting, Stopped, Exited, Hung or Unknown.
+	// server is Running, Starting, Stopped, Exited, Hung, Missing or Unknown.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32
