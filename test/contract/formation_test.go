@@ -267,3 +267,44 @@ func TestMembersLeaveDownToTwoVotersAndNoFurther(t *testing.T) {
 		t.Errorf("leave below two voters: %v", err)
 	}
 }
+
+// TestMembersThatStartTogetherFromEmptyAreALottery restarts what ends, as a kubelet does: whatever comes out, there is one cluster, and who ends ends with 1.
+// A half member, which nothing heals, is one of the recorded results.
+func TestMembersThatStartTogetherFromEmptyAreALottery(t *testing.T) {
+	for seed := range uint64(4) {
+		l := lab.New(t, lab.Options{Seed: seed + 1})
+		nodes := []*lab.Node{l.Node(1).Start(), l.Node(2).Start(), l.Node(3).Start()}
+		exits := 0
+		l.Eventually(150*time.Second, "every process stays up", func() bool {
+			calm := true
+			for _, n := range nodes {
+				if !n.Running() {
+					if code := n.Exit(time.Second); code != 1 {
+						t.Fatalf("%s ended with %d", n.Name, code)
+					}
+					exits++
+					n.Start()
+					calm = false
+				}
+				calm = calm && n.Open(lab.MQTT)
+			}
+			return calm
+		})
+		founders := map[uint64]bool{}
+		half := 0
+		for _, n := range nodes {
+			if n.Output.Has("bootstrapping single-node cluster") {
+				founders[n.ID] = true
+			}
+			for _, name := range robustmq.Groups {
+				if !slices.Contains(n.Status()[name].Voters(), n.ID) {
+					half++
+				}
+			}
+		}
+		if len(founders) != 1 {
+			t.Errorf("seed %d: founders %v", seed+1, founders)
+		}
+		t.Logf("seed %d: founder %v, %d exits, %d groups without their member", seed+1, founders, exits, half)
+	}
+}

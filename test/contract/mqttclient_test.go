@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -193,6 +194,20 @@ func (c *client) received() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]string(nil), c.messages...)
+}
+
+// gets waits for a message.
+func (c *client) gets(payload string, within time.Duration) bool {
+	end := time.Now().Add(within)
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for time.Now().Before(end) {
+		if slices.Contains(c.received(), payload) {
+			return true
+		}
+		<-ticker.C
+	}
+	return false
 }
 
 func (c *client) close() { _ = c.conn.Close() }

@@ -174,7 +174,9 @@ func (n *Node) openData() bool {
 
 // openFront opens gRPC and the admin API, half a second after the start and long before the node can serve.
 func (n *Node) openFront() bool {
-	if !n.t.sleep(n.ctx, 400*time.Millisecond) {
+	// Processes that start together are never quite together: who listens when another one probes decides how a parallel start ends.
+	jitter := time.Duration(n.draw(250)) * time.Millisecond
+	if !n.t.sleep(n.ctx, 300*time.Millisecond+jitter) {
 		return false
 	}
 	l, err := n.listen(n.file.number("grpc_port"))

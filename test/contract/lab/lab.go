@@ -77,6 +77,8 @@ type Options struct {
 	Metas   int    // how many ids meta_addrs lists; default 3
 }
 
+var parallel sync.Map // of testing.TB
+
 // Real reports whether the suite runs against a real server.
 func Real() bool { return os.Getenv(EnvBinary) != "" }
 
@@ -94,6 +96,12 @@ func New(t testing.TB, o Options) *Lab {
 	}
 	if o.Seed == 0 {
 		o.Seed = 1
+	}
+	// Simulated labs wait more than they compute. A test with several labs says it once.
+	if p, ok := t.(interface{ Parallel() }); ok && !Real() {
+		if _, said := parallel.LoadOrStore(t, true); !said {
+			p.Parallel()
+		}
 	}
 	l := &Lab{T: t, Speed: o.Speed, Seed: o.Seed, Version: o.Version, dir: t.TempDir(), nodes: map[uint64]*Node{}}
 	for id := range o.Metas {
