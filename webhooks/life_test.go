@@ -88,7 +88,7 @@ func TestADamagedCertificateIsMadeAnewAndNoRequestFailsMeanwhile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		return string(conn.ConnectionState().PeerCertificates[0].Raw)
 	}
 	before := served()

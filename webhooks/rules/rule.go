@@ -103,9 +103,6 @@ func (v Violation) Text() string {
 
 // Warning is the violation as one line for a user who is let through.
 func (v Violation) Warning() string {
-	if v.Field == nil {
-		return v.Text()
-	}
 	return v.Field.String() + ": " + v.Text()
 }
 

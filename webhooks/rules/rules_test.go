@@ -469,6 +469,18 @@ func TestAReservedKeyIsRefusedWithTheFieldThatSetsIt(t *testing.T) {
 	}
 }
 
+func TestOnlyWhatDeniesIsAnErrorAndItSaysEverything(t *testing.T) {
+	kind := v1alpha1.GroupVersion.WithKind("RobustMQCluster").GroupKind()
+	if err := Error(kind, "c", Cluster(nil, valid(members(1)), Context{Operation: Create})); err != nil {
+		t.Errorf("warnings alone are %v", err)
+	}
+	err := Error(kind, "c", Cluster(nil, valid(members(2)), Context{Operation: Create}))
+	const want = `RobustMQCluster.robustmq.io "c" is invalid: spec.placementCenter.replicas: Invalid value: 2: PlacementCenterOdd: 2 members bear no more failures than 1; write 1 or 3, or list AllowEvenPlacementCenter in spec.unsafe`
+	if err == nil || err.Error() != want {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestARuleChangesNothing(t *testing.T) {
 	was, is := valid(members(7)), valid(members(2), setting("runtime", "a", "null"))
 	w, i := was.DeepCopy(), is.DeepCopy()
