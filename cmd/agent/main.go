@@ -75,6 +75,9 @@ func run(stdout, stderr io.Writer, adjust func(*agent.Options)) int {
 		log.Error("cannot start", "error", err)
 		return 1
 	}
+	if err := raiseFileLimit(); err != nil {
+		log.Warn("open files", "error", err)
+	}
 	done := make(chan struct{})
 	defer close(done)
 	orphans := make(chan os.Signal, 1)
@@ -98,6 +101,17 @@ func run(stdout, stderr io.Writer, adjust func(*agent.Options)) int {
 		}
 	}()
 	return a.Run(context.Background())
+}
+
+// raiseFileLimit lets the server open as many files as the container may: RocksDB wants up to 100000, and some container runtimes give a soft limit of 1024.
+// Setting it explicitly makes Go hand it down to the child.
+func raiseFileLimit() error {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return os.NewSyscallError("getrlimit", err)
+	}
+	limit.Cur = limit.Max
+	return os.NewSyscallError("setrlimit", syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit))
 }
 
 func bootID() string {

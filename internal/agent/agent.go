@@ -29,6 +29,7 @@ type Agent struct {
 	marker sync.Mutex // one writer of the marker
 
 	observing observer
+	over      <-chan struct{} // closed when Run ends; Run sets it before anything can ask
 
 	mu sync.Mutex
 	// changed is closed and replaced whenever something below changes.
@@ -86,6 +87,7 @@ func New(o Options) (*Agent, error) {
 func (a *Agent) Run(ctx context.Context) int {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	a.over = ctx.Done()
 	servers, err := a.listen()
 	if err != nil {
 		a.o.Log.Error("cannot listen", "error", err)
@@ -105,6 +107,7 @@ func (a *Agent) Run(ctx context.Context) int {
 	cancel()
 	servers.close()
 	background.Wait()
+	a.observing.open.Wait()
 	a.peers.close()
 	return code
 }

@@ -171,6 +171,23 @@ func TestAHungServerIsKilledAndStartedAgain(t *testing.T) {
 	}
 }
 
+func TestAPauseOfTheWholeMachineIsNoHangOfTheServer(t *testing.T) {
+	w := newWorld(t)
+	p := w.add(config.RolePlacementCenter, 0).start()
+	now := time.Now()
+	c := &child{answered: true, lastAnswer: now.Add(-time.Hour)}
+	for misses := range minMissedBeats {
+		c.misses = misses
+		if got := p.agent.phase(c, now); got != protocol.ServerRunning || c.hangs(now, w.timings.HungAfter) {
+			t.Errorf("%d unanswered questions after a jump of the clock: %s", misses, got)
+		}
+	}
+	c.misses = minMissedBeats
+	if got := p.agent.phase(c, now); got != protocol.ServerHung || !c.hangs(now, w.timings.HungAfter) {
+		t.Errorf("a hang is not seen: %s", got)
+	}
+}
+
 func TestAServerThatNeverAnsweredIsLeftAlone(t *testing.T) {
 	w := newWorld(t)
 	p := w.add(config.RolePlacementCenter, 0).initialised(nil)

@@ -26,6 +26,7 @@ type child struct {
 
 	answered   bool // HTTP, at least once
 	lastAnswer time.Time
+	misses     int // questions without an answer since then
 	mqtt       bool
 }
 
@@ -37,12 +38,20 @@ func (c *child) silent(now time.Time) time.Duration {
 	return now.Sub(c.lastAnswer)
 }
 
+// minMissedBeats keeps a machine that was frozen for a while (the clock jumps) from counting the gap as silence of the server.
+const minMissedBeats = 3
+
+// hangs reports that the server is silent for limit, and was asked often enough in that time.
+func (c *child) hangs(now time.Time, limit time.Duration) bool {
+	return c.misses >= minMissedBeats && c.silent(now) >= limit
+}
+
 // phase of a server that has not ended.
 func (a *Agent) phase(c *child, now time.Time) string {
 	switch {
 	case !c.answered:
 		return protocol.ServerStarting
-	case c.stopping == "" && c.silent(now) >= a.o.Timings.HungAfter/2:
+	case c.stopping == "" && c.hangs(now, a.o.Timings.HungAfter/2):
 		return protocol.ServerHung
 	}
 	return protocol.ServerRunning
@@ -69,7 +78,7 @@ func (a *Agent) tend(now time.Time, wanted, terminating bool) {
 		a.stop(c, now, protocol.ExitFenced)
 	case !wanted:
 		a.stop(c, now, protocol.ExitOrdered)
-	case c.silent(now) >= a.o.Timings.HungAfter:
+	case c.hangs(now, a.o.Timings.HungAfter):
 		// It would not hear a soft signal either (seen: a broker whose threads all sat in one lock wait).
 		a.o.Log.Warn("the server hangs and is killed", "silent", c.silent(now))
 		c.stopping = protocol.ExitHung

@@ -29,6 +29,7 @@ type observer struct {
 	mu     sync.Mutex
 	last   observation
 	asking chan struct{} // closed when the running question is answered
+	open   sync.WaitGroup
 }
 
 // observe keeps the observation fresh for metrics, readiness, fence and marker.
@@ -67,8 +68,8 @@ func (a *Agent) observed(ctx context.Context, maxAge time.Duration) observation 
 	if asking == nil {
 		asking = make(chan struct{})
 		o.asking = asking
-		// Not bound to the caller: others wait for the same answer.
-		go a.guarded("observation", func() { a.ask(context.WithoutCancel(ctx), c, m, asking) })
+		// Not bound to the caller: others wait for the same answer. It ends by its own limit, or with the agent.
+		o.open.Go(func() { a.guarded("observation", func() { a.ask(context.WithoutCancel(ctx), c, m, asking) }) })
 	}
 	o.mu.Unlock()
 	select {
@@ -110,6 +111,15 @@ func (a *Agent) ask(ctx context.Context, c *child, m mounted, asking chan struct
 	limit := a.o.Timings.Probe
 	ctx, cancel := context.WithTimeout(ctx, 2*limit)
 	defer cancel()
+	answered := make(chan struct{})
+	defer close(answered)
+	go func() {
+		select {
+		case <-a.over:
+			cancel()
+		case <-answered:
+		}
+	}()
 	var all sync.WaitGroup
 	part := func(work func(context.Context)) {
 		all.Go(func() {

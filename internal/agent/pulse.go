@@ -23,7 +23,9 @@ func (a *Agent) pulse(ctx context.Context) {
 			if a.child == c {
 				changed := answered && !c.answered || mqtt != c.mqtt
 				if answered {
-					c.answered, c.lastAnswer = true, a.o.Now()
+					c.answered, c.lastAnswer, c.misses = true, a.o.Now(), 0
+				} else {
+					c.misses++
 				}
 				c.mqtt = mqtt
 				if changed {

@@ -156,7 +156,7 @@ func (c *podClient) do(ctx context.Context, method, path string, body any) (int,
 	if err != nil {
 		return 0, nil, fmt.Errorf("agent call: %w", err)
 	}
-	defer response.Body.Close() //nolint:errcheck // nothing is lost: the body was read or the error is returned
+	defer response.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	if err != nil {
 		return 0, nil, fmt.Errorf("reading the agent's answer to %s %s: %w", method, path, err)

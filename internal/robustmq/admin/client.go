@@ -68,7 +68,7 @@ func (c *Client) Raw(ctx context.Context, method, path string, body []byte) (int
 	if err != nil {
 		return 0, nil, fmt.Errorf("admin API: %w", err)
 	}
-	defer response.Body.Close() //nolint:errcheck // the body was read, or its error is returned
+	defer response.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	if err != nil {
 		return 0, nil, fmt.Errorf("admin API %s: reading the answer: %w", path, err)
