@@ -58,24 +58,33 @@ func TestOnePass(t *testing.T) {
 	step("messages go on after the adoption", func(s *scene) { s.messages("e2e/one") })
 }
 
-// tellsTheOrder compares the events with the order that keeps the quorum safe.
+// tellsTheOrder compares the events with the order that keeps the quorum safe. On a slow machine a member may be told as out of service and in again: the first
+// time counts. That member 0 is a voter of its own groups may be told before or after it founded them.
 func (s *scene) tellsTheOrder(brokers int) {
 	s.Helper()
 	var told []string
 	for _, e := range s.events() {
-		if e.Reason == v1alpha1.ReasonFounded || e.Reason == v1alpha1.ReasonMemberJoined || e.Reason == v1alpha1.ReasonNodeInService {
-			told = append(told, e.Reason+" "+e.Message)
+		first, _, _ := strings.Cut(e.Message, " ")
+		line := e.Reason + " " + first
+		switch {
+		case e.Reason == v1alpha1.ReasonFounded:
+			line = e.Reason
+		case e.Reason != v1alpha1.ReasonMemberJoined && e.Reason != v1alpha1.ReasonNodeInService, e.Reason == v1alpha1.ReasonMemberJoined && first == s.member(0).Name:
+			continue
+		}
+		if !slices.Contains(told, line) {
+			told = append(told, line)
 		}
 	}
-	want := []string{"Founded "}
-	for i := range 3 {
-		want = append(want, "MemberJoined "+s.member(i).Name)
+	want := []string{v1alpha1.ReasonFounded}
+	for i := 1; i < 3; i++ {
+		want = append(want, v1alpha1.ReasonMemberJoined+" "+s.member(i).Name)
 	}
 	for i := range brokers {
-		want = append(want, "NodeInService "+s.broker(i).Name)
+		want = append(want, v1alpha1.ReasonNodeInService+" "+s.broker(i).Name)
 	}
-	if !slices.EqualFunc(told, want, strings.HasPrefix) {
-		s.Errorf("events:\n  %s\nwant them to begin with:\n  %s", strings.Join(told, "\n  "), strings.Join(want, "\n  "))
+	if !slices.Equal(told, want) {
+		s.Errorf("events:\n  %s\nwant:\n  %s", strings.Join(told, "\n  "), strings.Join(want, "\n  "))
 	}
 }
 
