@@ -107,6 +107,17 @@ func (a answer) data() (json.RawMessage, error) { return admin.DecodeEnvelope(a.
 func ask(n *lab.Node, method, path, auth string, body any) (answer, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 	defer cancel()
+	return askContext(ctx, n, method, path, auth, body)
+}
+
+// askWithin makes a call without a token that has to be answered in time.
+func askWithin(n *lab.Node, method, path string, within time.Duration) (answer, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	return askContext(ctx, n, method, path, "", nil)
+}
+
+func askContext(ctx context.Context, n *lab.Node, method, path, auth string, body any) (answer, error) {
 	var reader io.Reader
 	if body != nil {
 		raw, err := json.Marshal(body)

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/robustmq/robustmq-operator/internal/robustmq"
 )
 
 // adminServer is the admin HTTP API, with its envelope and its oddities.
@@ -46,10 +48,22 @@ func newAdminServer(n *Node) *adminServer {
 	a := &adminServer{n: n, dynamic: newDynamicConfig(n.file)}
 	a.routes = map[string]map[string]handler{}
 	a.add("GET", "/api/mqtt/overview", a.overview)
+	traits := robustmq.Lookup(n.gen.version)
+	if traits.HealthAPI {
+		a.addHealth()
+	}
 	if n.gen.islands {
 		a.addOld()
 		return a
 	}
+	a.add("GET", traits.InfoPath, a.info)
+	a.addResources()
+	a.addStorage()
+	return a
+}
+
+// addHealth: ready looks at ports, the other two are placeholders that always say ok.
+func (a *adminServer) addHealth() {
 	a.add("GET", "/api/health/ready", a.ready)
 	placeholder := func(kind string) handler {
 		return func(*http.Request, []byte) (any, error) {
@@ -58,10 +72,6 @@ func newAdminServer(n *Node) *adminServer {
 	}
 	a.add("GET", "/api/health/node", placeholder("node"))
 	a.add("GET", "/api/health/cluster", placeholder("cluster"))
-	a.add("GET", "/api/info", a.info)
-	a.addResources()
-	a.addStorage()
-	return a
 }
 
 func (a *adminServer) add(method, path string, h handler) {
@@ -86,7 +96,7 @@ func (a *adminServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, a.n.metrics.text())
 		return
-	case path == "/.well-known/oauth-protected-resource" && !a.n.gen.islands:
+	case path == "/.well-known/oauth-protected-resource" && !a.n.gen.version.Less(robustmq.Version{Major: 0, Minor: 3, Patch: 9}):
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = fmt.Fprintf(w, `{"resource":"http://%s:%d/mcp","authorization_servers":[],"bearer_methods_supported":["header"],"scopes_supported":[]}`, a.n.host, a.n.file.number("http_port"))
 		return

@@ -248,7 +248,7 @@ func (e *engine) ask(ctx context.Context, node uint64, f frame) (frameReply, err
 	if node == e.n.id {
 		return e.handle(f), nil
 	}
-	limit, cancel := context.WithTimeout(ctx, max(e.n.t.of(5*time.Second), 100*time.Millisecond))
+	limit, cancel := context.WithTimeout(ctx, e.n.t.patience(5*time.Second, time.Second))
 	defer cancel()
 	var reply frameReply
 	for range 10 {
@@ -378,7 +378,7 @@ func (s *sender) run() {
 				break // it is gone, and what was meant for it with it
 			}
 			err := func() error {
-				limit, cancel := context.WithTimeout(n.ctx, max(n.t.of(5*time.Second), 100*time.Millisecond))
+				limit, cancel := context.WithTimeout(n.ctx, n.t.patience(5*time.Second, time.Second))
 				defer cancel()
 				if conn == nil {
 					c, err := n.o.Dial(limit, "tcp", record.EngineAddr)

@@ -135,7 +135,7 @@ func (m *metaService) write(ctx context.Context, c command) (any, error) {
 		}
 		return nil, fmt.Errorf("Raft write timed out. machine=%s, timeout=30s", m.n.gen.metadata())
 	}
-	limit, cancel := context.WithTimeout(ctx, max(m.n.t.of(30*time.Second), time.Second))
+	limit, cancel := context.WithTimeout(ctx, m.n.t.patience(30*time.Second, 2*time.Second))
 	defer cancel()
 	result, err := g.Write(limit, mustJSON(c))
 	if err != nil && errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
@@ -279,7 +279,7 @@ func (m *metaService) expire() {
 		return
 	}
 	limit := time.Duration(n.file.number("meta_runtime.heartbeat_timeout_ms")) * time.Millisecond
-	scaled := n.t.of(limit)
+	scaled := n.t.patience(limit, 1200*time.Millisecond)
 	for _, node := range m.nodes() {
 		m.mu.Lock()
 		at, seen := m.heartbeats[node.NodeID]

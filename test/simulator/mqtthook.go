@@ -46,7 +46,7 @@ func (h *brokerHook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 		_ = b.server.SendConnack(cl, packets.ErrQuotaExceeded, false, nil)
 		return errRefused
 	}
-	ctx, cancel := context.WithTimeout(b.n.ctx, b.n.t.of(20*time.Second))
+	ctx, cancel := context.WithTimeout(b.n.ctx, b.n.t.patience(20*time.Second, 2*time.Second))
 	defer cancel()
 	session := map[string]any{"client_id": cl.ID, "broker_id": b.n.id, "session_expiry": cl.Properties.Props.SessionExpiryInterval, "create_time": b.n.now()}
 	if err := b.n.put(ctx, putRequest{Key: kindSession + cl.ID, Value: mustJSON(session)}); err != nil {
@@ -105,7 +105,7 @@ func (h *brokerHook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Pack
 	}
 	b := h.b
 	b.count("mqtt_messages_received", 1)
-	ctx, cancel := context.WithTimeout(b.n.ctx, max(b.n.t.of(30*time.Second), time.Second))
+	ctx, cancel := context.WithTimeout(b.n.ctx, b.n.t.patience(30*time.Second, 2*time.Second))
 	defer cancel()
 	m := message{Payload: pk.Payload, Timestamp: b.n.now(), QoS: pk.FixedHeader.Qos, Retain: pk.FixedHeader.Retain, Topic: pk.TopicName, Tenant: defaultTenant}
 	if _, err := b.n.storeMessage(ctx, m); err != nil {

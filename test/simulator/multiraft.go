@@ -43,7 +43,7 @@ func (n *Node) raftTiming() raft.Timing {
 	floor := 200 * time.Millisecond
 	t := raft.Timing{
 		Heartbeat: max(ms(heartbeat), 20*time.Millisecond), ElectionMin: max(ms(least), floor), ElectionMax: max(ms(most), 2*floor),
-		RPC: max(ms(3000), 100*time.Millisecond), Simulated: n.t.simulated, Grace: 300 * time.Millisecond,
+		RPC: n.t.patience(3*time.Second, 400*time.Millisecond), Simulated: n.t.simulated, Grace: 300 * time.Millisecond,
 	}
 	t.Lease = t.ElectionMax
 	return t
@@ -179,7 +179,7 @@ func (n *Node) restarted() bool { return n.foundData }
 
 // reachable is the probe of a fresh member: a TCP connect within 500 ms.
 func (m *multiRaft) reachable(ctx context.Context, id, addr string) bool {
-	limit, cancel := context.WithTimeout(ctx, m.n.t.of(500*time.Millisecond))
+	limit, cancel := context.WithTimeout(ctx, m.n.t.patience(500*time.Millisecond, 300*time.Millisecond))
 	defer cancel()
 	conn, err := m.n.o.Dial(limit, "tcp", addr)
 	if err == nil {

@@ -128,6 +128,9 @@ type timing struct{ speed float64 }
 
 func (t timing) of(d time.Duration) time.Duration { return time.Duration(float64(d) / t.speed) }
 
+// patience is how long something may take before it counts as failed: it shrinks with the speed, but not below floor, since a busy test machine does not become faster by it.
+func (t timing) patience(d, floor time.Duration) time.Duration { return max(t.of(d), min(d, floor)) }
+
 // simulated is the reverse: how long d of the test's time is for the server.
 func (t timing) simulated(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * t.speed)

@@ -98,7 +98,7 @@ func (p *pool) connect(ctx context.Context, addr string, c *peer) (*grpc.ClientC
 				return nil, net.ErrClosed // this connection is over; the next call makes a new one
 			}
 		}),
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: time.Hour, Multiplier: 1, MaxDelay: time.Hour}, MinConnectTimeout: max(p.t.of(callTimeout), time.Second)}),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: time.Hour, Multiplier: 1, MaxDelay: time.Hour}, MinConnectTimeout: p.t.patience(callTimeout, time.Second)}),
 		grpc.WithDisableServiceConfig(), grpc.WithIdleTimeout(0),
 		grpc.WithReadBufferSize(8<<10), grpc.WithWriteBufferSize(8<<10),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)),
@@ -137,7 +137,7 @@ func (p *pool) once(ctx context.Context, addr string, f func(context.Context, *g
 	over := false
 	switch status.Code(err) {
 	case codes.DeadlineExceeded, codes.Canceled:
-		over = time.Since(c.okAt) > p.t.of(staleAfter)
+		over = time.Since(c.okAt) > p.t.patience(staleAfter, time.Second)
 	case codes.Unavailable:
 		over = true
 	default:
@@ -257,7 +257,7 @@ func (p *pool) setLeader(name, addr string) {
 }
 
 func (p *pool) attempt(ctx context.Context, addr string, f func(context.Context, *grpc.ClientConn) error) *callError {
-	limit, cancel := context.WithTimeout(ctx, max(p.t.of(callTimeout), 50*time.Millisecond))
+	limit, cancel := context.WithTimeout(ctx, p.t.patience(callTimeout, 500*time.Millisecond))
 	defer cancel()
 	err := p.once(limit, addr, f)
 	if err == nil {

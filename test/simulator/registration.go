@@ -77,7 +77,7 @@ func (n *Node) registerAtStart() bool {
 func (n *Node) heartbeats() {
 	n.t.every(n.ctx, 3*time.Second, func() {
 		n.frozen.wait(n.ctx)
-		limit, cancel := context.WithTimeout(n.ctx, n.t.of(3*time.Second))
+		limit, cancel := context.WithTimeout(n.ctx, n.t.patience(3*time.Second, 400*time.Millisecond))
 		defer cancel()
 		acked, refused, reached := false, false, false
 		leader := n.leaderHint()

@@ -88,7 +88,7 @@ func (n *Node) ensureInner(name string) error {
 
 // awaitCache waits until a notification has brought a key.
 func (n *Node) awaitCache(key string, d time.Duration) bool {
-	timer := time.NewTimer(max(n.t.of(d), 200*time.Millisecond))
+	timer := time.NewTimer(n.t.patience(d, 2*time.Second))
 	defer timer.Stop()
 	for {
 		changed := n.cache.wait()

@@ -248,6 +248,15 @@ func (n *Node) Signal(s os.Signal) {
 	}
 }
 
+// Pause stops the process as SIGSTOP does, or lets it go on.
+func (n *Node) Pause(stopped bool) {
+	if stopped {
+		n.Signal(syscall.SIGSTOP)
+	} else {
+		n.Signal(syscall.SIGCONT)
+	}
+}
+
 // Kill ends the process with SIGKILL and waits for it.
 func (n *Node) Kill() {
 	n.mu.Lock()
@@ -325,7 +334,7 @@ func (n *Node) Status() robustmq.ClusterStatus {
 
 // Deadline turns server time into the time that a test waits at most: there is a floor, since a busy machine is not faster by the speed.
 func (l *Lab) Deadline(within time.Duration) time.Duration {
-	return max(time.Duration(float64(within)/l.Speed)*3/2, 8*time.Second)
+	return max(time.Duration(float64(within)/l.Speed)*3/2, 30*time.Second)
 }
 
 // Eventually waits until cond holds, and fails with what when it does not within server time.
@@ -355,6 +364,9 @@ func (l *Lab) Throughout(d time.Duration, what string, cond func() bool) {
 		<-ticker.C
 	}
 }
+
+// Slack is what a busy machine may add to something measured, in server time: 2 s of the test's own.
+func (l *Lab) Slack() time.Duration { return time.Duration(float64(2*time.Second) * l.Speed) }
 
 // Elapsed is how much server time f took.
 func (l *Lab) Elapsed(f func()) time.Duration {
