@@ -2,6 +2,7 @@ package kubelet
 
 import (
 	"context"
+	"runtime"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -134,7 +135,10 @@ func (w *worker) once(power context.Context, c *corev1.Container, program Progra
 			killing = nil
 			mustEnd = time.After(20 * time.Second)
 		case <-mustEnd:
-			w.k.Trouble("kubelet: %s of %s did not end within 20 s of SIGKILL", c.Name, w.name)
+			stacks := make([]byte, 4<<20)
+			stacks = stacks[:runtime.Stack(stacks, true)]
+			_, _ = process.Log.Write(stacks)
+			w.k.Trouble("kubelet: %s of %s did not end within 20 s of SIGKILL; its log holds all stacks", c.Name, w.name)
 		}
 	}
 	wasKilled := killed.Err() != nil

@@ -9,7 +9,7 @@ import (
 )
 
 // conn is the dialling end of a connection: what it reads and writes is subject to the faults of the moment.
-// While the way is a black hole, bytes wait here (as they would in the sender's socket buffer, to be sent again) and arrive after the hole has closed.
+// While the way is a black hole a writer does not notice: bytes wait here, as they would in the sender's socket buffer to be sent again, and arrive after the hole has closed.
 type conn struct {
 	net.Conn
 	host *Host
@@ -19,34 +19,37 @@ type conn struct {
 	closed chan struct{}
 	once   sync.Once
 
-	mu            sync.Mutex
-	readDeadline  time.Time
-	writeDeadline time.Time
-	moved         chan struct{} // closed and replaced when a deadline is set
-	writes        int
-	losing        bool // the next answer is lost
+	mu           sync.Mutex
+	readDeadline time.Time
+	moved        chan struct{} // closed and replaced when a deadline is set
+	writes       int
+	losing       bool // the next answer is lost
+
+	sending  sync.Mutex // one writer of the socket
+	unsent   []byte     // what waits for the hole to close; guarded by mu
+	flushing bool
 }
+
+// sendBuffer is how much a kernel takes from a writer whose peer does not acknowledge: 2.5 MiB with Linux's defaults for loopback.
+const sendBuffer = 2 << 20
 
 func newConn(h *Host, c net.Conn, to string, port int) *conn {
 	return &conn{Conn: c, host: h, to: to, port: port, closed: make(chan struct{}), moved: make(chan struct{})}
 }
 
-// pass blocks while packets of the given direction vanish. It returns the error that the caller's read or write ends with, or nil.
-func (c *conn) pass(reading bool) error {
+// await blocks while packets to the reader vanish. It returns the error that a read ends with, or nil.
+func (c *conn) await() error {
 	for {
 		out, back, changed := c.host.network.way(c.host, c.to)
 		if out == Refusing || back == Refusing {
 			_ = c.Close()
 			return os.NewSyscallError("read", syscall.ECONNRESET)
 		}
-		if reading && back != BlackHole || !reading && out != BlackHole {
+		if back != BlackHole {
 			return nil
 		}
 		c.mu.Lock()
-		deadline, moved := c.writeDeadline, c.moved
-		if reading {
-			deadline = c.readDeadline
-		}
+		deadline, moved := c.readDeadline, c.moved
 		c.mu.Unlock()
 		var expired <-chan time.Time
 		var timer *time.Timer
@@ -74,14 +77,14 @@ func (c *conn) pass(reading bool) error {
 
 // Read implements net.Conn. The faults are asked after the bytes came as well: a peer that lost its power closes its socket here (it is a goroutine), and nobody may see that.
 func (c *conn) Read(b []byte) (int, error) {
-	if err := c.pass(true); err != nil {
+	if err := c.await(); err != nil {
 		return 0, err
 	}
 	n, err := c.Conn.Read(b)
 	if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
 		return n, err
 	}
-	if hole := c.pass(true); hole != nil {
+	if hole := c.await(); hole != nil {
 		return 0, hole
 	}
 	c.mu.Lock()
@@ -104,8 +107,10 @@ func (c *conn) Write(b []byte) (int, error) {
 		}
 		timer.Stop()
 	}
-	if err := c.pass(false); err != nil {
-		return 0, err
+	out, back, _ := c.host.network.way(c.host, c.to)
+	if out == Refusing || back == Refusing {
+		_ = c.Close()
+		return 0, os.NewSyscallError("write", syscall.ECONNRESET)
 	}
 	c.mu.Lock()
 	c.writes++
@@ -116,7 +121,57 @@ func (c *conn) Write(b []byte) (int, error) {
 		c.losing = true
 		c.mu.Unlock()
 	}
+	c.mu.Lock()
+	if out == BlackHole || len(c.unsent) > 0 || c.flushing {
+		defer c.mu.Unlock()
+		return c.hold(b)
+	}
+	c.mu.Unlock()
+	c.sending.Lock()
+	defer c.sending.Unlock()
 	return c.Conn.Write(b)
+}
+
+// hold takes bytes for later; the lock is held.
+func (c *conn) hold(b []byte) (int, error) {
+	if len(c.unsent)+len(b) > sendBuffer {
+		return 0, os.ErrDeadlineExceeded // a writer would block here; none of ours writes that much before it waits for an answer
+	}
+	c.unsent = append(c.unsent, b...)
+	if !c.flushing {
+		c.flushing = true
+		go c.flush()
+	}
+	return len(b), nil
+}
+
+// flush sends what was held as soon as packets pass again.
+func (c *conn) flush() {
+	for {
+		out, _, changed := c.host.network.way(c.host, c.to)
+		if out == BlackHole {
+			select {
+			case <-changed:
+				continue
+			case <-c.closed:
+				return
+			}
+		}
+		c.mu.Lock()
+		batch := c.unsent
+		c.unsent = nil
+		c.flushing = len(batch) > 0
+		c.mu.Unlock()
+		if len(batch) == 0 {
+			return
+		}
+		c.sending.Lock()
+		_, err := c.Conn.Write(batch)
+		c.sending.Unlock()
+		if err != nil {
+			return // the reader learns of it, as with a real socket
+		}
+	}
 }
 
 // Close implements net.Conn.
@@ -127,31 +182,20 @@ func (c *conn) Close() error {
 
 // SetDeadline implements net.Conn.
 func (c *conn) SetDeadline(t time.Time) error {
-	c.setDeadlines(&t, &t)
+	c.setReadDeadline(t)
 	return c.Conn.SetDeadline(t)
 }
 
 // SetReadDeadline implements net.Conn.
 func (c *conn) SetReadDeadline(t time.Time) error {
-	c.setDeadlines(&t, nil)
+	c.setReadDeadline(t)
 	return c.Conn.SetReadDeadline(t)
 }
 
-// SetWriteDeadline implements net.Conn.
-func (c *conn) SetWriteDeadline(t time.Time) error {
-	c.setDeadlines(nil, &t)
-	return c.Conn.SetWriteDeadline(t)
-}
-
-func (c *conn) setDeadlines(read, write *time.Time) {
+func (c *conn) setReadDeadline(t time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if read != nil {
-		c.readDeadline = *read
-	}
-	if write != nil {
-		c.writeDeadline = *write
-	}
+	c.readDeadline = t
 	close(c.moved)
 	c.moved = make(chan struct{})
 }

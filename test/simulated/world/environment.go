@@ -2,6 +2,7 @@ package world
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,6 +25,7 @@ type Environment struct {
 	Client client.Client // reads past any cache
 	Kube   *kube.ControlPlane
 
+	dir     string
 	api     *envtest.Environment
 	stop    context.CancelFunc
 	counter atomic.Int64
@@ -35,8 +37,17 @@ func StartEnvironment(ctx context.Context, crdDir string) (*Environment, error) 
 	if err != nil {
 		return nil, err
 	}
-	e := &Environment{api: &envtest.Environment{BinaryAssetsDirectory: assets, CRDDirectoryPaths: []string{crdDir}, ErrorIfCRDPathMissing: true}}
+	dir, err := os.MkdirTemp(fastDir(), "robustmq-simulated-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(filepath.Join(dir, "etcd"), 0o700); err != nil {
+		return nil, err
+	}
+	e := &Environment{dir: dir, api: &envtest.Environment{BinaryAssetsDirectory: assets, CRDDirectoryPaths: []string{crdDir}, ErrorIfCRDPathMissing: true}}
 	// Fairness would make one world wait for another; every world has its own limits in life.
+	e.api.ControlPlane.Etcd = &envtest.Etcd{DataDir: filepath.Join(dir, "etcd")}
+	e.api.ControlPlane.Etcd.Configure().Set("unsafe-no-fsync", "true")
 	e.api.ControlPlane.GetAPIServer().Configure().Set("enable-priority-and-fairness", "false").Set("max-requests-inflight", "0").Set("max-mutating-requests-inflight", "0")
 	if e.Config, err = e.api.Start(); err != nil {
 		return nil, fmt.Errorf("start kube-apiserver and etcd from %s: %w", assets, err)
@@ -63,7 +74,25 @@ func (e *Environment) Stop() error {
 	if e.stop != nil {
 		e.stop()
 	}
-	return e.api.Stop()
+	return errors.Join(e.api.Stop(), os.RemoveAll(filepath.Join(e.dir, "etcd")), removeEmpty(e.dir))
+}
+
+// removeEmpty removes the folder unless worlds that failed left theirs in it.
+func removeEmpty(dir string) error {
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		return err
+	}
+	return os.Remove(dir)
+}
+
+// fastDir is memory where there is some: dozens of servers that sync every write to one disk wait for the disk, and their time-outs are hurried.
+func fastDir() string {
+	if os.Getenv("TMPDIR") == "" {
+		if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
+			return "/dev/shm"
+		}
+	}
+	return ""
 }
 
 // assetsDir finds kube-apiserver and etcd: where KUBEBUILDER_ASSETS says, else in the bed's cache.

@@ -81,7 +81,7 @@ func (e *Environment) New(t testing.TB, o Options) *World {
 		Network: network.New(o.Seed, o.Speed), logs: map[string]*os.File{}, held: map[string]bool{}, servers: map[string]*server{}, clients: map[string]*metaclient.Client{},
 	}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
-	dir, err := os.MkdirTemp("", "robustmq-simulated-")
+	dir, err := os.MkdirTemp(e.dir, "world-")
 	if err != nil {
 		t.Fatal(err)
 	}
