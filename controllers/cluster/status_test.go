@@ -250,3 +250,19 @@ func TestTransitionsAreToldOnce(t *testing.T) {
 		t.Errorf("told again: %v", again)
 	}
 }
+
+func TestTheFoundingIsToldBeforeTheFoundersMembership(t *testing.T) {
+	row := v1alpha1.MemberStatus{Pod: "c-placement-center-0", Role: v1alpha1.RolePlacementCenter, InService: true}
+	seen := v1alpha1.RobustMQClusterStatus{Members: []v1alpha1.MemberStatus{row}}
+	recorded := v1alpha1.RobustMQClusterStatus{Founded: true, Members: []v1alpha1.MemberStatus{row}}
+	if told := transitions(v1alpha1.RobustMQClusterStatus{}, seen); len(told) != 0 {
+		t.Errorf("told before the founding was recorded: %v", told)
+	}
+	told := transitions(seen, recorded)
+	if len(told) != 2 || told[0].reason != "Founded" || told[1].reason != "MemberJoined" {
+		t.Errorf("told %v", told)
+	}
+	if again := transitions(recorded, recorded); len(again) != 0 {
+		t.Errorf("told again: %v", again)
+	}
+}

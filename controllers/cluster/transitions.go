@@ -25,8 +25,11 @@ func transitions(before, after v1alpha1.RobustMQClusterStatus) []transition {
 	}
 	for _, m := range after.Members {
 		switch {
-		case m.InService && !was[m.Pod].InService && m.Role == v1alpha1.RolePlacementCenter:
-			out = append(out, transition{m.Pod, corev1.EventTypeNormal, "MemberJoined", fmt.Sprintf("%s is a voter of every raft group", m.Pod)})
+		case m.Role == v1alpha1.RolePlacementCenter && m.InService && !(before.Founded && was[m.Pod].InService):
+			// Told from the founding on: the founder's own membership is part of it, and the event of the founding comes first.
+			if after.Founded {
+				out = append(out, transition{m.Pod, corev1.EventTypeNormal, "MemberJoined", fmt.Sprintf("%s is a voter of every raft group", m.Pod)})
+			}
 		case m.InService && !was[m.Pod].InService:
 			out = append(out, transition{m.Pod, corev1.EventTypeNormal, "NodeInService", fmt.Sprintf("%s is registered and serves", m.Pod)})
 		case !m.InService && was[m.Pod].InService:
