@@ -48,7 +48,7 @@ func versionForward(old, new *cluster, _ Context) []Violation {
 
 func versionHop(old, new *cluster, _ Context) []Violation {
 	was, is, ok := versions(old, new)
-	if !ok || is.Less(was) || robustmq.CanRoll(was, is) || was == is {
+	if !ok || is.Less(was) || robustmq.CanRoll(was, is) {
 		return nil
 	}
 	return []Violation{{
