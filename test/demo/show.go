@@ -174,7 +174,7 @@ func use(ctx context.Context, n *narrator, k *live.Kubernetes, cluster *v1alpha1
 	}); err != nil {
 		return err
 	}
-	run := fmt.Sprintf("%x", time.Now().UnixNano())
+	run := messages.NewRun(time.Now())
 	_, err = n.step(fmt.Sprintf("Send %d MQTT messages with QoS 1 through %s, receive them on %s", count, access.BrokerPod(from), access.BrokerPod(to)), func() error {
 		r, err := messages.Exchange(ctx, access.Broker(from), access.Broker(to), topic, run, count, time.Minute)
 		fmt.Fprintf(n.detail(), "%d sent, %d acknowledged, %d received (%d twice) in %s\n", r.Sent, r.Acknowledged, r.Received, r.Duplicates, seconds(r.Took))

@@ -248,7 +248,7 @@ func (s *scene) messages(topic string) {
 	s.must(err)
 	s.topic(access, topic)
 	from, to := int32(0), c.Spec.MQTTBroker.Replicas-1
-	r, err := messages.Exchange(s.Context(), access.Broker(from), access.Broker(to), topic, fmt.Sprintf("%x", time.Now().UnixNano()), 20, time.Minute)
+	r, err := messages.Exchange(s.Context(), access.Broker(from), access.Broker(to), topic, messages.NewRun(time.Now()), 20, time.Minute)
 	if err != nil || r.Acknowledged != 20 || r.Received != 20 {
 		s.Fatalf("%+v, %v", r, err)
 	}
@@ -266,7 +266,7 @@ func (s *scene) traffic(topic string) *messages.Traffic {
 	access, err := messages.Reach(s.Context(), k8s, s.cluster())
 	s.must(err)
 	s.topic(access, topic)
-	t, err := messages.Start(s.Context(), access.Brokers(), topic, fmt.Sprintf("%x", time.Now().UnixNano()), 100*time.Millisecond)
+	t, err := messages.Start(s.Context(), access.Brokers(), topic, messages.NewRun(time.Now()), 100*time.Millisecond)
 	s.must(err)
 	return t
 }

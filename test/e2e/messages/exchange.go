@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +22,12 @@ type Endpoint struct {
 // connectTimeout is how long a broker may take to accept a client.
 const connectTimeout = 15 * time.Second
 
+// maxClientID is the longest id that a server has to take from an MQTT 3.1.1 client; RobustMQ 0.4.11 refuses longer ones (identifier rejected).
+const maxClientID = 23
+
+// NewRun makes a name for one run, short enough for client ids.
+func NewRun(now time.Time) string { return strconv.FormatInt(now.UnixNano(), 36) }
+
 // client connects without retry: who wants several tries makes them. MQTT 3.1.1, which every version of RobustMQ speaks.
 func (e Endpoint) client(ctx context.Context, id string, lost func(error)) (mqtt.Client, error) {
 	o := mqtt.NewClientOptions().AddBroker("tcp://broker:1883").SetClientID(id).SetUsername(e.Username).SetPassword(e.Password).
@@ -32,6 +39,9 @@ func (e Endpoint) client(ctx context.Context, id string, lost func(error)) (mqtt
 			return e.Dial(ctx)
 		}).
 		SetConnectionLostHandler(func(_ mqtt.Client, err error) { lost(err) })
+	if len(id) > maxClientID {
+		return nil, fmt.Errorf("client id %q is longer than %d characters", id, maxClientID)
+	}
 	c := mqtt.NewClient(o)
 	if err := done(ctx, c.Connect(), connectTimeout); err != nil {
 		c.Disconnect(0)
@@ -78,7 +88,7 @@ func Exchange(ctx context.Context, through, on Endpoint, topic, run string, coun
 		default:
 		}
 	}
-	receiver, err := on.client(ctx, "receiver-"+run, onLost)
+	receiver, err := on.client(ctx, "sub-"+run, onLost)
 	if err != nil {
 		return r, fmt.Errorf("receiver: %w", err)
 	}
@@ -98,7 +108,7 @@ func Exchange(ctx context.Context, through, on Endpoint, topic, run string, coun
 	if err != nil {
 		return r, fmt.Errorf("subscribing to %s: %w", topic, err)
 	}
-	sender, err := through.client(ctx, "sender-"+run, onLost)
+	sender, err := through.client(ctx, "pub-"+run, onLost)
 	if err != nil {
 		return r, fmt.Errorf("sender: %w", err)
 	}

@@ -167,7 +167,7 @@ func (t *Traffic) connected(ctx context.Context, role string, use func(context.C
 }
 
 func (t *Traffic) receive(ctx context.Context) {
-	t.connected(ctx, "subscriber", func(ctx context.Context, c mqtt.Client) error {
+	t.connected(ctx, "sub", func(ctx context.Context, c mqtt.Client) error {
 		// A session without state: RobustMQ's restored sessions deliver nothing until the client subscribes again, so every client should.
 		err := done(ctx, c.Subscribe(t.topic, 1, func(_ mqtt.Client, m mqtt.Message) {
 			if payload := string(m.Payload()); strings.HasPrefix(payload, t.run+"/") {
@@ -189,7 +189,7 @@ func (t *Traffic) send(ctx context.Context, first chan<- struct{}) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	number := 0
-	t.connected(ctx, "publisher", func(session context.Context, c mqtt.Client) error {
+	t.connected(ctx, "pub", func(session context.Context, c mqtt.Client) error {
 		for session.Err() == nil {
 			t.mu.Lock()
 			every := t.every
