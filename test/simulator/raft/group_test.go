@@ -222,6 +222,18 @@ func TestNobodyIsElectedWhileTheLeaseOfALostLeaderRuns(t *testing.T) {
 	}
 }
 
+func TestAVoterRefusesEverybodyWhileItsLeadersLeaseRuns(t *testing.T) {
+	c := newCluster(t)
+	groups := c.found(1, 2, 3)
+	c.eventually("it follows", func() bool { return groups[1].Status().CurrentLeader != nil })
+	last := groups[0].Status()
+	request := VoteRequest{Vote: Vote{LeaderID: LeaderID{99, 3}}, Last: &LogID{LeaderID{99, 3}, *last.LastLogIndex + 9}}
+	reply, err := groups[1].HandleVote(request)
+	if err != nil || reply.Granted || reply.Vote.LeaderID.Term != 1 || groups[1].Status().CurrentTerm != 1 {
+		t.Errorf("%+v %v", reply, err)
+	}
+}
+
 func TestAWriteOnAFollowerNamesTheLeader(t *testing.T) {
 	c := newCluster(t)
 	groups := c.found(1, 2)
@@ -296,6 +308,41 @@ func TestAMemberThatNeedsASnapshotGetsNothingAndIsAVoterAllTheSame(t *testing.T)
 	}
 }
 
+func TestAWipedVoterThatFoundedItsOwnClusterIsOverwrittenByASnapshotOfNothing(t *testing.T) {
+	c := newCluster(t)
+	groups := c.found(3, 2) // the leader's vote T1-N3 is above T1-N2, which the lonely member will give itself
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for i := range 1250 {
+		if _, err := groups[0].Write(ctx, fmt.Appendf(nil, "w%d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.stop(2)
+	c.mu.Lock()
+	c.applied[2] = nil
+	c.mu.Unlock()
+	c.dir = t.TempDir()
+	c.isolate(2, true)
+	g := c.start(2)
+	if err := g.Initialise([]NodeAddr{{2, addr(2)}}); err != nil {
+		t.Fatal(err)
+	}
+	if s := g.Status(); s.State != Leader || len(s.MembershipConfig.Membership.Nodes) != 1 {
+		t.Fatalf("it did not found a cluster: %+v", s)
+	}
+	c.isolate(2, false)
+	c.eventually("it follows the real leader, at its position", func() bool {
+		s, leader := g.Status(), groups[0].Status()
+		return s.State == Follower && *s.LastLogIndex == *leader.LastLogIndex && len(s.MembershipConfig.Membership.Nodes) == 2
+	})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := len(c.applied[2]); n >= 150 {
+		t.Errorf("%d commands reached it", n)
+	}
+}
+
 func TestAWipedVoterGetsTheWholeLogAgain(t *testing.T) {
 	c := newCluster(t)
 	groups := c.found(1, 2, 3)
@@ -323,6 +370,10 @@ func TestTheTermsOfAnIsolatedFollowerDeposeTheLeader(t *testing.T) {
 	c := newCluster(t)
 	groups := c.found(1, 2, 3)
 	c.isolate(3, true)
+	// With a shorter log it wins no vote: only its term in an answer to the leader can do harm.
+	if _, err := groups[0].Write(context.Background(), []byte("x")); err != nil {
+		t.Fatal(err)
+	}
 	c.eventually("it campaigned", func() bool { return groups[2].Status().CurrentTerm >= 3 })
 	if s := groups[0].Status(); s.CurrentTerm != 1 || s.State != Leader {
 		t.Fatalf("the others noticed: %+v", s)
