@@ -332,9 +332,12 @@ func TestAWipedVoterThatFoundedItsOwnClusterIsOverwrittenByASnapshotOfNothing(t 
 		t.Fatalf("it did not found a cluster: %+v", s)
 	}
 	c.isolate(2, false)
+	if _, err := groups[0].Write(ctx, []byte("later")); err != nil {
+		t.Fatal(err)
+	}
 	c.eventually("it follows the real leader, at its position", func() bool {
 		s, leader := g.Status(), groups[0].Status()
-		return s.State == Follower && *s.LastLogIndex == *leader.LastLogIndex && len(s.MembershipConfig.Membership.Nodes) == 2
+		return s.State == Follower && *s.LastLogIndex == *leader.LastLogIndex && *s.LastApplied == *leader.LastApplied && len(s.MembershipConfig.Membership.Nodes) == 2
 	})
 	c.mu.Lock()
 	defer c.mu.Unlock()
