@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -62,9 +63,15 @@ func TestTheMetricsHaveTheRecordedNamesAndKinds(t *testing.T) {
 			t.Errorf("%s %s was never recorded", name, kind)
 		}
 	}
-	for _, line := range []string{"mqtt_connection_success_total 1\n", "mqtt_messages_received_total 1\n", `raft_last_log_index{machine="metadata_0"} `} {
-		if !strings.Contains(text, line) {
-			t.Errorf("no line %q", line)
+	for _, series := range []string{"mqtt_connection_success_total{}", "mqtt_messages_received_total{}", "mqtt_sessions_count{}", `raft_last_log_index{machine="metadata_0"}`} {
+		value := ""
+		for line := range strings.SplitSeq(text, "\n") {
+			if rest, ok := strings.CutPrefix(line, series+" "); ok {
+				value = rest
+			}
+		}
+		if n, err := strconv.ParseFloat(value, 64); err != nil || n < 1 {
+			t.Errorf("%s is %q after one client and one message", series, value)
 		}
 	}
 }

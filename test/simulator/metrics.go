@@ -65,7 +65,7 @@ func (m *metrics) text() string {
 	}
 	gauge := func(name, help string, v int64) {
 		family(name, "gauge", help)
-		fmt.Fprintf(&b, "%s %d\n", name, v)
+		fmt.Fprintf(&b, "%s{} %d\n", name, v) // the library writes braces around no labels
 	}
 	clients := int64(len(n.mqtt.clients()))
 	// The connections count those between engines too: 16 a node were seen without any client.
@@ -84,7 +84,7 @@ func (m *metrics) text() string {
 	n.mqtt.mu.Lock()
 	for _, name := range eventCounters {
 		family(name, "counter", "An event of the MQTT broker")
-		fmt.Fprintf(&b, "%s_total %d\n", name, n.mqtt.counts[name])
+		fmt.Fprintf(&b, "%s_total{} %d\n", name, n.mqtt.counts[name])
 	}
 	n.mqtt.mu.Unlock()
 	if !n.gen.islands {
