@@ -345,8 +345,9 @@ func TestNoWarningOfWhatIsWell(t *testing.T) {
 		change func(*cluster)
 		not    string
 	}{
-		"two brokers inside": {func(*cluster) {}, "outside"},
-		"three members":      {members(3), "bear"},
+		"a version that is refused": {version("0.2.9"), "cannot cluster"},
+		"two brokers inside":        {func(*cluster) {}, "outside"},
+		"three members":             {members(3), "bear"},
 		"TLS alone outside": {func(c *cluster) {
 			off := false
 			c.Spec.Listeners.Service.Type = corev1.ServiceTypeLoadBalancer
