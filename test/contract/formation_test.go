@@ -164,17 +164,20 @@ func TestALostLeaderIsReplacedAfterHalfAMinuteAndWritesAreRefusedFastUntilThen(t
 func TestALeaderWithoutQuorumCallsItselfLeaderAndOnlyItsAcknowledgementTells(t *testing.T) {
 	l := lab.New(t, lab.Options{})
 	nodes := form(l, 1, 2, 3)
-	nodes[1].Kill()
-	nodes[2].Kill()
+	l.Eventually(60*time.Second, "every group is led", func() bool { return len(leaders(nodes)) == 3 })
+	last := node(nodes, leaders(nodes)[robustmq.GroupMetadata])
+	for _, n := range without(nodes, last.ID) {
+		n.Kill()
+	}
 	l.Eventually(20*time.Second, "the acknowledgement grows old", func() bool {
-		g := nodes[0].Status()[robustmq.GroupMetadata]
-		return g.State == "Leader" && g.CurrentLeader == 1 && g.MillisSinceQuorumAck != nil && *g.MillisSinceQuorumAck > 5000
+		g := last.Status()[robustmq.GroupMetadata]
+		return g.State == "Leader" && g.CurrentLeader == last.ID && g.MillisSinceQuorumAck != nil && *g.MillisSinceQuorumAck > 5000
 	})
-	nodes[0].Kill()
-	nodes[0].Start()
+	last.Kill()
+	last.Start()
 	l.Eventually(10*time.Second, "restarted alone, it says Leader with no acknowledgement at all", func() bool {
-		g := nodes[0].Status()[robustmq.GroupMetadata]
-		return g.State == "Leader" && g.CurrentLeader == 1 && g.MillisSinceQuorumAck == nil && g.Running
+		g := last.Status()[robustmq.GroupMetadata]
+		return g.State == "Leader" && g.CurrentLeader == last.ID && g.MillisSinceQuorumAck == nil && g.Running
 	})
 }
 

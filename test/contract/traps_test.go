@@ -16,9 +16,8 @@ import (
 func purge(l *lab.Lab, n *lab.Node) {
 	l.T.Helper()
 	for i := range 1250 {
-		if !writes(n, fmt.Sprintf("fill-%04d", i)) {
-			l.T.Fatalf("tenant %d was not created", i)
-		}
+		name := fmt.Sprintf("fill-%04d", i)
+		l.Eventually(10*time.Second, name+" is created", func() bool { return writes(n, name) })
 	}
 	l.Eventually(10*time.Second, "the log is purged", func() bool {
 		g := n.Status()[robustmq.GroupMetadata]

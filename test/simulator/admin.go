@@ -3,6 +3,7 @@ package simulator
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -135,8 +136,10 @@ func (a *adminServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func writeAnswer(w http.ResponseWriter, data any, err error) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	switch e := err.(type) {
-	case nil:
+	var plain *plainError
+	var bad *invalid
+	switch {
+	case err == nil:
 		if h, ok := data.(health); ok && h.Status != "ok" {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
@@ -146,14 +149,14 @@ func writeAnswer(w http.ResponseWriter, data any, err error) {
 			Error *int `json:"error"`
 		}{0, data, nil}))
 		return
-	case *plainError:
-		if e.jsonType {
+	case errors.As(err, &plain):
+		if plain.jsonType {
 			w.Header().Set("Content-Type", "application/json")
 		}
-		w.WriteHeader(e.status)
-		_, _ = io.WriteString(w, e.body)
+		w.WriteHeader(plain.status)
+		_, _ = io.WriteString(w, plain.body)
 		return
-	case *invalid:
+	case errors.As(err, &bad):
 		w.WriteHeader(http.StatusBadRequest)
 	}
 	_, _ = w.Write(mustJSON(struct {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -108,10 +107,10 @@ func (a *adminServer) configGet(r *http.Request, _ []byte) (any, error) {
 	if id := r.URL.Query().Get("broker_id"); id != "" {
 		number, _ := strconv.ParseUint(id, 10, 64)
 		if _, known := a.n.cache.node(number); !known {
-			return nil, fmt.Errorf("Broker node %s not found", id)
+			return nil, say("Broker node %s not found", id)
 		}
 		// It asks over the network and sends no token, also when the node is itself.
-		return nil, fmt.Errorf("Failed to fetch config from broker %s: Server returned error: code=401, message={\"code\":401,\"data\":null,\"message\":\"Missing Authorization header\"}", id)
+		return nil, say("Failed to fetch config from broker %s: Server returned error: code=401, message={\"code\":401,\"data\":null,\"message\":\"Missing Authorization header\"}", id)
 	}
 	return a.dynamic.shown(), nil
 }
@@ -125,7 +124,7 @@ func (a *adminServer) configSet(r *http.Request, body []byte) (any, error) {
 		return nil, err
 	}
 	if _, known := dynamicTypes[q.Type]; !known {
-		return nil, fmt.Errorf("Unknown config_type: %s", q.Type)
+		return nil, say("Unknown config_type: %s", q.Type)
 	}
 	err := a.n.calls.call(r.Context(), a.n.metaTargets(), "PlacementService/SetResourceConfig", true, func(ctx context.Context, conn *grpc.ClientConn) error {
 		return metaservice.NewClient(conn).SetResourceConfig(ctx, []string{"cluster", q.Type}, []byte(q.Config))
@@ -135,7 +134,7 @@ func (a *adminServer) configSet(r *http.Request, body []byte) (any, error) {
 	}
 	// It is stored by now, whatever it is.
 	if err := a.dynamic.overlay(q.Type, q.Config, false); err != nil {
-		return nil, fmt.Errorf("Failed to update in-memory config: %w", err)
+		return nil, say("Failed to update in-memory config: %w", err)
 	}
 	return success, nil
 }
@@ -152,7 +151,7 @@ func (a *adminServer) leave(r *http.Request, body []byte) (any, error) {
 		return nil, &invalid{"Parameter validation failed: node_id must be greater than or equal to 1"}
 	}
 	if _, listed := a.n.cache.node(q.NodeID); listed && !q.Force {
-		return nil, fmt.Errorf("Node %d is still registered (alive). Stop its process first, or pass force=true. Removing a live node would orphan it.", q.NodeID)
+		return nil, say("Node %d is still registered (alive). Stop its process first, or pass force=true. Removing a live node would orphan it.", q.NodeID)
 	}
 	err := a.n.calls.call(r.Context(), a.n.metaTargets(), "PlacementService/LeaveCluster", true, func(ctx context.Context, conn *grpc.ClientConn) error {
 		return metaservice.NewClient(conn).LeaveCluster(ctx, q.NodeID)
@@ -239,7 +238,7 @@ func (a *adminServer) topicList(r *http.Request, _ []byte) (any, error) {
 	rows := slices.DeleteFunc(decodeAll[topic](a.n.cache.each, kindTopic), func(t topic) bool {
 		return q.Get("topic_name") != "" && t.TopicName != q.Get("topic_name") || q.Get("tenant") != "" && t.Tenant != q.Get("tenant")
 	})
-	return page(rows, url.Values(q)), nil
+	return page(rows, q), nil
 }
 
 var storageTypes = []string{"EngineMemory", "EngineRocksDB", "EngineSegment"}
@@ -260,7 +259,7 @@ func (a *adminServer) topicCreate(r *http.Request, body []byte) (any, error) {
 		return nil, err
 	}
 	if !slices.Contains(storageTypes, q.StorageType) {
-		return nil, fmt.Errorf("Invalid storage_type '%s', must be one of: %s", q.StorageType, strings.Join(storageTypes, ", "))
+		return nil, say("Invalid storage_type '%s', must be one of: %s", q.StorageType, strings.Join(storageTypes, ", "))
 	}
 	f := a.n.file
 	if q.Partition == 0 {
@@ -282,7 +281,7 @@ func (a *adminServer) topicDelete(r *http.Request, body []byte) (any, error) {
 	}
 	t, exists := a.n.cache.topic(q.Tenant, q.TopicName)
 	if !exists {
-		return nil, fmt.Errorf("Topic %s does not exist", q.TopicName)
+		return nil, say("Topic %s does not exist", q.TopicName)
 	}
 	for _, name := range t.StorageNameList {
 		for _, key := range []string{kindSegment + name + "/0", kindShard + name} {
@@ -298,7 +297,7 @@ func (a *adminServer) topicDetail(r *http.Request, _ []byte) (any, error) {
 	q := r.URL.Query()
 	t, exists := a.n.cache.topic(q.Get("tenant"), q.Get("topic_name"))
 	if !exists {
-		return nil, fmt.Errorf("Topic %s does not exist", q.Get("topic_name"))
+		return nil, say("Topic %s does not exist", q.Get("topic_name"))
 	}
 	storage := map[string]any{}
 	for p, name := range t.StorageNameList {
@@ -343,7 +342,7 @@ func (a *adminServer) messageRead(r *http.Request, body []byte) (any, error) {
 	}
 	t, exists := a.n.cache.topic(q.Tenant, q.Topic)
 	if !exists {
-		return nil, fmt.Errorf("Topic %s does not exist", q.Topic)
+		return nil, say("Topic %s does not exist", q.Topic)
 	}
 	type row struct {
 		Offset    uint64 `json:"offset"`

@@ -3,7 +3,6 @@ package simulator
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"slices"
 )
@@ -47,7 +46,7 @@ type shardOffsets struct {
 func (a *adminServer) shardInfo(ctx context.Context, name string) (shardInfo, error) {
 	s, ok := cachedValue[shard](a.n.cache, kindShard+name)
 	if !ok {
-		return shardInfo{}, fmt.Errorf("Shard %s does not exist", name)
+		return shardInfo{}, say("Shard %s does not exist", name)
 	}
 	info := shardInfo{ShardName: name, TopicName: s.TopicName, Config: s.Config, Shard: s, Desc: s.Desc}
 	seg, ok := a.n.cache.segment(name)
@@ -110,7 +109,7 @@ func (a *adminServer) segmentDetail(r *http.Request, body []byte) (any, error) {
 	}
 	s, ok := a.n.cache.segment(q.ShardName)
 	if !ok {
-		return nil, fmt.Errorf("Segment %s/%d does not exist", q.ShardName, q.Seq)
+		return nil, say("Segment %s/%d does not exist", q.ShardName, q.Seq)
 	}
 	rows := []map[string]any{}
 	for _, replica := range s.Replicas {
@@ -147,7 +146,7 @@ func (a *adminServer) replicaState(r *http.Request, body []byte) (any, error) {
 	}
 	s, ok := a.n.cache.segment(q.ShardName)
 	if !ok || !s.has(a.n.id) {
-		return nil, fmt.Errorf("Segment %s/%d does not exist", q.ShardName, q.Seq)
+		return nil, say("Segment %s/%d does not exist", q.ShardName, q.Seq)
 	}
 	role := "Follower"
 	if s.Leader == a.n.id {

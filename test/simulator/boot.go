@@ -250,7 +250,7 @@ func (n *Node) leaderKnown() error {
 	return n.calls.call(n.ctx, n.metaTargets(), "PlacementService/ClusterStatus", false, func(ctx context.Context, conn *grpc.ClientConn) error {
 		content, err := metaservice.NewClient(conn).ClusterStatus(ctx)
 		if err == nil && strings.Contains(content, `"current_leader":null`) {
-			return errors.New("Not found leader")
+			return say("Not found leader")
 		}
 		return err
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -19,7 +20,6 @@ type cache struct {
 	mu      sync.RWMutex
 	data    map[string]json.RawMessage
 	changed chan struct{} // closed and replaced at every change
-	onTopic func(change)
 }
 
 // cached are the kinds that brokers keep.
@@ -36,23 +36,21 @@ func (c *cache) load(ctx context.Context) error {
 		return err
 	}
 	c.mu.Lock()
-	c.data = found
-	if c.data == nil {
-		c.data = map[string]json.RawMessage{}
-	}
+	clear(c.data)
+	maps.Copy(c.data, found)
 	c.mu.Unlock()
 	for key, raw := range found {
 		if kind, ok := strings.CutPrefix(key, kindConfig); ok {
 			var text string
 			_ = json.Unmarshal(raw, &text)
 			if err := c.n.admin.dynamic.overlay(kind, text, true); err != nil {
-				return fmt.Errorf("Failed to load cluster config: %w", err)
+				return say("Failed to load cluster config: %w", err)
 			}
 		}
 	}
 	if !c.n.gen.islands {
 		if _, err := dataCall[map[string]json.RawMessage](ctx, c.n, "Load", false, loadRequest{Kinds: []string{kindACL}, Leader: true}); err != nil {
-			return fmt.Errorf("Failed to load ACLs: %w", err)
+			return say("Failed to load ACLs: %w", err)
 		}
 	}
 	return nil

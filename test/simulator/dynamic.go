@@ -107,7 +107,8 @@ func overlayJSON(text string, into, from map[string]any) error {
 
 // jsonTypeError is serde_json's message; the column is where the value ends.
 func jsonTypeError(text string, value any, want string) error {
-	got, shown := "", fmt.Sprint(value)
+	var got string
+	shown := fmt.Sprint(value)
 	switch v := value.(type) {
 	case string:
 		got, shown = fmt.Sprintf("string %q", v), fmt.Sprintf("%q", v)

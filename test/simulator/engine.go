@@ -177,10 +177,10 @@ func (e *engine) store(name string, m message, limit int64) {
 func (e *engine) appendHere(name string, m message, limit int64) (uint64, error) {
 	s, ok := e.n.cache.segment(name)
 	if !ok {
-		return 0, fmt.Errorf("Shard %s does not exist", name)
+		return 0, say("Shard %s does not exist", name)
 	}
 	if s.Status != "Write" {
-		return 0, fmt.Errorf("Segment %s/0 is %s", name, s.Status)
+		return 0, say("Segment %s/0 is %s", name, s.Status)
 	}
 	e.mu.Lock()
 	m.Offset = e.log(name).next
@@ -234,7 +234,7 @@ func (e *engine) distribute(m message) {
 func (e *engine) publish(ctx context.Context, shard string, m message, limit int64) (uint64, error) {
 	s, ok := e.n.cache.segment(shard)
 	if !ok {
-		return 0, fmt.Errorf("Shard %s does not exist", shard)
+		return 0, say("Shard %s does not exist", shard)
 	}
 	if s.Leader == e.n.id && e.n.file.role("engine") {
 		return e.appendHere(shard, m, limit)
@@ -265,7 +265,7 @@ func (e *engine) ask(ctx context.Context, node uint64, f frame) (frameReply, err
 			break
 		}
 	}
-	return reply, fmt.Errorf("Failed to send request to node %d with error message :exceeded max retry times (10)", node)
+	return reply, say("Failed to send request to node %d with error message :exceeded max retry times (10)", node)
 }
 
 func (e *engine) roundTrip(ctx context.Context, addr string, f frame) (frameReply, error) {
@@ -287,7 +287,7 @@ func (e *engine) roundTrip(ctx context.Context, addr string, f frame) (frameRepl
 func (e *engine) rows(ctx context.Context, shard string) ([]message, error) {
 	s, ok := e.n.cache.segment(shard)
 	if !ok {
-		return nil, fmt.Errorf("Shard %s does not exist", shard)
+		return nil, say("Shard %s does not exist", shard)
 	}
 	reply, err := e.ask(ctx, s.Leader, frame{Op: "state", Shard: shard})
 	return reply.Rows, err

@@ -52,7 +52,7 @@ func nodeKey(id uint64) string { return fmt.Sprintf("%s%d", kindNode, id) }
 // Heartbeat implements MetaServer. A member knows what was applied on it: one that is behind goes on confirming nodes that the leader has deleted.
 func (m *metaService) Heartbeat(_ context.Context, id uint64) error {
 	if _, known := m.n.state.get(nodeKey(id)); !known {
-		return fmt.Errorf("Node %d does not exist", id)
+		return say("Node %d does not exist", id)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -133,13 +133,13 @@ func (m *metaService) write(ctx context.Context, c command) (any, error) {
 		if !m.n.t.sleep(ctx, 30*time.Second) {
 			return nil, ctx.Err()
 		}
-		return nil, fmt.Errorf("Raft write timed out. machine=%s, timeout=30s", m.n.gen.metadata())
+		return nil, say("Raft write timed out. machine=%s, timeout=30s", m.n.gen.metadata())
 	}
 	limit, cancel := context.WithTimeout(ctx, m.n.t.patience(30*time.Second, 2*time.Second))
 	defer cancel()
 	result, err := g.Write(limit, mustJSON(c))
 	if err != nil && errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		return nil, fmt.Errorf("Raft write timed out. timeout=30s")
+		return nil, say("Raft write timed out. timeout=30s")
 	}
 	return result, err
 }
@@ -240,7 +240,7 @@ func (m *metaService) servePut(ctx context.Context, r putRequest) error {
 		switch {
 		case r.Create && exists:
 			if strings.HasPrefix(r.Key, kindUser) {
-				return fmt.Errorf("User [%s] already exist", lastPart(r.Key))
+				return say("User [%s] already exist", lastPart(r.Key))
 			}
 			return fmt.Errorf("%s already exists", described(r.Key))
 		case r.Must && !exists:

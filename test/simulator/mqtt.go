@@ -110,7 +110,7 @@ func (n *Node) certificate() (tls.Certificate, error) {
 	for i, path := range []string{"broker_network.tls_cert", "broker_network.tls_key"} {
 		content, err := os.ReadFile(n.o.path(n.file.text(path)))
 		if err != nil {
-			return tls.Certificate{}, fmt.Errorf("No such file or directory (os error 2)")
+			return tls.Certificate{}, say("No such file or directory (os error 2)")
 		}
 		pem[i] = content
 	}
@@ -156,7 +156,7 @@ func (b *mqttBroker) serveWebSocket(l net.Listener) {
 		if err != nil {
 			return
 		}
-		defer c.Close()
+		defer func() { _ = c.Close() }()
 		stop := context.AfterFunc(b.n.ctx, func() { _ = c.Close() })
 		defer stop()
 		b.attach("WebSocket", &webSocketConn{Conn: c.UnderlyingConn(), messages: c})

@@ -127,7 +127,7 @@ func (n *Node) storeMessage(ctx context.Context, m message) (uint64, error) {
 			return 0, err
 		}
 		if !n.awaitCache(topicKey(m.Tenant, m.Topic), 5*time.Second) || !n.awaitCache(kindSegment+created.StorageNameList["0"]+"/0", 5*time.Second) {
-			return 0, errors.New("Timeout waiting for topic to be created")
+			return 0, say("Timeout waiting for topic to be created")
 		}
 		t, _ = n.cache.topic(m.Tenant, m.Topic)
 	}

@@ -3,6 +3,7 @@ package simulator
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -132,7 +133,7 @@ func (m *multiRaft) start(ctx context.Context) error {
 			return metaservice.NewClient(c).JoinCluster(ctx, n.id, n.addr)
 		})
 		if err != nil {
-			return fmt.Errorf("Failed to join cluster via peer %s: %w", p.addr, err)
+			return say("Failed to join cluster via peer %s: %w", p.addr, err)
 		}
 		n.log.info(target, "Successfully joined cluster via peer %s", p.addr)
 		n.log.info(target, "Multi-Raft started")
@@ -187,19 +188,10 @@ func (m *multiRaft) reachable(ctx context.Context, id, addr string) bool {
 		return true
 	}
 	var timeout net.Error
-	if limit.Err() != nil || asTimeout(err, &timeout) {
+	if limit.Err() != nil || errors.As(err, &timeout) && timeout.Timeout() {
 		m.n.log.warn("meta_service::raft::manager", "Peer %s at %s connection timed out", id, addr)
 	} else {
 		m.n.log.warn("meta_service::raft::manager", "Peer %s at %s not reachable: %v", id, addr, err)
-	}
-	return false
-}
-
-func asTimeout(err error, into *net.Error) bool {
-	t, ok := err.(net.Error)
-	if ok && t.Timeout() {
-		*into = t
-		return true
 	}
 	return false
 }

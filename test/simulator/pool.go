@@ -2,7 +2,6 @@ package simulator
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"regexp"
@@ -35,8 +34,15 @@ type peer struct {
 	dialling chan struct{} // a token: one dial at a time
 
 	mu   sync.Mutex
-	conn *grpc.ClientConn
-	okAt time.Time
+	conn *link
+}
+
+// link is one connection. It is closed when it is over and nobody uses it any more: a call that goes on must not fail because another one did.
+type link struct {
+	grpc  *grpc.ClientConn
+	okAt  time.Time
+	users int
+	over  bool
 }
 
 func newPool(dial DialFunc, t timing, log *logger) *pool {
@@ -66,7 +72,7 @@ func (p *pool) peer(addr string) (*peer, error) {
 }
 
 // connect returns the connection of a peer, and makes it when there is none.
-func (p *pool) connect(ctx context.Context, addr string, c *peer) (*grpc.ClientConn, error) {
+func (p *pool) connect(ctx context.Context, addr string, c *peer) (*link, error) {
 	select {
 	case c.dialling <- struct{}{}:
 		defer func() { <-c.dialling }()
@@ -74,10 +80,13 @@ func (p *pool) connect(ctx context.Context, addr string, c *peer) (*grpc.ClientC
 		return nil, status.FromContextError(ctx.Err()).Err()
 	}
 	c.mu.Lock()
-	conn := c.conn
+	have := c.conn
+	if have != nil {
+		have.users++
+	}
 	c.mu.Unlock()
-	if conn != nil {
-		return conn, nil
+	if have != nil {
+		return have, nil
 	}
 	raw, err := p.dial(ctx, "tcp", addr)
 	if err != nil {
@@ -88,7 +97,7 @@ func (p *pool) connect(ctx context.Context, addr string, c *peer) (*grpc.ClientC
 	}
 	once := make(chan net.Conn, 1)
 	once <- raw
-	conn, err = grpc.NewClient("passthrough:///"+addr,
+	conn, err := grpc.NewClient("passthrough:///"+addr,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
 			select {
@@ -115,10 +124,11 @@ func (p *pool) connect(ctx context.Context, addr string, c *peer) (*grpc.ClientC
 		_ = raw.Close()
 		return nil, net.ErrClosed
 	}
+	made := &link{grpc: conn, okAt: time.Now(), users: 1}
 	c.mu.Lock()
-	c.conn, c.okAt = conn, time.Now()
+	c.conn = made
 	c.mu.Unlock()
-	return conn, nil
+	return made, nil
 }
 
 // once makes one call on the connection to addr.
@@ -127,25 +137,26 @@ func (p *pool) once(ctx context.Context, addr string, f func(context.Context, *g
 	if err != nil {
 		return err
 	}
-	conn, err := p.connect(ctx, addr, c)
+	used, err := p.connect(ctx, addr, c)
 	if err != nil {
 		return err
 	}
-	err = f(ctx, conn)
+	err = f(ctx, used.grpc)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	over := false
 	switch status.Code(err) {
 	case codes.DeadlineExceeded, codes.Canceled:
-		over = time.Since(c.okAt) > p.t.patience(staleAfter, time.Second)
+		used.over = used.over || time.Since(used.okAt) > p.t.patience(staleAfter, time.Second)
 	case codes.Unavailable:
-		over = true
+		used.over = true
 	default:
-		c.okAt = time.Now()
+		used.okAt = time.Now()
 	}
-	if over && c.conn == conn {
+	if used.over && c.conn == used {
 		c.conn = nil
-		go func() { _ = conn.Close() }()
+	}
+	if used.users--; used.over && used.users == 0 {
+		_ = used.grpc.Close()
 	}
 	return err
 }
@@ -158,7 +169,7 @@ func (p *pool) close() {
 	for _, c := range peers {
 		c.mu.Lock()
 		if c.conn != nil {
-			_ = c.conn.Close()
+			_ = c.conn.grpc.Close()
 		}
 		c.mu.Unlock()
 	}
@@ -191,7 +202,7 @@ const notLeader = "meta-service node is not currently the raft leader"
 // call tries the addresses in their order as RobustMQ's client does. A write starts at the leader that the last redirect named.
 func (p *pool) call(ctx context.Context, addrs []string, name string, write bool, f func(context.Context, *grpc.ClientConn) error) error {
 	if len(addrs) == 0 {
-		return errors.New("Call address list cannot be empty")
+		return say("Call address list cannot be empty")
 	}
 	attempts := max(callAttempts, len(addrs))
 	for try := 0; ; try++ {
@@ -267,7 +278,7 @@ func (p *pool) attempt(ctx context.Context, addr string, f func(context.Context,
 	switch {
 	case s.Code() == codes.DeadlineExceeded || limit.Err() != nil:
 		return &callError{codes.Unavailable, fmt.Sprintf("tcp connect error: %s timed out after 5s", addr)}
-	case s.Code() == codes.Unavailable:
+	case s.Code() == codes.Unavailable || s.Code() == codes.Canceled:
 		return &callError{codes.Unavailable, "tcp connect error: " + s.Message()}
 	}
 	return &callError{s.Code(), s.Message()}

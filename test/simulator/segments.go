@@ -3,7 +3,6 @@ package simulator
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"sort"
 	"time"
@@ -67,7 +66,7 @@ func (m *metaService) createShard(ctx context.Context, r shardRequest) error {
 	s := segment{ShardName: r.Shard.ShardName, LastKnownISR: []uint64{}, Status: "Write"}
 	for i, n := range nodes[:want] {
 		if len(n.StorageFold) == 0 {
-			return fmt.Errorf("Node %d has no storage folders configured", n.NodeID)
+			return say("Node %d has no storage folders configured", n.NodeID)
 		}
 		s.Replicas = append(s.Replicas, replica{i, n.NodeID, n.StorageFold[0]})
 		s.ISR = append(s.ISR, n.NodeID)
@@ -97,7 +96,7 @@ func (m *metaService) updateISR(ctx context.Context, r isrRequest) error {
 			_ = json.Unmarshal(raw, &s)
 			have = s.SegmentEpoch
 		}
-		return fmt.Errorf("UpdateSegmentIsr on %s/%d: expected_segment_epoch %d != current %d", r.Segment.ShardName, r.Segment.SegmentSeq, r.Epoch, have)
+		return say("UpdateSegmentIsr on %s/%d: expected_segment_epoch %d != current %d", r.Segment.ShardName, r.Segment.SegmentSeq, r.Epoch, have)
 	}
 	m.notify(change{Key: r.Segment.key(), Value: mustJSON(r.Segment)})
 	return nil

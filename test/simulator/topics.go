@@ -68,7 +68,7 @@ func (n *Node) ensureInner(name string) error {
 			patience = 30 * time.Second
 		}
 		if !n.awaitCache(topicKey(defaultTenant, name), patience) {
-			return fmt.Errorf("Timeout waiting for topic '%s' to be created after %d seconds", name, int(patience.Seconds()))
+			return say("Timeout waiting for topic '%s' to be created after %d seconds", name, int(patience.Seconds()))
 		}
 	} else if err := n.createShards(n.ctx, t, true); err != nil {
 		return err
@@ -79,7 +79,7 @@ func (n *Node) ensureInner(name string) error {
 	if !n.file.role("engine") {
 		// Shards are loaded at the start by engine nodes only, and nobody is told of one that exists.
 		if n.t.sleep(n.ctx, 10*time.Second) {
-			return fmt.Errorf("Timeout waiting for shard '%s' (topic '%s') to be created in local cache after 10s", t.StorageNameList["0"], name)
+			return say("Timeout waiting for shard '%s' (topic '%s') to be created in local cache after 10s", t.StorageNameList["0"], name)
 		}
 		return n.ctx.Err()
 	}

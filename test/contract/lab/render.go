@@ -9,10 +9,17 @@ import (
 
 // Ports of every server of the lab: the defaults.
 const (
-	GRPC, HTTP, Engine     = 1228, 58080, 1778
-	MQTT, MQTTS, WS, WSS   = 1883, 1885, 8083, 8085
-	Prometheus, Kafka      = 9091, 9092
-	AMQP, NATS, NATSWebSoc = 5672, 4222, 4080
+	GRPC       = 1228
+	HTTP       = 58080
+	Engine     = 1778
+	MQTT       = 1883
+	MQTTS      = 1885
+	WS         = 8083
+	WSS        = 8085
+	Prometheus = 9091
+	Kafka      = 9092
+	AMQP       = 5672
+	NATS       = 4222
 )
 
 func (n *Node) metaAddrs() string {

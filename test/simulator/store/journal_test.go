@@ -50,7 +50,7 @@ func TestWhatWasWrittenIsFoundAgainAfterAKill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer again.Close()
+	t.Cleanup(func() { _ = again.Close() })
 	all := records(t, again)
 	if len(all) != 9 || all["meta_raft/k4"] != "v" || all["meta_raft/k3"] != "" {
 		t.Fatalf("found %v", all)
@@ -63,7 +63,7 @@ func TestTheDirectoryLooksInitialised(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	t.Cleanup(func() { _ = s.Close() })
 	for _, name := range []string{"CURRENT", "MANIFEST-000005", "IDENTITY", "LOCK", "OPTIONS-000007", "000004.log"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
 			t.Error(err)
