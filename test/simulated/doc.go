@@ -5,5 +5,6 @@
 //	SIM_FORMATIONS=200   random formations (default 16), from seed SIM_FIRST_SEED (default 1)
 //	SIM_SEED=7           only the random formation with this seed
 //	SIM_CRASHES=all      an operator killed after every single write of a formation (default: after 8 of them)
+//	SIM_SPEED=10         how much faster than life time runs (default 6); an idle machine bears 10 and more
 //	SIM_KEEP=1           keep logs and volumes of worlds that passed, too
 package simulated

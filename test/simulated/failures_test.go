@@ -27,7 +27,7 @@ func terms(t *testing.T, w *world.World, pod string) map[string]uint64 {
 
 func TestALeaderThatCrashesAndIsStartedAgainInPlaceKeepsItsTerm(t *testing.T) {
 	t.Parallel()
-	w := env.New(t, world.Options{Speed: 10})
+	w := env.New(t, world.Options{})
 	c := form(t, w, manifest(newest, 3, 2, ""))
 	before := terms(t, w, c.Status.Leader)
 	start := time.Now()

@@ -51,7 +51,7 @@ func TestRandomFormationsUnderFaultsAlwaysEndAsOneCluster(t *testing.T) {
 				more = "  journalServer: {replicas: 2}\n"
 			}
 			w := env.New(t, world.Options{
-				Seed: seed, Speed: 10, Nodes: 5, DNSDelay: time.Duration(r.Int64N(int64(6 * time.Second))), SecretDelay: time.Duration(r.Int64N(int64(90 * time.Second))),
+				Seed: seed, Nodes: 5, DNSDelay: time.Duration(r.Int64N(int64(6 * time.Second))), SecretDelay: time.Duration(r.Int64N(int64(90 * time.Second))),
 			})
 			if r.IntN(2) == 0 {
 				w.Network.Delay(0, w.Scaled(time.Duration(r.Int64N(int64(200*time.Millisecond)))))

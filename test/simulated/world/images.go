@@ -62,7 +62,7 @@ func (w *World) runAgent(kill context.Context, term <-chan struct{}, p *kubelet.
 		PodName: pod, PodIP: p.Env[protocol.EnvPodIP], Version: "simulated", Paths: paths,
 		Launcher:   &launcher{w: w, pod: pod, host: p.Host, version: version},
 		ListenHost: p.Host.Address, Loopback: p.Host.Address, Resolve: p.Host.LookupHost, Dial: p.Host.DialContext,
-		Timings: agent.DefaultTimings().Scale(w.Speed), Log: slog.New(slog.NewTextHandler(w.log(pod, "agent"), nil)), Stdout: p.Log, Stderr: p.Log,
+		Timings: patient(agent.DefaultTimings().Scale(w.Speed)), Log: slog.New(slog.NewTextHandler(w.log(pod, "agent"), nil)), Stdout: p.Log, Stderr: p.Log,
 		OOMKills: func() (uint64, bool) { return 0, false }, BootID: fmt.Sprintf("%s-%d", pod, time.Now().UnixNano()), CPUs: 4,
 	})
 	if err != nil {
@@ -79,6 +79,13 @@ func (w *World) runAgent(kill context.Context, term <-chan struct{}, p *kubelet.
 		}
 	}()
 	return a.Run(kill)
+}
+
+// patient gives what an agent waits for more time in wall clock: a busy machine must not look like a server that hangs.
+func patient(t agent.Timings) agent.Timings {
+	t.Probe, t.PulseTimeout, t.RelayTimeout = max(t.Probe, time.Second), max(t.PulseTimeout, 2*time.Second), max(t.RelayTimeout, time.Second)
+	t.HungAfter = max(t.HungAfter, 8*time.Second)
+	return t
 }
 
 // forgeMarker takes the gate out: it gives the volume the marker that lets the agent start its server at once, as if every member were the founder.

@@ -76,7 +76,7 @@ func (w *World) startOperator(killAfter int) *Operator {
 	}
 	host := w.Network.Attach(OperatorHost, "")
 	limits := agentclient.Limits{
-		Dial: w.scaledAtLeast(2*time.Second, time.Second/2), State: w.scaledAtLeast(3*time.Second, time.Second/2), Order: w.scaledAtLeast(45*time.Second, 2*time.Second),
+		Dial: w.scaledAtLeast(2*time.Second, time.Second), State: w.scaledAtLeast(3*time.Second, 2*time.Second+time.Second/2), Order: w.scaledAtLeast(45*time.Second, 2*time.Second),
 	}
 	reconciler := &cluster.Reconciler{
 		Agents: agentclient.NewPool(limits, func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -85,7 +85,7 @@ func (w *World) startOperator(killAfter int) *Operator {
 		ServerImage: ServerImage, AgentImage: AgentImage, ClusterDomain: ClusterDomain, OperatorNamespace: "robustmq-operator-system",
 		Timings: cluster.Timings{
 			Busy: w.scaledAtLeast(2*time.Second, 50*time.Millisecond), Quiet: w.Scaled(30 * time.Second),
-			Observe: w.scaledAtLeast(5*time.Second, time.Second), Order: w.scaledAtLeast(45*time.Second, 2*time.Second),
+			Observe: w.scaledAtLeast(5*time.Second, 3*time.Second), Order: w.scaledAtLeast(45*time.Second, 2*time.Second),
 		},
 		Limits: topology.DefaultLimits().Scale(w.Speed), DisableRelay: w.Options.RelayOff,
 	}

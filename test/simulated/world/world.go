@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ import (
 // Options of a world. Durations are those of real life; the speed divides them.
 type Options struct {
 	Seed  uint64
-	Speed float64 // default 10: on two busy cores more is mostly time-outs
+	Speed float64 // default SIM_SPEED, else 6: on two busy cores more is mostly time-outs
 	Nodes int     // machines; default 3
 	// Programs replaces what the images run; default: the agent and the simulator.
 	Programs func(w *World) func(image string, container *corev1.Container) kubelet.Program
@@ -71,7 +72,7 @@ type World struct {
 func (e *Environment) New(t testing.TB, o Options) *World {
 	t.Helper()
 	if o.Speed == 0 {
-		o.Speed = 10
+		o.Speed = defaultSpeed(t)
 	}
 	o.DNSDelay = orElse(o.DNSDelay, time.Second)
 	o.SecretDelay = orElse(o.SecretDelay, 20*time.Second)
@@ -111,6 +112,19 @@ func (e *Environment) New(t testing.TB, o Options) *World {
 	})
 	t.Logf("world %s: seed %d, speed %v, files in %s", w.Namespace, o.Seed, o.Speed, dir)
 	return w
+}
+
+func defaultSpeed(t testing.TB) float64 {
+	t.Helper()
+	text := os.Getenv("SIM_SPEED")
+	if text == "" {
+		return 6
+	}
+	speed, err := strconv.ParseFloat(text, 64)
+	if err != nil || speed < 1 {
+		t.Fatalf("SIM_SPEED %q: a number of at least 1", text)
+	}
+	return speed
 }
 
 func orElse(d, otherwise time.Duration) time.Duration {
@@ -159,6 +173,9 @@ func (w *World) log(pod, container string) io.Writer {
 	w.logs[name] = f
 	return f
 }
+
+// Close ends the world before its test does: a test that makes many must not let them all live to its end.
+func (w *World) Close() { w.close() }
 
 // close ends everything of this world; what it left in the API stays, nobody looks at it again. The files stay when the test failed.
 func (w *World) close() {
