@@ -69,7 +69,7 @@ func (a Admin) call(ctx context.Context, c *http.Client, token, path string, bod
 	if err != nil {
 		return nil, err
 	}
-	defer response.Body.Close() //nolint:errcheck // the body was read, or its error is returned
+	defer response.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	if err != nil {
 		return nil, err
