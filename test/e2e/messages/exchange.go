@@ -32,7 +32,7 @@ func NewRun(now time.Time) string { return strconv.FormatInt(now.UnixNano(), 36)
 func (e Endpoint) client(ctx context.Context, id string, lost func(error)) (mqtt.Client, error) {
 	o := mqtt.NewClientOptions().AddBroker("tcp://broker:1883").SetClientID(id).SetUsername(e.Username).SetPassword(e.Password).
 		SetCleanSession(true).SetProtocolVersion(4).SetAutoReconnect(false).SetConnectRetry(false).SetConnectTimeout(connectTimeout).SetWriteTimeout(10 * time.Second).
-		SetKeepAlive(5 * time.Second).SetPingTimeout(5 * time.Second).SetOrderMatters(false).
+		SetKeepAlive(time.Minute).SetPingTimeout(5 * time.Second).SetOrderMatters(false).
 		SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
 			ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 			defer cancel()

@@ -3,6 +3,7 @@ package messages
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,8 +21,10 @@ type Traffic struct {
 	ended  sync.WaitGroup
 
 	mu            sync.Mutex
-	acknowledged  map[string]bool
+	acknowledged  map[string]time.Time
 	received      map[string]int
+	lastReceipt   time.Time
+	away          []interval
 	lastAck       time.Time
 	longestGap    time.Duration
 	reconnects    int
@@ -31,11 +34,15 @@ type Traffic struct {
 	subscribed    chan struct{}
 }
 
+// interval in which nobody was subscribed: from the last receipt of a subscriber whose connection ended to the next subscription.
+type interval struct{ from, to time.Time }
+
 // Figures of a traffic that has ended.
 type Figures struct {
 	Acknowledged int
-	// Lost were acknowledged and never received; Duplicates were received more than once.
-	Lost, Duplicates int
+	// Lost were acknowledged while somebody was subscribed, and never received; Missed were acknowledged while nobody was, and not received later either, which MQTT
+	// does not promise to a client without a session. Duplicates were received more than once.
+	Lost, Missed, Duplicates int
 	// LongestGap between two acknowledgements, at most the time it ran.
 	LongestGap time.Duration
 	// Reconnects of publisher and subscriber together; Refused are connects and publishes that failed.
@@ -44,7 +51,8 @@ type Figures struct {
 }
 
 func (f Figures) String() string {
-	s := fmt.Sprintf("%d acknowledged, %d lost, %d twice, longest gap between acknowledgements %.1f s, %d reconnects, %d refusals", f.Acknowledged, f.Lost, f.Duplicates, f.LongestGap.Seconds(), f.Reconnects, f.Refused)
+	s := fmt.Sprintf("%d acknowledged, %d lost, %d sent while the subscriber was away, %d received again, longest gap between acknowledgements %.1f s, %d reconnects, %d refusals",
+		f.Acknowledged, f.Lost, f.Missed, f.Duplicates, f.LongestGap.Seconds(), f.Reconnects, f.Refused)
 	if f.LastRefusal != "" {
 		s += " (last: " + f.LastRefusal + ")"
 	}
@@ -54,12 +62,16 @@ func (f Figures) String() string {
 // publishTimeout is how long an acknowledgement is awaited before the client connects anew. A client library's usual.
 const publishTimeout = 10 * time.Second
 
+// silence is how long a subscriber waits for the next of many messages before it takes its broker for dead. The ping of MQTT is no help: RobustMQ 0.4.11 takes nothing
+// but a ping for a sign of life, and a client that sends other packets sends none.
+const silence = 8 * time.Second
+
 // Start begins a traffic on a topic that exists, one message every so often, and returns when the subscriber is ready and the first message is acknowledged.
 func Start(ctx context.Context, brokers []Endpoint, topic, run string, every time.Duration) (*Traffic, error) {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	t := &Traffic{
 		topic: topic, run: run, every: every, brokers: brokers, cancel: cancel,
-		acknowledged: map[string]bool{}, received: map[string]int{}, subscribed: make(chan struct{}), lastAck: time.Now(),
+		acknowledged: map[string]time.Time{}, received: map[string]int{}, subscribed: make(chan struct{}), lastAck: time.Now(),
 	}
 	t.ended.Go(func() { t.receive(running) })
 	select {
@@ -123,8 +135,12 @@ func (t *Traffic) figures() Figures {
 	if t.every != 0 {
 		f.LongestGap = max(f.LongestGap, time.Since(t.lastAck))
 	}
-	for payload := range t.acknowledged {
-		if t.received[payload] == 0 {
+	for payload, at := range t.acknowledged {
+		switch {
+		case t.received[payload] > 0:
+		case slices.ContainsFunc(t.away, func(i interval) bool { return !at.Before(i.from) && !at.After(i.to) }):
+			f.Missed++
+		default:
 			f.Lost++
 		}
 	}
@@ -169,20 +185,43 @@ func (t *Traffic) connected(ctx context.Context, role string, use func(context.C
 func (t *Traffic) receive(ctx context.Context) {
 	t.connected(ctx, "sub", func(ctx context.Context, c mqtt.Client) error {
 		// A session without state: RobustMQ's restored sessions deliver nothing until the client subscribes again, so every client should.
-		err := done(ctx, c.Subscribe(t.topic, 1, func(_ mqtt.Client, m mqtt.Message) {
-			if payload := string(m.Payload()); strings.HasPrefix(payload, t.run+"/") {
-				t.mu.Lock()
-				t.received[payload]++
-				t.mu.Unlock()
-			}
-		}), connectTimeout)
-		if err != nil {
+		if err := done(ctx, c.Subscribe(t.topic, 1, t.take), connectTimeout); err != nil {
 			return fmt.Errorf("subscribing: %w", err)
 		}
+		t.arrive(time.Now())
 		t.subscribeOnce.Do(func() { close(t.subscribed) })
-		<-ctx.Done()
+		for ctx.Err() == nil && !t.silent(time.Now()) {
+			pause(ctx, 100*time.Millisecond)
+		}
 		return nil
 	})
+}
+
+func (t *Traffic) take(_ mqtt.Client, m mqtt.Message) {
+	payload := string(m.Payload())
+	if !strings.HasPrefix(payload, t.run+"/") {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.received[payload]++
+	t.lastReceipt = time.Now()
+}
+
+// arrive notes that there is a subscription, and since when there was none.
+func (t *Traffic) arrive(now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.lastReceipt.IsZero() {
+		t.away = append(t.away, interval{t.lastReceipt, now})
+	}
+	t.lastReceipt = now
+}
+
+func (t *Traffic) silent(now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.every != 0 && now.Sub(t.lastReceipt) > silence
 }
 
 func (t *Traffic) send(ctx context.Context, first chan<- struct{}) {
@@ -219,7 +258,7 @@ func (t *Traffic) acknowledge(payload string) {
 	now := time.Now()
 	t.longestGap = max(t.longestGap, now.Sub(t.lastAck))
 	t.lastAck = now
-	t.acknowledged[payload] = true
+	t.acknowledged[payload] = now
 }
 
 func pause(ctx context.Context, d time.Duration) {
