@@ -57,7 +57,7 @@ func (m *metaService) tell(w *notifier, addr string) {
 		}
 		var err error
 		for range 3 {
-			ctx, cancel := context.WithTimeout(n.ctx, n.t.patience(callTimeout, 500*time.Millisecond))
+			ctx, cancel := context.WithTimeout(n.ctx, n.t.patience(callTimeout, time.Second))
 			err = n.calls.once(ctx, addr, func(ctx context.Context, conn *grpc.ClientConn) error {
 				_, err := invoke[nothing](ctx, conn, nodeService, "Update", c)
 				return err

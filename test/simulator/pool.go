@@ -212,7 +212,12 @@ func (p *pool) call(ctx context.Context, addrs []string, name string, write bool
 				target = l
 			}
 		}
-		err := p.attempt(ctx, target, f)
+		// A join that is cut short leaves a half member for ever: only time of the simulation may do that, not a busy machine.
+		floor := time.Second
+		if strings.HasSuffix(name, "/JoinCluster") {
+			floor = 3 * time.Second
+		}
+		err := p.attempt(ctx, target, floor, f)
 		if err == nil {
 			return nil
 		}
@@ -223,7 +228,7 @@ func (p *pool) call(ctx context.Context, addrs []string, name string, write bool
 		case strings.Contains(err.message, "forward request to"):
 			if m := forwardAddr.FindStringSubmatch(err.message); m != nil {
 				p.setLeader(name, m[1])
-				again := p.attempt(ctx, m[1], f)
+				again := p.attempt(ctx, m[1], floor, f)
 				if again == nil {
 					return nil
 				}
@@ -267,8 +272,8 @@ func (p *pool) setLeader(name, addr string) {
 	p.leaders[name] = addr
 }
 
-func (p *pool) attempt(ctx context.Context, addr string, f func(context.Context, *grpc.ClientConn) error) *callError {
-	limit, cancel := context.WithTimeout(ctx, p.t.patience(callTimeout, 500*time.Millisecond))
+func (p *pool) attempt(ctx context.Context, addr string, floor time.Duration, f func(context.Context, *grpc.ClientConn) error) *callError {
+	limit, cancel := context.WithTimeout(ctx, p.t.patience(callTimeout, floor))
 	defer cancel()
 	err := p.once(limit, addr, f)
 	if err == nil {

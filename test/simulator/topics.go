@@ -12,6 +12,9 @@ var innerTopics = []string{
 	"$retain-message", "$last-will-message", "$delay-queue-message", "$delay-queue-index", "$delay-task-index", "$agent-report-info", "$sys/qos2-inner-topic",
 }
 
+// oldInnerTopics are those of the delay queue, which 0.3.0 makes in its brokers (seen-v0.3.0.md 2).
+var oldInnerTopics = []string{"$delay-queue-message", "$delay-queue-index"}
+
 const defaultTenant = "default"
 
 var (
@@ -36,7 +39,11 @@ func (n *Node) initialiseTopics() bool {
 		}
 		n.cache.update(change{Key: kindTenant + defaultTenant, Value: mustJSON(t)})
 	}
-	for _, name := range innerTopics {
+	names := innerTopics
+	if n.gen.islands {
+		names = oldInnerTopics
+	}
+	for _, name := range names {
 		if err := n.ensureInner(name); err != nil {
 			n.die(target, "Failed to initialize inner topics: %v", err)
 			return false
@@ -88,7 +95,7 @@ func (n *Node) ensureInner(name string) error {
 
 // awaitCache waits until a notification has brought a key.
 func (n *Node) awaitCache(key string, d time.Duration) bool {
-	timer := time.NewTimer(n.t.patience(d, 2*time.Second))
+	timer := time.NewTimer(n.t.patience(d, 5*time.Second))
 	defer timer.Stop()
 	for {
 		changed := n.cache.wait()
