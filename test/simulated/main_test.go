@@ -31,7 +31,7 @@ func run(m *testing.M) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var err error
-	if env, err = world.StartEnvironment(ctx, "../../config/crd"); err != nil {
+	if env, err = world.StartEnvironment(ctx, "../../config"); err != nil {
 		fmt.Fprintln(os.Stderr, "simulated:", err)
 		return 1
 	}

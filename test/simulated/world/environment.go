@@ -25,14 +25,15 @@ type Environment struct {
 	Client client.Client // reads past any cache
 	Kube   *kube.ControlPlane
 
-	dir     string
-	api     *envtest.Environment
-	stop    context.CancelFunc
-	counter atomic.Int64
+	dir      string
+	api      *envtest.Environment
+	operator *rest.Config // with the rights that the operator is installed with
+	stop     context.CancelFunc
+	counter  atomic.Int64
 }
 
-// StartEnvironment starts kube-apiserver and etcd with the CRDs of crdDir, and the controllers that they lack.
-func StartEnvironment(ctx context.Context, crdDir string) (*Environment, error) {
+// StartEnvironment starts kube-apiserver and etcd with the CRDs and the operator's rights of the project's config folder, and the controllers that they lack.
+func StartEnvironment(ctx context.Context, config string) (*Environment, error) {
 	assets, err := assetsDir()
 	if err != nil {
 		return nil, err
@@ -44,7 +45,7 @@ func StartEnvironment(ctx context.Context, crdDir string) (*Environment, error) 
 	if err := os.Mkdir(filepath.Join(dir, "etcd"), 0o700); err != nil {
 		return nil, err
 	}
-	e := &Environment{dir: dir, api: &envtest.Environment{BinaryAssetsDirectory: assets, CRDDirectoryPaths: []string{crdDir}, ErrorIfCRDPathMissing: true}}
+	e := &Environment{dir: dir, api: &envtest.Environment{BinaryAssetsDirectory: assets, CRDDirectoryPaths: []string{filepath.Join(config, "crd")}, ErrorIfCRDPathMissing: true}}
 	// Fairness would make one world wait for another; every world has its own limits in life.
 	e.api.ControlPlane.Etcd = &envtest.Etcd{DataDir: filepath.Join(dir, "etcd")}
 	e.api.ControlPlane.Etcd.Configure().Set("unsafe-no-fsync", "true")
@@ -61,6 +62,9 @@ func StartEnvironment(ctx context.Context, crdDir string) (*Environment, error) 
 	}
 	if e.Client, err = client.New(e.Config, client.Options{Scheme: e.Scheme}); err != nil {
 		return nil, err
+	}
+	if err := e.grant(ctx, filepath.Join(config, "rbac")); err != nil {
+		return nil, fmt.Errorf("the operator's rights: %w", err)
 	}
 	ctx, e.stop = context.WithCancel(ctx)
 	if e.Kube, err = kube.Start(ctx, e.Config); err != nil {

@@ -56,7 +56,7 @@ func (w *World) StartOperatorUntil(n int) *Operator {
 func (w *World) startOperator(killAfter int) *Operator {
 	w.T.Helper()
 	o := &Operator{w: w, finished: make(chan struct{}), conns: map[net.Conn]bool{}}
-	config := rest.CopyConfig(w.Env.Config)
+	config := rest.CopyConfig(w.Env.operator)
 	config.QPS, config.Burst, config.UserAgent = -1, 0, "robustmq-operator"
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		o.api = &recorder{next: next, killAfter: killAfter, fatal: o.Crash}
