@@ -164,8 +164,7 @@ func TestALostLeaderIsReplacedAfterHalfAMinuteAndWritesAreRefusedFastUntilThen(t
 func TestALeaderWithoutQuorumCallsItselfLeaderAndOnlyItsAcknowledgementTells(t *testing.T) {
 	l := lab.New(t, lab.Options{})
 	nodes := form(l, 1, 2, 3)
-	l.Eventually(60*time.Second, "every group is led", func() bool { return len(leaders(nodes)) == 3 })
-	last := node(nodes, leaders(nodes)[robustmq.GroupMetadata])
+	last := led(l, nodes, robustmq.GroupMetadata)
 	for _, n := range without(nodes, last.ID) {
 		n.Kill()
 	}

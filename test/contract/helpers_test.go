@@ -72,6 +72,17 @@ func leaders(nodes []*lab.Node) map[string]uint64 {
 	return found
 }
 
+// led waits until every group has a leader with a quorum, and returns the one of a group.
+func led(l *lab.Lab, nodes []*lab.Node, group string) *lab.Node {
+	l.T.Helper()
+	var found map[string]uint64
+	l.Eventually(90*time.Second, "every group is led", func() bool {
+		found = leaders(nodes)
+		return len(found) == len(robustmq.Groups)
+	})
+	return node(nodes, found[group])
+}
+
 func node(nodes []*lab.Node, id uint64) *lab.Node {
 	for _, n := range nodes {
 		if n.ID == id {

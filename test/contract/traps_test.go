@@ -106,7 +106,7 @@ func TestAFirstAddressThatHangsEmptiesTheRegistryOfEverybody(t *testing.T) {
 	nodes[0].Start()
 	started(nodes[0])
 	l.Eventually(10*time.Second, "all three are listed", func() bool { return len(registered(nodes[0])) == 3 })
-	leader := node(nodes, leaders(nodes)[robustmq.GroupMetadata])
+	leader := led(l, nodes, robustmq.GroupMetadata)
 	before := leader.Status()[robustmq.GroupMetadata].LastLogIndex
 	nodes[0].Hole(true)
 	l.Eventually(80*time.Second, "the leader deletes every node, the healthy ones too", func() bool {

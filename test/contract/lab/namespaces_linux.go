@@ -8,14 +8,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
-// namespaces runs real servers: each in a network namespace with a veth into one bridge, because RobustMQ binds 0.0.0.0 and cannot share an address space with another.
-// Names are found through an /etc/hosts of the lab, which "ip netns exec" mounts over the machine's.
+// namespaces runs real servers: each in a network namespace with a veth into the bridge of one more, the hub, because RobustMQ binds 0.0.0.0 and cannot share an address
+// space with another. Nothing of it touches the machine's own network: the test enters the hub to dial. Names are found through an /etc/hosts of the lab, which "ip netns exec" mounts over the machine's.
 type namespaces struct {
 	lab    *Lab
 	bridge string
@@ -34,9 +37,10 @@ func newNamespaces(l *Lab) *namespaces {
 	}
 	number := labs.Add(1)
 	p := &namespaces{lab: l, bridge: fmt.Sprintf("rmqc%d", number), prefix: fmt.Sprintf("10.99.%d.", number), made: map[uint64]bool{}}
-	p.ip("link", "add", p.bridge, "type", "bridge")
-	p.ip("addr", "add", p.prefix+"254/24", "dev", p.bridge)
-	p.ip("link", "set", p.bridge, "up")
+	p.ip("netns", "add", p.hub())
+	p.ip("-n", p.hub(), "link", "add", p.bridge, "type", "bridge")
+	p.ip("-n", p.hub(), "addr", "add", p.prefix+"254/24", "dev", p.bridge)
+	p.ip("-n", p.hub(), "link", "set", p.bridge, "up")
 	return p
 }
 
@@ -47,6 +51,7 @@ func (p *namespaces) ip(args ...string) {
 	}
 }
 
+func (p *namespaces) hub() string            { return p.bridge + "-hub" }
 func (p *namespaces) space(id uint64) string { return fmt.Sprintf("%s-n%d", p.bridge, id) }
 func (p *namespaces) link(id uint64) string  { return fmt.Sprintf("%sv%d", p.bridge, id) }
 
@@ -62,8 +67,8 @@ func (p *namespaces) prepare(n *Node) {
 	space, link := p.space(n.ID), p.link(n.ID)
 	p.ip("netns", "add", space)
 	p.made[n.ID] = true
-	p.ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", space)
-	p.ip("link", "set", link, "master", p.bridge, "up")
+	p.ip("-n", p.hub(), "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", space)
+	p.ip("-n", p.hub(), "link", "set", link, "master", p.bridge, "up")
 	p.ip("-n", space, "addr", "add", n.address+"/24", "dev", "eth0")
 	p.ip("-n", space, "link", "set", "eth0", "up")
 	p.ip("-n", space, "link", "set", "lo", "up")
@@ -114,7 +119,34 @@ func (p *namespaces) dial(ctx context.Context, _, address string) (net.Conn, err
 	if _, err := fmt.Sscanf(name, "n%d.lab", &id); err != nil {
 		return nil, err
 	}
-	return (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(p.address(id), port))
+	return p.dialInside(ctx, net.JoinHostPort(p.address(id), port))
+}
+
+// dialInside opens the socket in the hub: a socket stays in the namespace of the thread that made it.
+func (p *namespaces) dialInside(ctx context.Context, address string) (net.Conn, error) {
+	runtime.LockOSThread()
+	own, err := os.Open(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()))
+	if err != nil {
+		runtime.UnlockOSThread()
+		return nil, err
+	}
+	defer own.Close()
+	inside, err := os.Open("/run/netns/" + p.hub())
+	if err != nil {
+		runtime.UnlockOSThread()
+		return nil, err
+	}
+	defer inside.Close()
+	if err := unix.Setns(int(inside.Fd()), unix.CLONE_NEWNET); err != nil {
+		runtime.UnlockOSThread()
+		return nil, fmt.Errorf("enter %s: %w", p.hub(), err)
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	if back := unix.Setns(int(own.Fd()), unix.CLONE_NEWNET); back != nil {
+		return conn, err // the thread stays locked, and ends with its goroutine
+	}
+	runtime.UnlockOSThread()
+	return conn, err
 }
 
 func (p *namespaces) hole(n *Node, closed bool) {
@@ -122,7 +154,7 @@ func (p *namespaces) hole(n *Node, closed bool) {
 	if closed {
 		state = "down"
 	}
-	p.ip("link", "set", p.link(n.ID), state)
+	p.ip("-n", p.hub(), "link", "set", p.link(n.ID), state)
 }
 
 func (p *namespaces) close() {
@@ -132,7 +164,7 @@ func (p *namespaces) close() {
 		_ = exec.Command("ip", "netns", "del", p.space(id)).Run()
 		_ = os.RemoveAll(filepath.Join("/etc/netns", p.space(id)))
 	}
-	_ = exec.Command("ip", "link", "del", p.bridge).Run()
+	_ = exec.Command("ip", "netns", "del", p.hub()).Run()
 }
 
 type realProcess struct {
