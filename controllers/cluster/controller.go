@@ -2,8 +2,10 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -204,30 +206,45 @@ func (r *Reconciler) refuse(ctx context.Context, p *pass, reason, message string
 }
 
 // awaitInnerTopics says which of RobustMQ's own topics still lacks copies; once all were seen whole, it asks no more until the number of engines changes.
+// What a node says of segments is its own cache, which stays wrong for ever when it missed one notification: a topic counts as short only while every member says so.
 func (r *Reconciler) awaitInnerTopics(ctx context.Context, p *pass, mem *memory) *topology.Wait {
 	engines := p.desired.Spec.Engines()
 	if mem.replicated == engines {
 		return nil
 	}
-	leader, ok := topology.Assess(p.snapshot).CommonLeader()
-	if !ok {
-		leader = p.snapshot.Members[0]
-	}
-	agent, err := p.agent(leader.Pod)
-	if err != nil {
-		return &topology.Wait{Reason: v1alpha1.ReasonReplicating, Message: err.Error()}
-	}
 	ctx, cancel := context.WithTimeout(ctx, r.Timings.Observe)
 	defer cancel()
-	topic, err := underReplicated(ctx, agent, engines)
-	switch {
-	case err != nil:
-		return &topology.Wait{Reason: v1alpha1.ReasonReplicating, Message: fmt.Sprintf("the copies of the inner topics cannot be seen yet: %v", err)}
-	case topic != "":
-		return &topology.Wait{Reason: v1alpha1.ReasonReplicating, Message: fmt.Sprintf("inner topic %s does not have all its copies in sync yet", topic)}
+	var short []string
+	answers := 0
+	problem := errors.New("there is no member to ask")
+	for _, m := range p.snapshot.Members {
+		if m.Role != v1alpha1.RolePlacementCenter {
+			continue
+		}
+		agent, err := p.agent(m.Pod)
+		if err == nil {
+			var topics []string
+			topics, err = underReplicated(ctx, agent, engines)
+			if err == nil && answers > 0 {
+				topics = slices.DeleteFunc(topics, func(topic string) bool { return !slices.Contains(short, topic) })
+			}
+			if err == nil {
+				short, answers = topics, answers+1
+			}
+		}
+		if err != nil {
+			problem = err
+			continue
+		}
+		if len(short) == 0 {
+			mem.replicated = engines
+			return nil
+		}
 	}
-	mem.replicated = engines
-	return nil
+	if answers == 0 {
+		return &topology.Wait{Reason: v1alpha1.ReasonReplicating, Message: fmt.Sprintf("the copies of the inner topics cannot be seen yet: %v", problem)}
+	}
+	return &topology.Wait{Reason: v1alpha1.ReasonReplicating, Message: fmt.Sprintf("inner topic %s does not have all its copies in sync yet", short[0])}
 }
 
 // runningVersion is the version that the cluster's pods run: the one it was founded with, while a change of it has not been carried out.

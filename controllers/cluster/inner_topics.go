@@ -9,10 +9,10 @@ import (
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 )
 
-// underReplicated asks one node for RobustMQ's inner topics and returns the name of one that has fewer copies in sync than its own record asks for
-// (replica_num: what the server made of default_topic_replica_num, which it takes for 1 when there is one member), or than there are engines; empty when all have them.
+// underReplicated asks one node for RobustMQ's inner topics and returns the names of those that have fewer copies in sync than their own record asks for
+// (replica_num: what the server made of default_topic_replica_num, which it takes for 1 when there is one member), or than there are engines; none when all have them.
 // Inner topics are made with one copy by the founder, which is the only engine then; the metadata leader tops them up every 30 s.
-func underReplicated(ctx context.Context, agent agentclient.Client, engines int32) (string, error) {
+func underReplicated(ctx context.Context, agent agentclient.Client, engines int32) ([]string, error) {
 	var shards struct {
 		Data []struct {
 			ShardInfo struct {
@@ -28,12 +28,13 @@ func underReplicated(ctx context.Context, agent agentclient.Client, engines int3
 	// The list answers ten rows unless the body says otherwise; the query string is ignored here.
 	raw, err := agent.Admin(ctx, http.MethodPost, "/api/storage-engine/shard/list", map[string]int{"limit": 1000, "page": 1})
 	if err != nil {
-		return "", fmt.Errorf("listing shards: %w", err)
+		return nil, fmt.Errorf("listing shards: %w", err)
 	}
 	if err := json.Unmarshal(raw, &shards); err != nil {
-		return "", fmt.Errorf("listing shards: %w", err)
+		return nil, fmt.Errorf("listing shards: %w", err)
 	}
 	inner := 0
+	var short []string
 	for _, shard := range shards.Data {
 		if !shard.ShardInfo.Config.Inner {
 			continue
@@ -41,16 +42,16 @@ func underReplicated(ctx context.Context, agent agentclient.Client, engines int3
 		inner++
 		full, err := fullyReplicated(ctx, agent, shard.ShardInfo.ShardName, min(shard.ShardInfo.Config.Replicas, int(engines)))
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		if !full {
-			return shard.ShardInfo.TopicName, nil
+			short = append(short, shard.ShardInfo.TopicName)
 		}
 	}
 	if inner == 0 {
-		return "(none made yet)", nil
+		return []string{"(none made yet)"}, nil
 	}
-	return "", nil
+	return short, nil
 }
 
 func fullyReplicated(ctx context.Context, agent agentclient.Client, shard string, wanted int) (bool, error) {
