@@ -148,9 +148,11 @@ func TestAnOperatorKilledAfterAnyWriteLeavesTheSameEndState(t *testing.T) {
 	settle(t, w)
 	writes := w.Operator().Changes()
 	want := shape(w, c)
-	t.Logf("a formation takes %d writes (events not counted)", len(writes))
+	t.Logf("a formation takes %d writes (events not counted): %v", len(writes), writes)
+	w.Close()
 	for _, n := range crashes(t, len(writes)) {
 		t.Run(fmt.Sprintf("after write %d, %s", n, writes[n-1]), func(t *testing.T) {
+			t.Parallel()
 			w := env.New(t, world.Options{Seed: uint64(n)}) //nolint:gosec // small
 			first := w.StartOperatorUntil(n)
 			w.Apply(text)
