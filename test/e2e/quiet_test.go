@@ -54,7 +54,7 @@ func (s *scene) quietFor(d time.Duration) {
 // versions are the resourceVersions of everything in the namespace, leases aside.
 func (s *scene) versions() map[string]string {
 	s.Helper()
-	out, err := k8s.Kubectl(s.Context(), nil, "get", "-n", s.name.Namespace, "-o", `jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.resourceVersion}{"\\n"}{end}`,
+	out, err := k8s.Kubectl(s.Context(), nil, "get", "-n", s.name.Namespace, "-o", `jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.resourceVersion}{"\n"}{end}`,
 		"robustmqclusters,statefulsets,controllerrevisions,pods,services,endpointslices,secrets,configmaps,serviceaccounts,persistentvolumeclaims,poddisruptionbudgets,networkpolicies,ingresses,events")
 	s.must(err)
 	versions := map[string]string{}
