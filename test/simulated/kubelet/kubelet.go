@@ -163,12 +163,6 @@ func (k *Kubelet) notifyLocked() {
 	k.changed = make(chan struct{})
 }
 
-func (k *Kubelet) notify() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.notifyLocked()
-}
-
 // worker returns the worker of the pod that has this name now, or nil.
 func (k *Kubelet) worker(pod string) *worker {
 	k.mu.Lock()

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrCannotMakeUnwritable: this process may write everywhere and may not set the immutable flag either.
+// ErrCannotMakeUnwritable says that this process may write everywhere and may not set the immutable flag either.
 var ErrCannotMakeUnwritable = errors.New("neither permissions nor the immutable flag can keep this process from writing")
 
 // SetUnwritable makes a pod's data volumes refuse writes (as a disk whose owner does not match, or one remounted read-only after an error), or takes that back.

@@ -273,7 +273,7 @@ func (w *worker) processOf(c *corev1.Container) (*Process, error) {
 			return nil, errors.New("field reference " + e.ValueFrom.FieldRef.FieldPath + " is not simulated")
 		}
 	}
-	var log io.Writer = io.Discard
+	log := io.Discard
 	if w.k.Log != nil {
 		log = w.k.Log(w.name, c.Name)
 	}
