@@ -94,7 +94,7 @@ vet:
 	$(Q)for m in $(modules); do go vet -C $$m ./...; done
 
 lint: ## golangci-lint, and kube-api-linter on api/
-	$(Q)$(run) golangci-lint run -c .golangci.api.yml ./api/...
+	$(Q)$(run) golangci-lint run -c .golangci.api.yml ./api/v1alpha1/...
 	$(Q)$(run) golangci-lint run $(PKG)
 
 check-generated: ## are generated files what `make generate` makes?
