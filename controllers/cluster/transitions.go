@@ -25,7 +25,7 @@ func transitions(before, after v1alpha1.RobustMQClusterStatus) []transition {
 	}
 	for _, m := range after.Members {
 		switch {
-		case m.Role == v1alpha1.RolePlacementCenter && m.InService && !(before.Founded && was[m.Pod].InService):
+		case m.Role == v1alpha1.RolePlacementCenter && m.InService && (!before.Founded || !was[m.Pod].InService):
 			// Told from the founding on: the founder's own membership is part of it, and the event of the founding comes first.
 			if after.Founded {
 				out = append(out, transition{m.Pod, corev1.EventTypeNormal, "MemberJoined", fmt.Sprintf("%s is a voter of every raft group", m.Pod)})

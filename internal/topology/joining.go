@@ -105,7 +105,18 @@ func mayJoin(s Snapshot, h Health) *Wait {
 	return nil
 }
 
-// bringTogether stops a member that leads only some of the groups, so that the leader of the metadata takes over; it is released when every group is led again, or after Limits.Hold.
+// mostLeading is the member that leads the most groups; of equals the one that leads the metadata. The fewer groups have to change hands, the likelier all end with it.
+func mostLeading(s Snapshot, h Health) Member {
+	best, _ := h.Leader(s.Wanted.Groups[0])
+	for _, m := range s.of(v1alpha1PlacementCenter) {
+		if len(h.LeaderOf(m.NodeID)) > len(h.LeaderOf(best.NodeID)) {
+			best = m
+		}
+	}
+	return best
+}
+
+// bringTogether stops a member that leads only some of the groups, so that the one that leads most takes over; it is released when every group is led again, or after Limits.Hold.
 // Only while the cluster is being formed: it costs an election, during which nobody can connect, and once brokers serve that is not worth a member more.
 func bringTogether(s Snapshot, h Health, p *Plan) {
 	if s.Seen[Symptom{Kind: SymptomLeadersApart}] <= s.Limits.LeadersApart {
@@ -116,10 +127,10 @@ func bringTogether(s Snapshot, h Health, p *Plan) {
 			return
 		}
 	}
-	target, _ := h.Leader(s.Wanted.Groups[0])
+	target := mostLeading(s, h)
 	for _, group := range s.Wanted.Groups {
 		if l, ok := h.Leader(group); ok && l.NodeID != target.NodeID {
-			p.step(Step{Kind: StepStop, Pod: l.Pod, NodeID: l.NodeID, Cures: SymptomLeadersApart, Reason: fmt.Sprintf("it leads %s while %s leads the metadata, and a member waits to join", group, target.Pod)})
+			p.step(Step{Kind: StepStop, Pod: l.Pod, NodeID: l.NodeID, Cures: SymptomLeadersApart, Reason: fmt.Sprintf("it leads %s while %s leads more, and a member waits to join", group, target.Pod)})
 			return
 		}
 	}

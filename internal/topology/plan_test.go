@@ -118,6 +118,14 @@ func TestWhileFormingTheMemberThatLeadsOnlySomeGroupsIsHeldUntilTheyAreLedElsewh
 	expect(t, w, "", "Start "+pc1)
 }
 
+func TestTheMemberThatLeadsMostGroupsIsTheOneThatStays(t *testing.T) {
+	w := newWorld(3, 0).founded().form(1, 1, 2)
+	leadersApart(w, "data_0", 2)
+	leadersApart(w, "offset_0", 2)
+	w.s.Seen[Symptom{Kind: SymptomLeadersApart}] = 20 * time.Second
+	expect(t, w, v1alpha1.ReasonLeadersApart, "Stop "+pc0)
+}
+
 func TestOnceBrokersServeNobodyIsStoppedToBringLeadersTogether(t *testing.T) {
 	w := newWorld(5, 1).founded().form(1, 1, 2, 3).brokersUp(1001)
 	leadersApart(w, "data_0", 2)
