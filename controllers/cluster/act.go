@@ -32,7 +32,7 @@ func (r *Reconciler) act(ctx context.Context, p *pass, plan topology.Plan) error
 			r.event(p.cluster, step.Pod, corev1.EventTypeWarning, string(step.Kind)+"Failed", fmt.Sprintf("%s: %s failed: %v", step.Pod, step.Kind, err))
 			return fmt.Errorf("%s %s: %w", step.Kind, step.Pod, err)
 		}
-		p.tracker.Forget(step.Symptom())
+		p.memory.tracker.Forget(step.Symptom())
 		p.log.Info("step done", "step", step.Kind, "pod", step.Pod, "reason", step.Reason)
 		kind, reason := eventOf(step.Kind)
 		r.event(p.cluster, step.Pod, kind, reason, fmt.Sprintf("%s: %s", step.Pod, step.Reason))

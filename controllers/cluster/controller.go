@@ -81,7 +81,7 @@ type pass struct {
 	inputs   manifests.Inputs
 	observed *observation
 	snapshot topology.Snapshot
-	tracker  *topology.Tracker
+	memory   *memory
 	dial     func(pod *corev1.Pod) (agentclient.Client, error)
 	// waits are what the objects, not the members, wait for: a Secret that is missing, say.
 	waits []topology.Wait
@@ -95,7 +95,7 @@ func (p *pass) agent(pod string) (agentclient.Client, error) {
 	return p.dial(found)
 }
 
-// Reconcile is one pass: observe, plan, act, status.
+// Reconcile is one pass: observe, plan, status, act.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	var cluster v1alpha1.RobustMQCluster
 	if err := r.Get(ctx, req.NamespacedName, &cluster); err != nil {
@@ -113,14 +113,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	result, err := r.reconcile(ctx, p)
 	if apierrors.IsConflict(err) {
 		// Somebody wrote in between: what was read is old, the next pass reads anew.
-		return ctrl.Result{RequeueAfter: r.busy()}, nil
+		return ctrl.Result{RequeueAfter: r.Timings.Busy}, nil
 	}
 	return result, err
 }
 
 func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error) {
-	mem := r.remember(client.ObjectKeyFromObject(p.cluster))
-	p.tracker = &mem.tracker
+	p.memory = r.remember(client.ObjectKeyFromObject(p.cluster))
 
 	p.desired = p.cluster.DeepCopy()
 	p.desired.Default()
@@ -159,11 +158,11 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	}
 	r.observeAgents(ctx, p.dial, o)
 	p.snapshot = newSnapshot(p, r.Limits)
-	p.snapshot.Seen = mem.tracker.Observe(r.Now(), topology.Symptoms(p.snapshot))
+	p.snapshot.Seen = p.memory.tracker.Observe(r.Now(), topology.Symptoms(p.snapshot))
 	health := topology.Assess(p.snapshot)
 
 	if p.cluster.Spec.Paused {
-		return r.finish(ctx, p, health, topology.Plan{}, mem)
+		return r.finish(ctx, p, health, topology.Plan{})
 	}
 	p.inputs.VoterMissing = health.QuorumProblem() != "" // no pod is evicted while the quorum is not whole
 	if err := r.applyObjects(ctx, p); err != nil {
@@ -171,7 +170,7 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	}
 	plan := topology.Decide(p.snapshot)
 	// The status tells what was seen and what is about to be done, so it is written first: the events then stand in the order in which things happened.
-	result, err := r.finish(ctx, p, health, plan, mem)
+	result, err := r.finish(ctx, p, health, plan)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -183,10 +182,10 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 }
 
 // finish computes the status, writes it where it differs, and says when to look again.
-func (r *Reconciler) finish(ctx context.Context, p *pass, health topology.Health, plan topology.Plan, mem *memory) (ctrl.Result, error) {
+func (r *Reconciler) finish(ctx context.Context, p *pass, health topology.Health, plan topology.Plan) (ctrl.Result, error) {
 	plan.Waits = append(p.waits, plan.Waits...) // what a person has to give comes first
 	if plan.Settled() && !p.snapshot.Wanted.Islands && p.traits.Replication {
-		if wait := r.awaitInnerTopics(ctx, p, mem); wait != nil {
+		if wait := r.awaitInnerTopics(ctx, p); wait != nil {
 			plan.Waits = append(plan.Waits, *wait)
 		}
 	}
@@ -197,7 +196,7 @@ func (r *Reconciler) finish(ctx context.Context, p *pass, health topology.Health
 	if plan.Settled() {
 		return ctrl.Result{RequeueAfter: jitter(r.Timings.Quiet)}, nil
 	}
-	return ctrl.Result{RequeueAfter: r.busy()}, nil
+	return ctrl.Result{RequeueAfter: r.Timings.Busy}, nil
 }
 
 // refuse reports a spec or volumes that nothing can be done with, writes nothing else, and waits for the next change.
@@ -207,9 +206,9 @@ func (r *Reconciler) refuse(ctx context.Context, p *pass, reason, message string
 
 // awaitInnerTopics says which of RobustMQ's own topics still lacks copies; once all were seen whole, it asks no more until the number of engines changes.
 // What a node says of segments is its own cache, which stays wrong for ever when it missed one notification: a topic counts as short only while every member says so.
-func (r *Reconciler) awaitInnerTopics(ctx context.Context, p *pass, mem *memory) *topology.Wait {
+func (r *Reconciler) awaitInnerTopics(ctx context.Context, p *pass) *topology.Wait {
 	engines := p.desired.Spec.Engines()
-	if mem.replicated == engines {
+	if p.memory.replicated == engines {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.Timings.Observe)
@@ -237,7 +236,7 @@ func (r *Reconciler) awaitInnerTopics(ctx context.Context, p *pass, mem *memory)
 			continue
 		}
 		if len(short) == 0 {
-			mem.replicated = engines
+			p.memory.replicated = engines
 			return nil
 		}
 	}
@@ -273,8 +272,6 @@ func (r *Reconciler) forget(key types.NamespacedName) {
 	delete(r.memory, key)
 	r.Agents.Forget(key.String())
 }
-
-func (r *Reconciler) busy() time.Duration { return r.Timings.Busy }
 
 // jitter spreads quiet clusters over time: a tenth more or less.
 func jitter(d time.Duration) time.Duration {

@@ -44,7 +44,7 @@ func (r *Reconciler) observeKubernetes(ctx context.Context, cluster *v1alpha1.Ro
 		return nil, fmt.Errorf("listing the volume claims of cluster %s: %w", cluster.Name, err)
 	}
 	for i := range claims.Items {
-		if pod, ok := podOfClaim(claims.Items[i].Name); ok {
+		if pod, ok := manifests.PodOfVolumeClaim(claims.Items[i].Name); ok {
 			o.claims[pod] = &claims.Items[i]
 		}
 	}

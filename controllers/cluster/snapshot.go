@@ -82,8 +82,8 @@ func newAgent(st protocol.State) *topology.Agent {
 		GateOpen: st.Gate.Open, GateReason: st.Gate.Reason, GateMessage: st.Gate.Message,
 		Server: topology.ServerPhase(st.Server.Phase), MQTTOpen: st.Server.MQTTOpen, Fenced: st.Fenced, Terminating: st.Terminating,
 		ConfigStale: st.Server.Phase == protocol.ServerRunning && st.Config.Running != "" && st.Config.Running != st.Config.Mounted,
-		ConfigFault: st.Config.Problem, AgentVersion: st.AgentVersion,
-		Registry: st.Registry, Nodes: st.Nodes,
+		ConfigFault: st.Config.Problem,
+		Registry:    st.Registry, Nodes: st.Nodes,
 	}
 	if exit := st.Server.LastExit; exit != nil {
 		a.ServerExit = fmt.Sprintf("%s, exit code %d", exit.Reason, exit.Code)
@@ -118,9 +118,6 @@ func newGroup(g robustmq.GroupState) topology.Group {
 	}
 	if g.Purged != nil {
 		out.Purged = g.Purged.Index
-	}
-	if g.Snapshot != nil {
-		out.SnapshotIndex = g.Snapshot.Index
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package manifests
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/robustmq/robustmq-operator/api/v1alpha1"
 )
@@ -19,6 +20,11 @@ func PodName(cluster *v1alpha1.RobustMQCluster, r v1alpha1.Role, ordinal int32) 
 // VolumeClaimName is the name of the PersistentVolumeClaim of one pod.
 func VolumeClaimName(cluster *v1alpha1.RobustMQCluster, r v1alpha1.Role, ordinal int32) string {
 	return volumeData + "-" + PodName(cluster, r, ordinal)
+}
+
+// PodOfVolumeClaim is the pod that a volume claim belongs to by its name: the reverse of VolumeClaimName.
+func PodOfVolumeClaim(claim string) (pod string, ok bool) {
+	return strings.CutPrefix(claim, volumeData+"-")
 }
 
 // PodHost is the DNS name of one pod, absolute except for the final dot.

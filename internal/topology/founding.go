@@ -143,9 +143,9 @@ func releaseHeld(s Snapshot, h Health, p *Plan) bool {
 		}
 		switch {
 		case m.Agent.Marker.Origin == OriginFounded && !s.Wanted.Founded:
-			p.step(Step{Kind: StepWipe, Pod: m.Pod, NodeID: m.NodeID, Marker: *m.Agent.Marker, Reason: "the founding was not finished and nobody joined"})
+			p.step(Step{Kind: StepWipe, Pod: m.Pod, NodeID: m.NodeID, Reason: "the founding was not finished and nobody joined"})
 		case m.Agent.Marker.Origin == OriginJoined && !m.Agent.Marker.Member && !h.known(m.NodeID) && h.ledAll():
-			p.step(Step{Kind: StepWipe, Pod: m.Pod, NodeID: m.NodeID, Marker: *m.Agent.Marker, Reason: "no member counts it in any raft group: its volume holds nothing of this cluster"})
+			p.step(Step{Kind: StepWipe, Pod: m.Pod, NodeID: m.NodeID, Reason: "no member counts it in any raft group: its volume holds nothing of this cluster"})
 		case m.Agent.Marker.Origin == OriginJoined && h.ledAll() && len(h.groupsOf(m.NodeID)) < len(s.Wanted.Groups):
 			// A half member that is held: its leaving has to be finished before its volume may go.
 			leader, _ := h.Leader(s.Wanted.Groups[0])

@@ -226,7 +226,7 @@ func (h Health) unregistered(m Member) bool {
 
 // missingFromList returns the running nodes that a node's own list lacks. Messages published to a node that another does not know are lost later.
 func (h Health) missingFromList(m Member) []uint64 {
-	if h.s.Wanted.Islands || m.Agent.Nodes == nil {
+	if h.s.Wanted.Islands || !serving(m) || m.Agent.Nodes == nil {
 		return nil
 	}
 	var out []uint64
@@ -236,12 +236,4 @@ func (h Health) missingFromList(m Member) []uint64 {
 		}
 	}
 	return out
-}
-
-// MissingFromList returns the running nodes that the node's own list lacks.
-func (h Health) MissingFromList(m Member) []uint64 {
-	if !serving(m) {
-		return nil
-	}
-	return h.missingFromList(m)
 }

@@ -39,7 +39,7 @@ func startNodes(s Snapshot, h Health, p *Plan) bool {
 		return true
 	}
 	for _, m := range s.Members {
-		if missing := h.MissingFromList(m); len(missing) > 0 {
+		if missing := h.missingFromList(m); len(missing) > 0 {
 			p.wait(v1alpha1.ReasonRegistryIncomplete, "%s starts when every node knows every other; %s does not know node %d", next.Pod, m.Pod, missing[0])
 			return true
 		}

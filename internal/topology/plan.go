@@ -34,8 +34,6 @@ type Step struct {
 	Via    string
 	NodeID uint64
 	Addr   string
-	// Marker is what the volume must hold for StepWipe.
-	Marker Marker
 	// Reason is a sentence for the event.
 	Reason string
 	// Cures names the symptom whose time starts anew when the step is done.

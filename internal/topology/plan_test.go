@@ -137,7 +137,7 @@ func TestNobodyJoinsEmptyOnceTheLogWasPurged(t *testing.T) {
 	w := newWorld(3, 0).founded().form(1, 1, 2)
 	for _, id := range []uint64{1, 2} {
 		g := w.member(id).Agent.Groups["metadata_0"]
-		g.Purged, g.SnapshotIndex, g.LastLog = 930, 1930, 1951
+		g.Purged, g.LastLog = 930, 1951
 		w.member(id).Agent.Groups["metadata_0"] = g
 	}
 	expect(t, w, v1alpha1.ReasonSeedNeeded)

@@ -121,14 +121,13 @@ type Agent struct {
 	GateReason  string // protocol.Gate...
 	GateMessage string
 
-	Server       ServerPhase
-	ServerExit   string // how it ended last, in words
-	MQTTOpen     bool
-	Fenced       bool
-	Terminating  bool
-	ConfigStale  bool   // the mounted configuration differs from the one that the server was started with
-	ConfigFault  string // why the mounted configuration cannot be started with
-	AgentVersion string
+	Server      ServerPhase
+	ServerExit  string // how it ended last, in words
+	MQTTOpen    bool
+	Fenced      bool
+	Terminating bool
+	ConfigStale bool   // the mounted configuration differs from the one that the server was started with
+	ConfigFault string // why the mounted configuration cannot be started with
 
 	// Groups is this member's own view of the raft groups; nil when its server does not answer or has none.
 	Groups map[string]Group
@@ -175,17 +174,16 @@ const (
 
 // Group is one raft group as one member sees it.
 type Group struct {
-	Running       bool     // the raft core runs
-	Voters        []uint64 // sorted; nil while the membership changes or before it exists
-	Changing      bool     // a joint configuration
-	Members       []uint64 // every id in any of the configurations, sorted
-	Leads         bool     // it leads, and a quorum acknowledged that within 3 s
-	Leader        uint64   // whom it follows; 0 when unknown
-	Term          uint64
-	LastLog       uint64
-	LastApplied   uint64
-	Purged        uint64 // 0: the log is whole from its first entry
-	SnapshotIndex uint64
+	Running     bool     // the raft core runs
+	Voters      []uint64 // sorted; nil while the membership changes or before it exists
+	Changing    bool     // a joint configuration
+	Members     []uint64 // every id in any of the configurations, sorted
+	Leads       bool     // it leads, and a quorum acknowledged that within 3 s
+	Leader      uint64   // whom it follows; 0 when unknown
+	Term        uint64
+	LastLog     uint64
+	LastApplied uint64
+	Purged      uint64 // 0: the log is whole from its first entry
 }
 
 // uniform reports whether the group has exactly one configuration.
