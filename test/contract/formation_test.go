@@ -51,6 +51,26 @@ func TestMembersThatStartOneAfterAnotherAllBecomeVotersOfEveryGroup(t *testing.T
 	})
 }
 
+func TestAMemberThatJoinsWhileTheFounderStillStartsFindsTheDefaultUser(t *testing.T) {
+	l := lab.New(t, lab.Options{Speed: 2}) // two that ask in the same instant both find none, with the real server too: the second's start must be later than that
+	founder := l.Node(1).Start()
+	l.Eventually(25*time.Second, "the founder leads", func() bool {
+		for _, g := range founder.Status() {
+			if !g.LeadsWithQuorum() {
+				return false
+			}
+		}
+		return len(founder.Status()) > 0
+	})
+	second := l.Node(2).Start() // its cache is loaded before the founder has made the user
+	for _, n := range []*lab.Node{founder, second} {
+		if started(n); !n.Running() || n.Output.Has("already exist") {
+			t.Errorf("%s tried to make what was there:\n%s", n.Name, n.Output)
+		}
+	}
+	agree(l, []*lab.Node{founder, second}, 1, 2)
+}
+
 func TestAMemberThatReachesNoPeerFoundsASecondCluster(t *testing.T) {
 	l := lab.New(t, lab.Options{Metas: 2})
 	first := started(l.Node(1).Start())

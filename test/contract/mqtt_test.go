@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,6 +85,19 @@ func TestClientsWithoutTheRightPasswordAreNotAuthorised(t *testing.T) {
 	}
 	for _, version := range []byte{4, 5} {
 		mustConnect(n, version, fmt.Sprintf("good%d", version))
+	}
+}
+
+func TestAClientIDOfMoreThan23BytesIsRefusedBeforeMQTT5(t *testing.T) {
+	l := lab.New(t, lab.Options{Metas: 1})
+	n := started(l.Node(1).Start())
+	mustConnect(n, 4, strings.Repeat("a", 23))
+	mustConnect(n, 5, strings.Repeat("a", 24))
+	for _, password := range []string{lab.MQTTPassword, "wrong"} { // it is looked at before the password
+		c, err := connect(n, 4, strings.Repeat("a", 24), lab.MQTTUser, password)
+		if err != nil || c.connack.ReasonCode != 2 {
+			t.Errorf("password %q: %+v %v; want reason 2, identifier rejected", password, c, err)
+		}
 	}
 }
 

@@ -28,9 +28,17 @@ func (h *brokerHook) Provides(b byte) bool {
 // errRefused ends a connection after its CONNACK was sent.
 var errRefused = errors.New("connection refused")
 
-// OnConnect authenticates, and then writes the session: while the data group has no leader nobody gets in, on any node (seen-api.md 0.4).
+// maxOldClientID is the length of a client id, in bytes, that MQTT before 5 asks every server to take; RobustMQ takes no longer one.
+const maxOldClientID = 23
+
+// OnConnect looks at the client id, authenticates, and then writes the session: while the data group has no leader nobody gets in, on any node (seen-api.md 0.4).
 func (h *brokerHook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	b := h.b
+	if cl.Properties.ProtocolVersion < 5 && len(cl.ID) > maxOldClientID && pk.Connect.ClientIdentifier != "" {
+		b.count("mqtt_connection_failed", 1)
+		_ = b.server.SendConnack(cl, packets.ErrClientIdentifierNotValid, false, nil)
+		return errRefused
+	}
 	if !b.authenticate(string(pk.Connect.Username), string(pk.Connect.Password)) {
 		b.count("mqtt_auth_failed", 1)
 		b.count("mqtt_connection_failed", 1)

@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -112,10 +113,15 @@ func (n *Node) awaitCache(key string, d time.Duration) bool {
 	}
 }
 
-// systemUser makes the default MQTT user, once: a later password in the file changes nothing.
+// systemUser makes the default MQTT user, once: a later password in the file changes nothing. Whether there is one is asked at that moment, not looked up in the
+// cache: a member that has just joined loaded its cache before its peers' entries had reached it.
 func (n *Node) systemUser() error {
 	name := n.file.text("mqtt_runtime.auth.default_user")
-	if _, exists := n.cache.get(userKey(defaultTenant, name)); exists {
+	users, err := dataCall[map[string]json.RawMessage](n.ctx, n, "Load", false, loadRequest{Kinds: []string{kindUser}})
+	if err != nil {
+		return err
+	}
+	if _, exists := users[userKey(defaultTenant, name)]; exists {
 		return nil
 	}
 	u := user{defaultTenant, name, n.file.text("mqtt_runtime.auth.default_password"), true, n.now()}
@@ -124,7 +130,7 @@ func (n *Node) systemUser() error {
 	}
 	n.cache.update(change{Key: userKey(defaultTenant, name), Value: mustJSON(u)})
 	// The broker's own event topic comes with it (fixtures count it: 9 entries in data_0 of a fresh node).
-	_, err := n.createTopic(n.ctx, topicRequest{Tenant: defaultTenant, Name: "$SYS/events", StorageType: "EngineRocksDB", Source: "SystemInner", Partition: 1, Replication: n.defaultReplicas(), inner: true, records: &systemRows})
+	_, err = n.createTopic(n.ctx, topicRequest{Tenant: defaultTenant, Name: "$SYS/events", StorageType: "EngineRocksDB", Source: "SystemInner", Partition: 1, Replication: n.defaultReplicas(), inner: true, records: &systemRows})
 	if err != nil {
 		n.log.warn("mqtt_broker", "create $SYS/events: %v", err)
 	}

@@ -372,6 +372,7 @@ func TestAWipedVoterGetsTheWholeLogAgain(t *testing.T) {
 func TestTheTermsOfAnIsolatedFollowerDeposeTheLeader(t *testing.T) {
 	c := newCluster(t)
 	groups := c.found(1, 2, 3)
+	c.eventually("it knows that it is a voter", func() bool { return groups[2].Status().State == Follower })
 	c.isolate(3, true)
 	// With a shorter log it wins no vote: only its term in an answer to the leader can do harm.
 	if _, err := groups[0].Write(context.Background(), []byte("x")); err != nil {
