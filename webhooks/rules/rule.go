@@ -14,11 +14,12 @@ import (
 // Operation is what is done to an object.
 type Operation string
 
-// The operations. Scale is an update of the subresource: a webhook for the object itself is not called for it.
+// The operations. Scale is an update of the subresource: a webhook for the object itself is not called for it. Of a deletion old is what is deleted, and new nil.
 const (
 	Create Operation = "Create"
 	Update Operation = "Update"
 	Scale  Operation = "Scale"
+	Delete Operation = "Delete"
 )
 
 // Action is what follows from a violation.
@@ -33,6 +34,8 @@ const (
 // Context is what a rule may know beside the objects. Rules read nothing themselves.
 type Context struct {
 	Operation Operation
+	// Around is what else lives in the object's namespace; nil when that is not known, and then the rules about it say nothing.
+	Around *Around
 }
 
 // Violation is one thing that a rule has against an object.
@@ -48,6 +51,8 @@ type Violation struct {
 	WayOut string
 	// Severity is what follows; empty means the rule's default.
 	Severity Action
+	// Escape takes this violation alone off, where its rule as a whole has no escape.
+	Escape v1alpha1.UnsafeEscape
 }
 
 // Rule is one row of a table.
@@ -62,6 +67,8 @@ type Rule[T any] struct {
 	DefaultAction Action
 	// Escape takes the rule off when it is listed in spec.unsafe; empty: nothing does.
 	Escape v1alpha1.UnsafeEscape
+	// Partly: the escape takes off only what names it (Violation.Escape), not the whole rule.
+	Partly bool
 	// Why the rule exists, in one sentence.
 	Why string
 	// WayOut says what to do instead, in one sentence without its first capital and last dot.
@@ -75,10 +82,13 @@ type Rule[T any] struct {
 func Evaluate[T any](table []Rule[T], old, new *T, ctx Context, escapes func(v1alpha1.UnsafeEscape) bool) []Violation {
 	var out []Violation
 	for _, r := range table {
-		if !slices.Contains(r.Operations, ctx.Operation) || r.Escape != "" && escapes(r.Escape) {
+		if !slices.Contains(r.Operations, ctx.Operation) || r.Escape != "" && !r.Partly && escapes(r.Escape) {
 			continue
 		}
 		for _, v := range r.Check(old, new, ctx) {
+			if v.Escape != "" && escapes(v.Escape) {
+				continue
+			}
 			v.Rule = r.Name
 			if v.WayOut == "" {
 				v.WayOut = r.WayOut
