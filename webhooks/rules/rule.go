@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 
@@ -25,17 +26,31 @@ const (
 // Action is what follows from a violation.
 type Action string
 
-// The actions.
+// The actions, strictest first. Audit and Off come from policies alone: a table's own actions are Deny and Warn.
 const (
+	// Deny refuses the change.
 	Deny Action = "Deny"
+	// Warn lets it through and says so to whoever makes it.
 	Warn Action = "Warn"
+	// Audit lets it through in silence; it is counted in the status and the metric of the policy that asked for it.
+	Audit Action = "Audit"
+	// Off is as if there were no rule.
+	Off Action = "Off"
 )
+
+// strictness orders the actions.
+var strictness = map[Action]int{Off: 0, Audit: 1, Warn: 2, Deny: 3}
+
+// Stricter reports whether a is stricter than b.
+func (a Action) Stricter(b Action) bool { return strictness[a] > strictness[b] }
 
 // Context is what a rule may know beside the objects. Rules read nothing themselves.
 type Context struct {
 	Operation Operation
 	// Around is what else lives in the object's namespace; nil when that is not known, and then the rules about it say nothing.
 	Around *Around
+	// Policies that hold in the object's namespace, in the order of their names; none where there are none or where they cannot be read.
+	Policies []Policy
 }
 
 // Violation is one thing that a rule has against an object.
@@ -53,6 +68,12 @@ type Violation struct {
 	Severity Action
 	// Escape takes this violation alone off, where its rule as a whole has no escape.
 	Escape v1alpha1.UnsafeEscape
+	// Policies are the names of those that made it what it is: that asked for it, or made its action stricter. None: the table alone.
+	Policies []string
+	// Standing: a policy would deny it, and the object was so before, so the change is let through with a warning.
+	Standing bool
+	// beyond is how far a value is past a limit of a policy, in a unit of the rule's own; 0 where values have no order.
+	beyond int64
 }
 
 // Rule is one row of a table.
@@ -77,24 +98,30 @@ type Rule[T any] struct {
 	Check func(old, new *T, ctx Context) []Violation
 }
 
-// Evaluate asks every rule of a table that is for the operation, and returns the violations in the order of the table.
+// Evaluate asks every rule of a table that is for the operation, and returns the violations in the order of the table, without those that are Off.
 // escapes are the rules that the object takes off.
+//
+// The strictest of the policies in ctx decides what follows; none of them lowers what the table itself denies.
+// What only a policy denies is let through with a warning where old has it too, to the same extent or worse: a new policy blocks no unrelated change, and no step in its own direction.
 func Evaluate[T any](table []Rule[T], old, new *T, ctx Context, escapes func(v1alpha1.UnsafeEscape) bool) []Violation {
 	var out []Violation
 	for _, r := range table {
 		if !slices.Contains(r.Operations, ctx.Operation) || r.Escape != "" && !r.Partly && escapes(r.Escape) {
 			continue
 		}
-		for _, v := range r.Check(old, new, ctx) {
-			if v.Escape != "" && escapes(v.Escape) {
+		var before []Violation // what the rule has against old, when it is first asked for
+		asked := false
+		for _, v := range r.judge(old, new, ctx) {
+			if v.Escape != "" && escapes(v.Escape) || v.Severity == Off {
 				continue
 			}
-			v.Rule = r.Name
-			if v.WayOut == "" {
-				v.WayOut = r.WayOut
-			}
-			if v.Severity == "" {
-				v.Severity = r.DefaultAction
+			if old != nil && v.Severity == Deny && len(v.Policies) > 0 {
+				if !asked {
+					before, asked = r.judge(nil, old, Context{Operation: Create, Around: ctx.Around, Policies: ctx.Policies}), true
+				}
+				if slices.ContainsFunc(before, v.noWorseThan) {
+					v.Severity, v.Standing = Warn, true
+				}
 			}
 			out = append(out, v)
 		}
@@ -102,9 +129,42 @@ func Evaluate[T any](table []Rule[T], old, new *T, ctx Context, escapes func(v1a
 	return out
 }
 
-// Text is the violation without its field and value: rule, what is wrong, and the way out.
+// judge asks the rule and fills in what its violations leave to the row and to the policies.
+func (r *Rule[T]) judge(old, new *T, ctx Context) []Violation {
+	out := r.Check(old, new, ctx)
+	for i := range out {
+		v := &out[i]
+		v.Rule = r.Name
+		if v.WayOut == "" {
+			v.WayOut = r.WayOut
+		}
+		if v.Severity == "" {
+			v.Severity = r.DefaultAction
+		}
+		if len(v.Policies) == 0 {
+			v.Severity, v.Policies = ctx.decide(r.Name, v.Severity)
+		}
+	}
+	return out
+}
+
+// noWorseThan reports whether w, of the object as it was, is the same violation to the same extent or to a greater one.
+func (v Violation) noWorseThan(w Violation) bool {
+	return w.Field.String() == v.Field.String() && slices.Equal(w.Policies, v.Policies) && w.Severity == v.Severity &&
+		(reflect.DeepEqual(w.Value, v.Value) && w.Message == v.Message || v.beyond != 0 && v.beyond <= w.beyond)
+}
+
+// Text is the violation without its field and value: rule and policies, what is wrong, and the way out.
 func (v Violation) Text() string {
-	s := v.Rule + ": " + v.Message
+	s := v.Rule
+	switch len(v.Policies) {
+	case 0:
+	case 1:
+		s += " (policy " + v.Policies[0] + ")"
+	default:
+		s += " (policies " + strings.Join(v.Policies, ", ") + ")"
+	}
+	s += ": " + v.Message
 	if v.WayOut != "" {
 		s += "; " + v.WayOut
 	}
@@ -113,7 +173,11 @@ func (v Violation) Text() string {
 
 // Warning is the violation as one line for a user who is let through.
 func (v Violation) Warning() string {
-	return v.Field.String() + ": " + v.Text()
+	s := v.Field.String() + ": " + v.Text()
+	if v.Standing {
+		s += " (it was so before, so this change is let through)"
+	}
+	return s
 }
 
 // Denied are the violations that deny.
