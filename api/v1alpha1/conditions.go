@@ -149,4 +149,33 @@ const (
 	ReasonApplyFailed = "ApplyFailed"
 	// ReasonNameTaken: an object of a name that the cluster needs exists and belongs to somebody else.
 	ReasonNameTaken = "NameTaken"
+
+	// Events alone: what the operator did, and what it saw change.
+
+	// ReasonJoining: a member was told to join the placement centre.
+	ReasonJoining = "Joining"
+	// ReasonVolumeAdopted: a retained volume was taken over.
+	ReasonVolumeAdopted = "VolumeAdopted"
+	// ReasonServerReleased: the gate of a server was opened.
+	ReasonServerReleased = "ServerReleased"
+	// ReasonJoinFinished: a join that had stopped half way was finished.
+	ReasonJoinFinished = "JoinFinished"
+	// ReasonJoinRolledBack: a join that had stopped half way was undone.
+	ReasonJoinRolledBack = "JoinRolledBack"
+	// ReasonServerStopped: a server was stopped because it harmed the others.
+	ReasonServerStopped = "ServerStopped"
+	// ReasonServerRestarted: a server was restarted in place because it did not recover by itself.
+	ReasonServerRestarted = "ServerRestarted"
+	// ReasonPodReplaced: a pod that had never run was made anew from a corrected template.
+	ReasonPodReplaced = "PodReplaced"
+	// ReasonVolumeWiped: what a rogue start had left on a volume was removed.
+	ReasonVolumeWiped = "VolumeWiped"
+	// ReasonStepFailed: an order was refused or not answered. It is tried again when it is still needed.
+	ReasonStepFailed = "StepFailed"
+	// ReasonOutOfService: a node that was in service is so no longer.
+	ReasonOutOfService = "OutOfService"
+	// ReasonReady: everything is in service.
+	ReasonReady = "Ready"
+	// ReasonNotReady: something is no longer in service; the message says what.
+	ReasonNotReady = "NotReady"
 )

@@ -29,7 +29,7 @@ func (r *Reconciler) act(ctx context.Context, p *pass, plan topology.Plan) error
 			do = r.replace
 		}
 		if err := do(ctx, p, step); err != nil {
-			r.event(p.cluster, step.Pod, corev1.EventTypeWarning, string(step.Kind)+"Failed", fmt.Sprintf("%s: %s failed: %v", step.Pod, step.Kind, err))
+			r.event(p.cluster, step.Pod, corev1.EventTypeWarning, v1alpha1.ReasonStepFailed, fmt.Sprintf("%s: %s failed: %v", step.Pod, step.Kind, err))
 			return fmt.Errorf("%s %s: %w", step.Kind, step.Pod, err)
 		}
 		p.memory.tracker.Forget(step.Symptom())
@@ -44,25 +44,25 @@ func (r *Reconciler) act(ctx context.Context, p *pass, plan topology.Plan) error
 func eventOf(kind topology.StepKind) (eventType, reason string) {
 	switch kind {
 	case topology.StepFound:
-		return corev1.EventTypeNormal, "Founding"
+		return corev1.EventTypeNormal, v1alpha1.ReasonFounding
 	case topology.StepOrderJoin:
-		return corev1.EventTypeNormal, "Joining"
+		return corev1.EventTypeNormal, v1alpha1.ReasonJoining
 	case topology.StepAdopt:
-		return corev1.EventTypeNormal, "VolumeAdopted"
+		return corev1.EventTypeNormal, v1alpha1.ReasonVolumeAdopted
 	case topology.StepStart:
-		return corev1.EventTypeNormal, "ServerReleased"
+		return corev1.EventTypeNormal, v1alpha1.ReasonServerReleased
 	case topology.StepJoin:
-		return corev1.EventTypeWarning, "JoinFinished"
+		return corev1.EventTypeWarning, v1alpha1.ReasonJoinFinished
 	case topology.StepLeave:
-		return corev1.EventTypeWarning, "JoinRolledBack"
+		return corev1.EventTypeWarning, v1alpha1.ReasonJoinRolledBack
 	case topology.StepStop:
-		return corev1.EventTypeWarning, "ServerStopped"
+		return corev1.EventTypeWarning, v1alpha1.ReasonServerStopped
 	case topology.StepRestart:
-		return corev1.EventTypeWarning, "ServerRestarted"
+		return corev1.EventTypeWarning, v1alpha1.ReasonServerRestarted
 	case topology.StepReplace:
-		return corev1.EventTypeNormal, "PodReplaced"
+		return corev1.EventTypeNormal, v1alpha1.ReasonPodReplaced
 	default:
-		return corev1.EventTypeWarning, "VolumeWiped"
+		return corev1.EventTypeWarning, v1alpha1.ReasonVolumeWiped
 	}
 }
 

@@ -21,19 +21,19 @@ func transitions(before, after v1alpha1.RobustMQClusterStatus) []transition {
 		was[m.Pod] = m
 	}
 	if !before.Founded && after.Founded {
-		out = append(out, transition{"", corev1.EventTypeNormal, "Founded", fmt.Sprintf("the cluster %s is founded", after.ClusterUID)})
+		out = append(out, transition{"", corev1.EventTypeNormal, v1alpha1.ReasonFounded, fmt.Sprintf("the cluster %s is founded", after.ClusterUID)})
 	}
 	for _, m := range after.Members {
 		switch {
 		case m.Role == v1alpha1.RolePlacementCenter && m.InService && (!before.Founded || !was[m.Pod].InService):
 			// Told from the founding on: the founder's own membership is part of it, and the event of the founding comes first.
 			if after.Founded {
-				out = append(out, transition{m.Pod, corev1.EventTypeNormal, "MemberJoined", fmt.Sprintf("%s is a voter of every raft group", m.Pod)})
+				out = append(out, transition{m.Pod, corev1.EventTypeNormal, v1alpha1.ReasonMemberJoined, fmt.Sprintf("%s is a voter of every raft group", m.Pod)})
 			}
 		case m.InService && !was[m.Pod].InService:
-			out = append(out, transition{m.Pod, corev1.EventTypeNormal, "NodeInService", fmt.Sprintf("%s is registered and serves", m.Pod)})
+			out = append(out, transition{m.Pod, corev1.EventTypeNormal, v1alpha1.ReasonNodeInService, fmt.Sprintf("%s is registered and serves", m.Pod)})
 		case !m.InService && was[m.Pod].InService:
-			out = append(out, transition{m.Pod, corev1.EventTypeWarning, "OutOfService", fmt.Sprintf("%s is no longer in service (server %s)", m.Pod, m.Server)})
+			out = append(out, transition{m.Pod, corev1.EventTypeWarning, v1alpha1.ReasonOutOfService, fmt.Sprintf("%s is no longer in service (server %s)", m.Pod, m.Server)})
 		}
 	}
 	for _, condition := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionDegraded, v1alpha1.ConditionVersionSupported} {
@@ -43,9 +43,9 @@ func transitions(before, after v1alpha1.RobustMQClusterStatus) []transition {
 		}
 		switch {
 		case condition == v1alpha1.ConditionReady && now.Status == metav1.ConditionTrue:
-			out = append(out, transition{"", corev1.EventTypeNormal, "Ready", now.Message})
+			out = append(out, transition{"", corev1.EventTypeNormal, v1alpha1.ReasonReady, now.Message})
 		case condition == v1alpha1.ConditionReady && then != nil && then.Status == metav1.ConditionTrue:
-			out = append(out, transition{"", corev1.EventTypeWarning, "NotReady", now.Message})
+			out = append(out, transition{"", corev1.EventTypeWarning, v1alpha1.ReasonNotReady, now.Message})
 		case condition == v1alpha1.ConditionDegraded && now.Status == metav1.ConditionTrue:
 			out = append(out, transition{"", corev1.EventTypeWarning, now.Reason, now.Message})
 		case condition == v1alpha1.ConditionVersionSupported && now.Status == metav1.ConditionFalse:
