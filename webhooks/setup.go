@@ -8,10 +8,10 @@ import (
 	"net/http"
 	"sync/atomic"
 
-	"github.com/open-policy-agent/cert-controller/pkg/rotator"
-	"k8s.io/apimachinery/pkg/types"
+	"github.com/prometheus/client_golang/prometheus"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 )
 
@@ -44,6 +44,10 @@ type Options struct {
 	ConfigurationName string
 	// ExtraDNSNames are added to the certificate (an API server that calls by URL).
 	ExtraDNSNames []string
+	// Lifetimes of authority and certificate with SelfSigned; zero: the usual ones.
+	Lifetimes Lifetimes
+	// Metrics takes the collector of the certificates' ends; default the manager's own registry.
+	Metrics prometheus.Registerer
 }
 
 // Setup adds the webhooks to a manager: handlers, certificates, and a readiness check that turns true when requests are served.
@@ -58,35 +62,29 @@ func Setup(mgr ctrl.Manager, o Options) error {
 	if err := mgr.AddReadyzCheck("webhooks", a.check); err != nil {
 		return fmt.Errorf("readiness check: %w", err)
 	}
+	if o.Metrics == nil {
+		o.Metrics = metrics.Registry
+	}
+	if err := o.Metrics.Register(expiry{dir: o.CertDir}); err != nil {
+		return fmt.Errorf("metrics of the certificate: %w", err)
+	}
 	if !o.SelfSigned {
 		close(a.certificate)
 		a.serve()
 		return nil
 	}
-	files, err := newCertificateFiles(mgr, o)
+	var err error
+	if o.Lifetimes, err = o.Lifetimes.complete(); err != nil {
+		return err
+	}
+	certificates, err := newCertificates(mgr, o, func() { close(a.certificate) })
 	if err != nil {
 		return err
 	}
-	files.rotate = func() error { return rotate(mgr, o, a.certificate) }
-	for _, r := range []manager.Runnable{files, a} {
+	for _, r := range []manager.Runnable{certificates, a} {
 		if err := mgr.Add(r); err != nil {
 			return fmt.Errorf("adding %T: %w", r, err)
 		}
-	}
-	return nil
-}
-
-// rotate adds the rotator of certificates. Every replica of the operator runs one, as every one serves; they agree through the Secret's resourceVersion.
-func rotate(mgr ctrl.Manager, o Options, ready chan struct{}) error {
-	r := &rotator.CertRotator{
-		SecretKey: types.NamespacedName{Namespace: o.Namespace, Name: o.SecretName},
-		CertDir:   o.CertDir, CAName: "robustmq-operator", CAOrganization: "robustmq-operator",
-		DNSName: o.ServiceName + "." + o.Namespace + ".svc", ExtraDNSNames: o.ExtraDNSNames,
-		IsReady: ready, FieldOwner: "robustmq-operator",
-		Webhooks: []rotator.WebhookInfo{{Name: o.ConfigurationName, Type: rotator.Validating}, {Name: o.ConfigurationName, Type: rotator.Mutating}},
-	}
-	if err := rotator.AddRotator(mgr, r); err != nil {
-		return fmt.Errorf("certificate rotator: %w", err)
 	}
 	return nil
 }
