@@ -1,15 +1,17 @@
-// Command reference writes the reference of an API out of its CustomResourceDefinition: the comments of the Go types, the defaults and the rules, as users meet them.
+// Command reference writes the reference of an API out of its CustomResourceDefinitions: the comments of the Go types, the defaults and the rules, as users meet them.
 //
-//	reference DEFINITION.yaml DOCUMENT.md
+//	reference FOLDER DOCUMENT.md
 package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"log"
 	"maps"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -22,23 +24,50 @@ func main() {
 	log.SetFlags(0)
 	log.SetPrefix("reference: ")
 	if len(os.Args) != 3 {
-		log.Fatal("usage: reference DEFINITION.yaml DOCUMENT.md")
+		log.Fatal("usage: reference FOLDER DOCUMENT.md")
 	}
 	if err := run(os.Args[1], os.Args[2]); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(definition, document string) error {
-	data, err := os.ReadFile(definition)
+// run describes every definition of a folder, one below the other: clusters first, as everything else is about them, then by name.
+func run(folder, document string) error {
+	files, err := filepath.Glob(filepath.Join(folder, "robustmq.io_*.yaml"))
 	if err != nil {
-		return err
+		return fmt.Errorf("listing %s: %w", folder, err)
 	}
-	var crd apiextensionsv1.CustomResourceDefinition
-	if err := yaml.UnmarshalStrict(data, &crd); err != nil {
-		return fmt.Errorf("reading %s: %w", definition, err)
+	if len(files) == 0 {
+		return fmt.Errorf("there is no definition in %s", folder)
 	}
-	return os.WriteFile(document, render(&crd), 0o644)
+	slices.SortFunc(files, func(a, b string) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a, b))
+	})
+	p := &page{}
+	p.line("<!-- Made by `make generate` out of %s; do not edit. -->", "config/crd")
+	for i, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		var crd apiextensionsv1.CustomResourceDefinition
+		if err := yaml.UnmarshalStrict(data, &crd); err != nil {
+			return fmt.Errorf("reading %s: %w", file, err)
+		}
+		if i > 0 {
+			p.line("")
+		}
+		p.kind(&crd)
+	}
+	return os.WriteFile(document, p.Bytes(), 0o644)
+}
+
+// rank of a file: 0 for the clusters'.
+func rank(file string) int {
+	if strings.HasSuffix(file, "_robustmqclusters.yaml") {
+		return 0
+	}
+	return 1
 }
 
 // kubernetes are fields whose types are Kubernetes' own: they are described there.
@@ -49,6 +78,7 @@ var kubernetes = map[string]string{
 	"clientsFrom":               "[]NetworkPolicyPeer",
 	"monitoringFrom":            "[]NetworkPolicyPeer",
 	"conditions":                "[]Condition",
+	"namespaceSelector":         "LabelSelector",
 }
 
 type page struct {
@@ -56,11 +86,10 @@ type page struct {
 	known map[string]apiextensionsv1.JSONSchemaProps // what was described already, by the field's name
 }
 
-func render(crd *apiextensionsv1.CustomResourceDefinition) []byte {
-	p := &page{known: map[string]apiextensionsv1.JSONSchemaProps{}}
+func (p *page) kind(crd *apiextensionsv1.CustomResourceDefinition) {
+	p.known = map[string]apiextensionsv1.JSONSchemaProps{}
 	v := crd.Spec.Versions[0]
 	root := v.Schema.OpenAPIV3Schema
-	p.line("<!-- Made by `make generate` out of %s; do not edit. -->", "config/crd")
 	p.line("# %s (%s/%s)", crd.Spec.Names.Kind, crd.Spec.Group, v.Name)
 	p.line("")
 	p.line("%s", root.Description)
@@ -84,7 +113,6 @@ func render(crd *apiextensionsv1.CustomResourceDefinition) []byte {
 	p.line("")
 	p.line("%s", status.Description)
 	p.table("status", status, true)
-	return p.Bytes()
 }
 
 func (p *page) line(format string, args ...any) { fmt.Fprintf(p, format+"\n", args...) }
@@ -95,6 +123,10 @@ func (p *page) section(path string, field apiextensionsv1.JSONSchemaProps) {
 	p.line("")
 	p.line("%s", strings.ReplaceAll(field.Description, "<", "&lt;"))
 	p.rules(field.XValidations)
+	if field.Items != nil && field.Items.Schema != nil { // a list: what each of its elements has
+		p.rules(field.Items.Schema.XValidations)
+		field = *field.Items.Schema
+	}
 	p.table(path, field, true)
 }
 

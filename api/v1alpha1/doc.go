@@ -5,4 +5,4 @@
 // +groupName=robustmq.io
 package v1alpha1
 
-//go:generate go run ../reference ../../config/crd/robustmq.io_robustmqclusters.yaml ../../docs/api.md
+//go:generate go run ../reference ../../config/crd ../../docs/api.md

@@ -17,7 +17,7 @@ var (
 )
 
 func addKnownTypes(s *runtime.Scheme) error {
-	s.AddKnownTypes(GroupVersion, &RobustMQCluster{}, &RobustMQClusterList{})
+	s.AddKnownTypes(GroupVersion, &RobustMQCluster{}, &RobustMQClusterList{}, &RobustMQPolicy{}, &RobustMQPolicyList{})
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil
 }
