@@ -13,6 +13,7 @@ import (
 
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
+	"github.com/robustmq/robustmq-operator/internal/robustmq/config/catalogue"
 )
 
 // Roles of protocol.Config.
@@ -92,7 +93,7 @@ func Render(in Input) (Rendered, error) {
 	if err != nil {
 		return Rendered{}, err
 	}
-	r := &renderer{in: in, version: v, doc: newDocument()}
+	r := &renderer{in: in, version: v, traits: robustmq.Lookup(v), doc: newDocument()}
 	if err := r.defaults(); err != nil {
 		return Rendered{}, err
 	}
@@ -132,28 +133,34 @@ func roles(c protocol.Config, v robustmq.Version) ([]string, error) {
 type renderer struct {
 	in      Input
 	version robustmq.Version
+	traits  robustmq.Traits
 	doc     *document
 	ignored []Ignored
 }
 
 func (r *renderer) islands() bool {
-	return r.in.Config.Islands || robustmq.Lookup(r.version).Tier == robustmq.TierIslands
+	return r.in.Config.Islands || r.traits.Tier == robustmq.TierIslands
 }
 
 // put sets a key by its newest name wherever this version has it; a version without it is no error.
 func (r *renderer) put(section, key string, value any) error {
-	s, known := layout[section][key]
+	s, known := catalogue.Lookup(section, key)
 	if !known {
-		return fmt.Errorf("server.toml: %s is not a known key", dotted(section, key))
+		return fmt.Errorf("server.toml: %s is not a known key", catalogue.Dotted(section, key))
 	}
-	at, name, ok := s.in(r.version, section, key)
-	if !ok {
-		return nil
-	}
-	if err := r.doc.set(at, name, value, s.float); err != nil {
-		return fmt.Errorf("server.toml: %s %w", dotted(section, key), err)
+	if _, err := r.set(s, value); err != nil {
+		return fmt.Errorf("server.toml: %s %w", s.Name(), err)
 	}
 	return nil
+}
+
+// set writes a setting where this version has it; false: it has it not.
+func (r *renderer) set(s catalogue.Setting, value any) (bool, error) {
+	at, name, ok := s.In(r.version)
+	if !ok {
+		return false, nil
+	}
+	return true, r.doc.set(at, name, value, s.Type == catalogue.F32)
 }
 
 type value struct {
@@ -172,31 +179,20 @@ func (r *renderer) putAll(values []value) error {
 
 // defaults are the settings that the operator chooses and the user may change.
 func (r *renderer) defaults() error {
+	for _, s := range catalogue.All() {
+		if s.Chosen == nil {
+			continue
+		}
+		if err := r.put(s.Section, s.Key, s.Chosen); err != nil {
+			return err
+		}
+	}
 	threads := max(r.in.Config.WorkerThreads, minWorkerThreads)
 	return r.putAll([]value{
 		{"runtime", "server_worker_threads", threads},
 		{"meta_runtime", "meta_worker_threads", threads},
 		{"mqtt_runtime", "broker_worker_threads", threads},
-		// One partition: the server's default for a written section, and what everything here was seen with.
-		{"runtime", "default_topic_partition_num", 1},
 		{"runtime", "default_topic_replica_num", min(maxReplicas, max(r.in.Config.Engines, 1))},
-		{"runtime", "channels_per_address", 4},
-		{"meta_runtime", "heartbeat_timeout_ms", 30000},
-		{"meta_runtime", "heartbeat_check_time_ms", 1000},
-		{"meta_runtime", "raft_write_timeout_sec", 30},
-		{"storage_runtime", "max_segment_size", 1073741824},
-		{"storage_runtime", "io_thread_num", 8},
-		{"storage_runtime", "offset_enable_cache", true},
-		{"storage_runtime", "expire_scan_task_num", 16},
-		{"storage_runtime", "num_replica_fetchers", 4},
-		{"storage_runtime", "replica_fetch_min_bytes", 1},
-		// The server's 500 and 1000 lost acknowledged messages at every change of leader; both at 10 lost none in 4 of 4 stops and kills, one lowered alone is worse.
-		{"storage_runtime", "replica_fetch_max_wait_ms", 10},
-		{"storage_runtime", "replica_fetch_backoff_ms", 10},
-		{"storage_runtime", "replica_lag_time_max_ms", 10000},
-		{"storage_runtime", "metadata_reconcile_interval_ms", 30000},
-		{"storage_runtime", "isr_maintain_interval_ms", 1000},
-		{"admin", "token_ttl_hours", 8},
 	})
 }
 
@@ -211,49 +207,39 @@ const (
 // user merges the known keys of the user's sections, translated into this version's names, and notes what has no effect.
 func (r *renderer) user() {
 	r.eachUserKey(func(section, key string, v any) string {
-		if Reserved(section, key) {
-			return "belongs to the operator"
-		}
-		if r.islands() && section == "meta_runtime" && key == "heartbeat_timeout_ms" {
-			return fmt.Sprintf("a leader of RobustMQ %s that expires a node stops applying writes", r.version)
-		}
-		s, known := layout[section][key]
+		s, known := catalogue.Lookup(section, key)
 		if !known {
 			return "" // see unknown
 		}
-		at, name, ok := s.in(r.version, section, key)
-		if !ok {
-			return fmt.Sprintf("RobustMQ %s has no such key", r.version)
+		if s.Owned {
+			return "belongs to the operator"
 		}
-		if err := r.doc.set(at, name, v, s.float); err != nil {
+		if catalogue.Withheld(s, r.version) {
+			return catalogue.WithheldWhy(r.version)
+		}
+		written, err := r.set(s, v)
+		switch {
+		case err != nil:
 			return err.Error()
+		case !written:
+			return fmt.Sprintf("RobustMQ %s has no such key", r.version)
 		}
 		return ""
 	})
-	if r.version.Less(firstOfDialectB) {
-		return
-	}
-	for section, keys := range r.in.Config.Sections {
-		for key, v := range absentDefaults[section] {
-			if _, given := keys[key]; given || len(keys) == 0 {
-				continue
-			}
-			if err := r.put(section, key, v); err != nil {
-				r.ignored = append(r.ignored, Ignored{Key: dotted(section, key), Reason: err.Error()})
-			}
-		}
-	}
 }
 
-// unknown passes on the keys that this package does not know, to a version whose names are the newest: a server newer than the operator may have them, any other ignores them.
+// unknown passes on the keys that the catalogue does not have, to a version whose names are the newest: a server newer than the operator may have them, any other ignores them.
 // It comes last, so that such a key can never take the place of a section.
 func (r *renderer) unknown() {
 	r.eachUserKey(func(section, key string, v any) string {
-		if _, known := layout[section][key]; known || Reserved(section, key) {
+		if _, known := catalogue.Lookup(section, key); known {
 			return ""
 		}
-		if r.version.Less(firstC) {
+		if r.traits.Dialect != robustmq.DialectC {
 			return fmt.Sprintf("is not known, and cannot be translated for RobustMQ %s", r.version)
+		}
+		if catalogue.Clashes(section, key) {
+			return "stands where RobustMQ has something else"
 		}
 		if err := r.doc.set(section, key, v, false); err != nil {
 			return err.Error()
@@ -268,7 +254,7 @@ func (r *renderer) eachUserKey(visit func(section, key string, v any) string) {
 		keys := r.in.Config.Sections[section]
 		for _, key := range slices.Sorted(maps.Keys(keys)) {
 			if reason := visit(section, key, keys[key]); reason != "" {
-				r.ignored = append(r.ignored, Ignored{Key: dotted(section, key), Reason: reason})
+				r.ignored = append(r.ignored, Ignored{Key: catalogue.Dotted(section, key), Reason: reason})
 			}
 		}
 	}
@@ -292,6 +278,8 @@ func (r *renderer) owned(roles []string) error {
 		{"meta_runtime", "offset_raft_group_num", 1},
 		{"meta_runtime", "data_raft_group_num", 1},
 		{"storage_runtime", "tcp_port", p.Engine},
+		{"prometheus", "enable", true},
+		{"prometheus", "port", p.Prometheus},
 		{"storage_runtime", "data_path", []string{r.in.Paths.Engine}}, // without it the server exits 1 while it creates its inner topics
 		{"mqtt_runtime.server", "tcp_port", p.MQTT},
 		{"mqtt_runtime.server", "tls_port", p.MQTTS},
@@ -319,12 +307,20 @@ func (r *renderer) owned(roles []string) error {
 			return err
 		}
 	}
+	if r.traits.Dialect == robustmq.DialectA {
+		// A factor of the number of CPUs here, not a count.
+		cpus := int32(max(r.in.CPUs, 1))
+		threads := max(c.WorkerThreads, minWorkerThreads)
+		if err := r.put("runtime", "runtime_worker_threads", (threads+cpus-1)/cpus); err != nil {
+			return err
+		}
+	}
 	for id, host := range r.metaAddrs() {
 		if err := r.doc.set("meta_addrs", strconv.FormatUint(id, 10), net.JoinHostPort(host, strconv.Itoa(int(p.GRPC))), false); err != nil {
 			return fmt.Errorf("server.toml: meta_addrs %w", err)
 		}
 	}
-	return r.early()
+	return nil
 }
 
 // metaAddrs is the placement centre; a node of its own (islands) lists itself only.
@@ -339,45 +335,17 @@ func (r *renderer) metaAddrs() map[uint64]string {
 	return addrs
 }
 
-// early are keys that only old versions have and that no newest name stands for.
-func (r *renderer) early() error {
-	set := func(section, key string, v any) error {
-		if err := r.doc.set(section, key, v, false); err != nil {
-			return fmt.Errorf("server.toml: %s %w", dotted(section, key), err)
-		}
-		return nil
-	}
-	if r.version.Less(v041) {
-		if err := set("prometheus", "enable", true); err != nil {
-			return err
-		}
-		if err := set("prometheus", "port", r.in.Config.Ports.Prometheus); err != nil {
-			return err
-		}
-	}
-	if r.version.Less(firstOfDialectB) {
-		// A factor of the number of CPUs here, not a count.
-		cpus := int32(max(r.in.CPUs, 1))
-		threads := max(r.in.Config.WorkerThreads, minWorkerThreads)
-		return set("runtime", "runtime_worker_threads", (threads+cpus-1)/cpus)
-	}
-	return nil
-}
-
-// complete gives the sections of dialect A every key that they need.
+// complete writes the defaults of keys that would get another value, or stop the server, because their section is there and they are not.
+// Dialect A needs every key of a section that is present ("TOML parse error ... missing field", exit 101: seen); unknown keys are ignored, so those that came within its range do no harm.
+// Later versions have two tables of defaults, for an absent section and for an absent key, which differ: what nobody sets keeps the documented one.
 func (r *renderer) complete() error {
-	if !r.version.Less(firstOfDialectB) {
-		return nil
-	}
-	for section := range r.doc.tables {
-		for key, v := range completeA[section] {
-			if r.doc.has(section, key) {
-				continue
-			}
-			_, float := v.(float64)
-			if err := r.doc.set(section, key, v, float); err != nil {
-				return fmt.Errorf("server.toml: %s %w", dotted(section, key), err)
-			}
+	for _, s := range catalogue.All() {
+		at, name, ok := s.In(r.version)
+		if !ok || !r.doc.hasTable(at) || r.doc.has(at, name) || s.DefaultIn(r.version) == nil || r.traits.Dialect != robustmq.DialectA && s.Partial == nil {
+			continue
+		}
+		if _, err := r.set(s, s.DefaultIn(r.version)); err != nil {
+			return fmt.Errorf("server.toml: %s %w", s.Name(), err)
 		}
 	}
 	return nil

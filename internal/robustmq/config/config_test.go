@@ -16,6 +16,7 @@ import (
 
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
+	"github.com/robustmq/robustmq-operator/internal/robustmq/config/catalogue"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -142,15 +143,17 @@ func TestASectionOf030HasAllItsKeysWhicheverKeyTheUserSets(t *testing.T) {
 			}
 		}
 	}
-	for section, keys := range layout {
-		for key, s := range keys {
-			if _, _, ok := s.in(v030, section, key); !ok || Reserved(section, key) {
-				continue
-			}
-			in := input("0.3.0", RoleMQTTBroker)
-			in.Config.Sections = map[string]map[string]any{section: {key: 7}}
-			doc, _ := render(t, in)
-			check(t, doc)
+	oldest := robustmq.Oldest
+	for _, setting := range catalogue.All() {
+		if _, _, ok := setting.In(oldest); !ok || setting.Owned {
+			continue
+		}
+		in := input("0.3.0", RoleMQTTBroker)
+		in.Config.Sections = map[string]map[string]any{setting.Section: {setting.Key: setting.DefaultIn(oldest)}}
+		doc, out := render(t, in)
+		check(t, doc)
+		if len(out.Ignored) > 0 && !catalogue.Withheld(setting, oldest) {
+			t.Errorf("%s is ignored: %v", setting.Name(), out.Ignored)
 		}
 	}
 }
@@ -364,7 +367,7 @@ func FuzzWhatComesOutParsesAndHoldsWhatWentIn(f *testing.F) {
 		for _, i := range out.Ignored {
 			ignored[i.Key] = true
 		}
-		if !ignored[dotted(section, key)] {
+		if !ignored[catalogue.Dotted(section, key)] {
 			if got := at(doc, append(split(section), key)...); got != text && key != "number" && key != "list" {
 				t.Errorf("[%s] %s = %#v, want %q", section, key, got, text)
 			}

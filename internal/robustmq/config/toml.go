@@ -55,6 +55,9 @@ func (d *document) has(table, key string) bool {
 	return ok
 }
 
+// hasTable reports whether a table is there.
+func (d *document) hasTable(table string) bool { return len(d.tables[table]) > 0 }
+
 func (d *document) String() string {
 	var b strings.Builder
 	names := make([]string, 0, len(d.tables))
