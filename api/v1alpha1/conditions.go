@@ -18,7 +18,15 @@ const (
 	ConditionPaused = "Paused"
 )
 
-// ConditionTypes lists all types in the order in which they are shown.
+// Types of the conditions of a RobustMQBackup and of a RobustMQRestore.
+const (
+	// ConditionComplete: the backup can be restored, or the cluster has what the backup held. Why not, says its reason.
+	ConditionComplete = "Complete"
+	// ConditionVerified: how far the backup was checked, or whether the restored cluster agrees with the backup's manifest.
+	ConditionVerified = "Verified"
+)
+
+// ConditionTypes lists all types of a cluster in the order in which they are shown.
 var ConditionTypes = []string{
 	ConditionReady, ConditionQuorumHealthy, ConditionProgressing, ConditionDegraded, ConditionConfigApplied, ConditionVersionSupported, ConditionPaused,
 }
@@ -126,6 +134,8 @@ const (
 	ReasonConfigInvalid = "ConfigInvalid"
 	// ReasonSpecInvalid: the spec breaks a rule that no webhook was there to enforce. Nothing is changed until it is corrected.
 	ReasonSpecInvalid = "SpecInvalid"
+	// ReasonChangeHeld: a rule that looks at the living cluster forbids a change now; the message names the rule. It is carried out when the rule lets it.
+	ReasonChangeHeld = "ChangeHeld"
 	// ReasonVersionPending: the cluster runs another version than the spec asks for.
 	ReasonVersionPending = "VersionPending"
 	// ReasonUpgradeRefused: the versions before and after cannot run in one cluster.

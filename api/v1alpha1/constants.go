@@ -15,6 +15,8 @@ const (
 	AnnotationGeneration = "robustmq.io/generation"
 	// AnnotationAdoptVolume on a RobustMQCluster: names a pod whose foreign volume may be taken over as it is.
 	AnnotationAdoptVolume = "robustmq.io/adopt-volume"
+	// AnnotationDeletionProtection on a RobustMQCluster: "true" refuses its deletion while the webhooks are there.
+	AnnotationDeletionProtection = "robustmq.io/deletion-protection"
 )
 
 // Values of the role label.
@@ -38,3 +40,13 @@ const (
 
 // MaxNameLength of a cluster: the label controller-revision-hash of <name>-placement-center-<10 characters> has 63 at most.
 const MaxNameLength = 35
+
+// Limits of names: a Job's pods carry its name in a label, which has 63 characters at most.
+const (
+	// MaxBackupNameLength: its Job is <name>-backup.
+	MaxBackupNameLength = 63 - len("-backup")
+	// MaxRestoreNameLength: its safety backup is <name>-safety.
+	MaxRestoreNameLength = MaxBackupNameLength - len("-safety")
+	// MaxScheduledLength of the names of a cluster and one of its schedules together: their backups are <cluster>-<schedule>-<minute since 1970>, of which the last has eight digits until the year 2160.
+	MaxScheduledLength = MaxBackupNameLength - len("--29660520")
+)

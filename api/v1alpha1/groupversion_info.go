@@ -18,6 +18,7 @@ var (
 
 func addKnownTypes(s *runtime.Scheme) error {
 	s.AddKnownTypes(GroupVersion, &RobustMQCluster{}, &RobustMQClusterList{}, &RobustMQPolicy{}, &RobustMQPolicyList{})
+	s.AddKnownTypes(GroupVersion, &RobustMQBackup{}, &RobustMQBackupList{}, &RobustMQRestore{}, &RobustMQRestoreList{})
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil
 }

@@ -82,11 +82,12 @@ const (
 
 // S3Destination is a place in an S3 bucket.
 type S3Destination struct {
-	// bucket that exists. Example: robustmq-backups.
+	// bucket that exists. Example: robustmq-backups. One with dots in its name needs pathStyle, as no certificate covers it as part of a host name.
 	// +required
 	// +kubebuilder:validation:MinLength=3
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9][a-z0-9.-]*[a-z0-9]$')",messageExpression="'BackupDestination: destination.bucket is \"' + self + '\": a bucket has lower-case letters, digits, dots and dashes, and begins and ends with a letter or digit; write such a name, without s3:// and path'",message="BackupDestination: destination.bucket has lower-case letters, digits, dots and dashes"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",messageExpression="'BackupDestination: destination.bucket is \"' + self + '\": a bucket has lower-case letters, digits and dashes, and single dots between such words, and each word begins and ends with a letter or digit; write such a name, without s3:// and path'",message="BackupDestination: destination.bucket has lower-case letters, digits and dashes, and single dots between such words"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]{1,3}[.]){3}[0-9]{1,3}$') && !self.matches('^(xn--|sthree-|amzn-s3-demo-)') && !self.matches('(-s3alias|--ol-s3|[.]mrap|--x-s3|--table-s3)$')",messageExpression="'BackupDestination: destination.bucket is \"' + self + '\": S3 has no bucket that looks like an IP address, begins with xn--, sthree- or amzn-s3-demo-, or ends with -s3alias, --ol-s3, .mrap, --x-s3 or --table-s3; write the name of a bucket of general purpose'",message="BackupDestination: destination.bucket has a form that S3 keeps for itself: write the name of a bucket of general purpose"
 	Bucket string `json:"bucket,omitempty"`
 	// prefix of all object names, without leading or trailing slash. Example: production/eu. Default: none.
 	// +optional
@@ -98,7 +99,7 @@ type S3Destination struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?/?$')",messageExpression="'BackupDestination: destination.endpoint is \"' + self + '\": write scheme and host, and a port if needed, such as https://s3.example.com'",message="BackupDestination: destination.endpoint is scheme and host, such as https://s3.example.com"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://([[][0-9A-Fa-f:.]{2,45}[]]|[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*)(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/?$')",messageExpression="'BackupDestination: destination.endpoint is \"' + self + '\": write scheme and host, and a port if needed, such as https://s3.example.com'",message="BackupDestination: destination.endpoint is scheme and host, such as https://s3.example.com"
 	Endpoint string `json:"endpoint,omitempty"`
 	// region of the bucket. Example: eu-central-1. Default: us-east-1, or what the workload's identity says.
 	// +optional
@@ -127,18 +128,18 @@ type S3Destination struct {
 
 // BackupSchedule is one cron line.
 type BackupSchedule struct {
-	// name of the schedule, part of its backups' names. Example: hourly.
+	// name of the schedule, part of its backups' names: <cluster>-<name>-<minute>. With the cluster's name it has at most 46 characters. Example: hourly.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=20
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",messageExpression="'ScheduleValid: schedule name \"' + self + '\" is part of object names: write lower-case letters, digits and dashes, beginning with a letter'",message="ScheduleValid: a schedule's name has lower-case letters, digits and dashes and begins with a letter"
 	Name string `json:"name,omitempty"`
-	// cron line of five fields. Example: "0 * * * *", every hour.
+	// cron line of five fields (minute, hour, day of month, month, day of week), or @hourly, @daily, @weekly, @monthly, @yearly or @every with a duration of a minute or more. Example: "0 * * * *", every hour.
 	// +required
 	// +kubebuilder:validation:MinLength=6
 	// +kubebuilder:validation:MaxLength=128
 	Cron string `json:"cron,omitempty"`
-	// timeZone of the cron line. Example: Europe/Berlin. Default: Etc/UTC.
+	// timeZone of the cron line, by its name in the IANA database. Example: Europe/Berlin. Default: Etc/UTC.
 	// +optional
 	// +kubebuilder:default="Etc/UTC"
 	// +kubebuilder:validation:MinLength=1
@@ -167,6 +168,7 @@ type RetentionPolicy struct {
 	// +kubebuilder:validation:Pattern=`^([0-9]{1,5}h)?([0-9]{1,5}m)?$`
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="RetentionKeepsOne: retention.maxAge of nothing keeps nothing: write one such as 720h, or leave it out and keep by number with keepLast"
 	MaxAge *metav1.Duration `json:"maxAge,omitempty"`
 }
 
@@ -197,9 +199,10 @@ type BootstrapSpec struct {
 
 // RestoreSource names a backup: an object in the namespace, or a place in a bucket.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.backupName) != has(self.destination)",message="restoreFrom names one backup: write either backupName (a RobustMQBackup of this namespace) or destination (a place in a bucket)"
-// +kubebuilder:validation:XValidation:rule="has(self.destination) || !(has(self.clusterUID) || has(self.key) || has(self.before))",message="restoreFrom.clusterUID, key and before choose among the backups of a destination: write destination, or leave them out"
-// +kubebuilder:validation:XValidation:rule="!(has(self.key) && has(self.before))",message="restoreFrom has both key and before: key names one backup, before the newest one older than a time; leave one of them out"
+// +kubebuilder:validation:MinProperties=1
+// +kubebuilder:validation:XValidation:rule="has(self.backupName) != has(self.destination)",message="the source of a restore is one backup: write either backupName (a RobustMQBackup of this namespace) or destination (a place in a bucket)"
+// +kubebuilder:validation:XValidation:rule="has(self.destination) || !(has(self.clusterUID) || has(self.key) || has(self.before))",message="clusterUID, key and before choose among the backups of a destination: write destination, or leave them out"
+// +kubebuilder:validation:XValidation:rule="!(has(self.key) && has(self.before))",message="key and before are both given: key names one backup, before the newest one older than a time; leave one of them out"
 type RestoreSource struct {
 	// backupName of a RobustMQBackup in this namespace. Example: my-cluster-hourly-28812345.
 	// +optional
