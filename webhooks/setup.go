@@ -9,7 +9,9 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -58,7 +60,11 @@ func Setup(mgr ctrl.Manager, o Options) error {
 	}
 	o.SecretName = cmp.Or(o.SecretName, DefaultSecretName)
 	o.ConfigurationName = cmp.Or(o.ConfigurationName, DefaultConfigurationName)
-	a := &admissionServer{mgr: mgr, certificate: make(chan struct{})}
+	reader, err := unhurried(mgr)
+	if err != nil {
+		return err
+	}
+	a := &admissionServer{mgr: mgr, reader: reader, certificate: make(chan struct{})}
 	if err := mgr.AddReadyzCheck("webhooks", a.check); err != nil {
 		return fmt.Errorf("readiness check: %w", err)
 	}
@@ -73,7 +79,6 @@ func Setup(mgr ctrl.Manager, o Options) error {
 		a.serve()
 		return nil
 	}
-	var err error
 	if o.Lifetimes, err = o.Lifetimes.complete(); err != nil {
 		return err
 	}
@@ -89,9 +94,22 @@ func Setup(mgr ctrl.Manager, o Options) error {
 	return nil
 }
 
+// unhurried reads past the cache, and without the manager's limit of requests a second: an API server waits 5 s for an answer, and must not wait because the controllers are busy.
+// It asks no more than it is asked.
+func unhurried(mgr ctrl.Manager) (client.Reader, error) {
+	config := rest.CopyConfig(mgr.GetConfig())
+	config.QPS, config.RateLimiter = -1, nil
+	c, err := client.New(config, client.Options{Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
+	if err != nil {
+		return nil, fmt.Errorf("client of the webhooks: %w", err)
+	}
+	return c, nil
+}
+
 // admissionServer registers the handlers once there is a certificate: the manager's server cannot start without one, and starts when it is first asked for.
 type admissionServer struct {
 	mgr         ctrl.Manager
+	reader      client.Reader
 	certificate chan struct{} // closed when it is there
 	serving     atomic.Bool
 }
@@ -113,7 +131,7 @@ func (a *admissionServer) serve() {
 	s := a.mgr.GetWebhookServer()
 	s.Register(PathDefaultCluster, &admission.Webhook{Handler: clusterDefaulter{}})
 	s.Register(PathValidateCluster, &admission.Webhook{Handler: clusterValidator{}})
-	s.Register(PathValidateScale, &admission.Webhook{Handler: scaleValidator{clusters: a.mgr.GetAPIReader()}})
+	s.Register(PathValidateScale, &admission.Webhook{Handler: scaleValidator{clusters: a.reader}})
 	a.serving.Store(true)
 }
 
