@@ -2,11 +2,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
 	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/robustmq/robustmq-operator/cmd/operator/validate"
 )
 
 // version is set at link time.
@@ -15,7 +18,11 @@ var version = "dev"
 func main() {
 	if err := newCommand().ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
 		fmt.Fprintln(os.Stderr, "robustmq-operator:", err)
-		os.Exit(1)
+		code := 1
+		if ended := (*validate.Ended)(nil); errors.As(err, &ended) {
+			code = ended.ExitCode()
+		}
+		os.Exit(code)
 	}
 }
 
@@ -31,5 +38,6 @@ func newCommand() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
 	}
 	o.bind(cmd.Flags())
+	cmd.AddCommand(validate.NewCommand())
 	return cmd
 }
