@@ -68,3 +68,43 @@ func MayGo(id uint64, groups []Group) Verdict {
 	}
 	return Verdict{Allowed: true}
 }
+
+// Member is one member of the placement centre: as the operator sees it live, or as the status says it was seen last.
+type Member struct {
+	Name string
+	// Votes: it is a voter of at least one raft group.
+	Votes bool
+	// InService: it is a voter of every raft group, and answers.
+	InService bool
+	// Entering says what brings it in ("is joining", "is being seeded"); empty when nothing does.
+	Entering string
+}
+
+// MayShrink says whether a placement centre of present members may be reduced to size in one change: a quorum of the present size has to stay.
+func MayShrink(present, size int) Verdict {
+	if size >= ShrinkFloor(present) {
+		return Verdict{Allowed: true}
+	}
+	return Verdict{Message: fmt.Sprintf("the placement centre has %d members, whose quorum is %d: %d cannot be taken away at once", present, Of(present), present-size)}
+}
+
+// MayShrinkNow says whether the placement centre may be reduced while its members are as they are: no voter may be missing, and nobody on the way in.
+// A member that votes nowhere and that nothing brings in (its pod cannot be scheduled, say) is no reason: nobody counts on it, and fewer members may be the very cure.
+// Where no member is in service, the voters are not known, and nothing may go.
+func MayShrinkNow(members []Member) Verdict {
+	served := false
+	for _, m := range members {
+		served = served || m.InService
+		switch {
+		case m.InService:
+		case m.Votes:
+			return Verdict{Message: fmt.Sprintf("the voter %s is not in service, and one that goes now brings the quorum nearer to its loss", m.Name)}
+		case m.Entering != "":
+			return Verdict{Message: fmt.Sprintf("%s %s, and two changes of the membership at once can leave half of one", m.Name, m.Entering)}
+		}
+	}
+	if !served {
+		return Verdict{Message: "no member of the placement centre is in service, so nobody knows who votes"}
+	}
+	return Verdict{Allowed: true}
+}
