@@ -39,6 +39,9 @@ type Traits struct {
 	PrometheusPort bool
 }
 
+// DefaultServerImage is the operator's own choice where nobody made another.
+const DefaultServerImage = "ghcr.io/robustmq/robustmq:v{version}"
+
 // ServerImage is the image that runs RobustMQ: the cluster's own, or pattern with {version} filled in.
 func ServerImage(cluster *v1alpha1.RobustMQCluster, pattern string) string {
 	if cluster.Spec.Image != "" {

@@ -122,7 +122,11 @@ var Clusters = []Rule[cluster]{
 
 // Cluster judges a cluster; old is nil when it is created.
 func Cluster(old, new *v1alpha1.RobustMQCluster, ctx Context) []Violation {
-	return Evaluate(Clusters, old, new, ctx, new.Spec.Allows)
+	out := Evaluate(Clusters, old, new, ctx, new.Spec.Allows)
+	if len(ctx.Policies) == 0 {
+		return out
+	}
+	return append(out, Evaluate(PolicyRules, old, new, ctx, new.Spec.Allows)...)
 }
 
 // GuardCluster returns what denies a cluster when it is reconciled, for the case that no webhook did. old is the cluster as it was last acted upon:

@@ -51,6 +51,8 @@ type Context struct {
 	Around *Around
 	// Policies that hold in the object's namespace, in the order of their names; none where there are none or where they cannot be read.
 	Policies []Policy
+	// ServerImage is what the operator runs where a cluster names no image, with {version} in it; empty: manifests.DefaultServerImage.
+	ServerImage string
 }
 
 // Violation is one thing that a rule has against an object.
@@ -90,6 +92,8 @@ type Rule[T any] struct {
 	Escape v1alpha1.UnsafeEscape
 	// Partly: the escape takes off only what names it (Violation.Escape), not the whole rule.
 	Partly bool
+	// Requirement is the field of a RobustMQPolicy without which the rule says nothing; empty: the rule needs no policy.
+	Requirement string
 	// Why the rule exists, in one sentence.
 	Why string
 	// WayOut says what to do instead, in one sentence without its first capital and last dot.
@@ -117,7 +121,9 @@ func Evaluate[T any](table []Rule[T], old, new *T, ctx Context, escapes func(v1a
 			}
 			if old != nil && v.Severity == Deny && len(v.Policies) > 0 {
 				if !asked {
-					before, asked = r.judge(nil, old, Context{Operation: Create, Around: ctx.Around, Policies: ctx.Policies}), true
+					then := ctx
+					then.Operation = Create
+					before, asked = r.judge(nil, old, then), true
 				}
 				if slices.ContainsFunc(before, v.noWorseThan) {
 					v.Severity, v.Standing = Warn, true
