@@ -38,6 +38,6 @@ func newCommand() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
 	}
 	o.bind(cmd.Flags())
-	cmd.AddCommand(validate.NewCommand())
+	cmd.AddCommand(validate.NewCommand(o.serverImage))
 	return cmd
 }

@@ -45,13 +45,13 @@ var errNotAdmitted = errors.New("not everything would be let in")
 
 type options struct {
 	files, against, policies []string
-	output                   string
+	output, serverImage      string
 	verbose                  bool
 }
 
-// NewCommand makes the command.
-func NewCommand() *cobra.Command {
-	o := &options{output: "text"}
+// NewCommand makes the command. serverImage is the operator's own default.
+func NewCommand(serverImage string) *cobra.Command {
+	o := &options{output: "text", serverImage: serverImage}
 	cmd := &cobra.Command{
 		Use: "validate -f FILE...", Short: "Judge manifests offline, as the API server and the webhooks would", Long: long, Example: example,
 		SilenceUsage: true, SilenceErrors: true,
@@ -70,6 +70,7 @@ func NewCommand() *cobra.Command {
 	f.StringArrayVarP(&o.files, "filename", "f", nil, "file or folder to judge, - for the standard input; may be given many times (required)")
 	f.StringArrayVar(&o.against, "against", nil, "file or folder with what exists: what is judged is then the change from it")
 	f.StringArrayVar(&o.policies, "policy", nil, "file or folder with RobustMQPolicies (and Namespaces) that apply, without being judged themselves")
+	f.StringVar(&o.serverImage, "server-image", o.serverImage, "the operator's flag of that name: policies about images judge it where a cluster names no image")
 	f.StringVarP(&o.output, "output", "o", o.output, "text or json")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "text: name what is well and what was passed over too")
 	return cmd
@@ -88,8 +89,7 @@ func run(ctx context.Context, o *options, in io.Reader, out io.Writer) error {
 	case times(stdin, o.files, o.against, o.policies) > 1:
 		return usage(errors.New("the standard input can be read once"))
 	}
-	var input Input
-	input.KnowsExisting = len(o.against) > 0
+	input := Input{KnowsExisting: len(o.against) > 0, ServerImage: o.serverImage}
 	for _, r := range []struct {
 		into  *validate.Contents
 		names []string

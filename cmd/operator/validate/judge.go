@@ -26,6 +26,8 @@ type Input struct {
 	KnowsExisting bool
 	// Policies apply, and are not judged.
 	Policies validate.Contents
+	// ServerImage is what runs where a cluster names no image, with {version} in it: policies about images judge that one.
+	ServerImage string
 }
 
 // Judge says what would come of applying the files.

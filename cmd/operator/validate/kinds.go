@@ -16,6 +16,7 @@ type ask func(old, new *unstructured.Unstructured, ctx rules.Context) ([]rules.V
 // tables are the rules of each kind beyond its schema: the same functions as the webhooks ask.
 var tables = map[string]ask{
 	"RobustMQCluster": table((*v1alpha1.RobustMQCluster).Default, rules.Cluster),
+	"RobustMQPolicy":  table((*v1alpha1.RobustMQPolicy).Default, rules.RobustMQPolicy),
 }
 
 func table[T any](defaults func(*T), judge func(old, new *T, ctx rules.Context) []rules.Violation) ask {
@@ -43,13 +44,4 @@ func typed[T any](u *unstructured.Unstructured) (*T, error) {
 		return nil, fmt.Errorf("reading the %s %s: %w", u.GetKind(), u.GetName(), err)
 	}
 	return out, nil
-}
-
-// policyOf is a policy as the rules see it.
-func policyOf(p *v1alpha1.RobustMQPolicy) rules.Policy {
-	out := rules.Policy{Name: p.Name, Actions: map[string]rules.Action{}}
-	for _, r := range p.Spec.Rules {
-		out.Actions[r.Name] = rules.Action(r.Action)
-	}
-	return out
 }

@@ -3,8 +3,8 @@ package validate
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -20,12 +20,13 @@ type world struct {
 	definitions *validate.Definitions
 	exists      map[string]*unstructured.Unstructured
 	namespaces  map[string]labels.Set
-	policies    []*v1alpha1.RobustMQPolicy
+	policies    []v1alpha1.RobustMQPolicy
+	serverImage string
 	around      map[string]*rules.Around // by namespace; nil: not known
 }
 
 func newWorld(ctx context.Context, defs *validate.Definitions, in Input) (*world, error) {
-	w := &world{definitions: defs, exists: map[string]*unstructured.Unstructured{}, namespaces: map[string]labels.Set{}}
+	w := &world{definitions: defs, exists: map[string]*unstructured.Unstructured{}, namespaces: map[string]labels.Set{}, serverImage: in.ServerImage}
 	if in.KnowsExisting {
 		w.around = map[string]*rules.Around{}
 	}
@@ -37,7 +38,7 @@ func newWorld(ctx context.Context, defs *validate.Definitions, in Input) (*world
 		}
 		w.exists[w.key(d.Object)] = d.Object
 	}
-	policies := map[string]*v1alpha1.RobustMQPolicy{}
+	policies := map[string]v1alpha1.RobustMQPolicy{}
 	for _, c := range []validate.Contents{in.Existing, in.Policies, in.Files} { // the last one counts, as when it is applied
 		for _, d := range c.Documents {
 			if err := w.learn(ctx, d, policies); err != nil {
@@ -45,15 +46,12 @@ func newWorld(ctx context.Context, defs *validate.Definitions, in Input) (*world
 			}
 		}
 	}
-	for _, p := range policies {
-		w.policies = append(w.policies, p)
-	}
-	slices.SortFunc(w.policies, func(a, b *v1alpha1.RobustMQPolicy) int { return strings.Compare(a.Name, b.Name) })
+	w.policies = slices.Collect(maps.Values(policies))
 	return w, nil
 }
 
 // learn takes what a document says about the world. One that its own schema refuses says nothing: it is reported where it is judged.
-func (w *world) learn(ctx context.Context, d *validate.Document, policies map[string]*v1alpha1.RobustMQPolicy) error {
+func (w *world) learn(ctx context.Context, d *validate.Document, policies map[string]v1alpha1.RobustMQPolicy) error {
 	u := d.Object
 	if isNamespace(u) {
 		w.namespaces[u.GetName()] = u.GetLabels()
@@ -73,7 +71,7 @@ func (w *world) learn(ctx context.Context, d *validate.Document, policies map[st
 			return err
 		}
 		p.Default()
-		policies[p.Name] = p
+		policies[p.Name] = *p
 	default:
 		if w.around == nil {
 			return nil
@@ -138,7 +136,7 @@ func (w *world) existing(u *unstructured.Unstructured) *unstructured.Unstructure
 
 // context is what the rules may know.
 func (w *world) context(is, old *unstructured.Unstructured) rules.Context {
-	c := rules.Context{Operation: rules.Create}
+	c := rules.Context{Operation: rules.Create, ServerImage: w.serverImage}
 	if old != nil {
 		c.Operation = rules.Update
 	}
@@ -156,12 +154,5 @@ func (w *world) context(is, old *unstructured.Unstructured) rules.Context {
 
 // policiesOf are the policies that choose a namespace. One of which no document tells has the label that every namespace has, and no other.
 func (w *world) policiesOf(namespace string) []rules.Policy {
-	set := labels.Merge(w.namespaces[namespace], labels.Set{"kubernetes.io/metadata.name": namespace})
-	var out []rules.Policy
-	for _, p := range w.policies {
-		if s, err := p.Selector(); err == nil && s.Matches(set) {
-			out = append(out, policyOf(p))
-		}
-	}
-	return out
+	return rules.PoliciesFor(w.policies, labels.Merge(w.namespaces[namespace], labels.Set{"kubernetes.io/metadata.name": namespace}))
 }
