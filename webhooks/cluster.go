@@ -18,10 +18,10 @@ import (
 var clusterKind = schema.GroupKind{Group: v1alpha1.GroupVersion.Group, Kind: "RobustMQCluster"}
 
 // clusterValidator refuses what breaks a rule and warns of what works but should be known.
-type clusterValidator struct{}
+type clusterValidator struct{ platform }
 
 // Handle answers for create and update of a RobustMQCluster.
-func (clusterValidator) Handle(_ context.Context, req admission.Request) admission.Response {
+func (v clusterValidator) Handle(ctx context.Context, req admission.Request) admission.Response {
 	var is v1alpha1.RobustMQCluster
 	if err := decodeCluster(req.Object.Raw, &is); err != nil {
 		return admission.Errored(http.StatusBadRequest, err)
@@ -41,16 +41,17 @@ func (clusterValidator) Handle(_ context.Context, req admission.Request) admissi
 	default:
 		return admission.Allowed("")
 	}
-	return answer(req.Name, rules.Cluster(was, &is, c))
+	v.fill(ctx, &c, req.Namespace)
+	return answer(clusterKind, req.Name, rules.Cluster(was, &is, c))
 }
 
 // answer is the verdict of the rules: the API server repeats a denial to the user word by word.
-func answer(name string, vs []rules.Violation) admission.Response {
+func answer(kind schema.GroupKind, name string, vs []rules.Violation) admission.Response {
 	var warnings []string
 	for _, v := range rules.Warned(vs) {
 		warnings = append(warnings, v.Warning())
 	}
-	if err := rules.Error(clusterKind, name, vs); err != nil {
+	if err := rules.Error(kind, name, vs); err != nil {
 		status := err.Status()
 		return admission.Response{AdmissionResponse: admissionv1.AdmissionResponse{Result: &status, Warnings: warnings}}
 	}

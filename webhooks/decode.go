@@ -29,6 +29,23 @@ func decodeCluster(raw []byte, into *v1alpha1.RobustMQCluster) error {
 	return decode(raw, into)
 }
 
+// decodePolicy reads a policy, unless one of its quantities would take too long.
+func decodePolicy(raw []byte, into *v1alpha1.RobustMQPolicy) error {
+	var p struct {
+		Spec struct {
+			Requirements struct {
+				Maximum any `json:"maximum"`
+			} `json:"requirements"`
+		} `json:"spec"`
+	}
+	if json.Unmarshal(raw, &p) == nil {
+		if q := find(p.Spec.Requirements.Maximum); q != "" {
+			return fmt.Errorf("reading the %T of the request: the quantity %.64q has an exponent beyond any use", into, q)
+		}
+	}
+	return decode(raw, into)
+}
+
 // exponent of a quantity that is beyond any use. Reading "1e99999999999" takes Kubernetes' own parser half a minute of CPU; the schema refuses any exponent,
 // but anybody who reaches the webhook's port could send one.
 var exponent = regexp.MustCompile(`[eE][+-]?[0-9]{3}`)

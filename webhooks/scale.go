@@ -17,6 +17,7 @@ import (
 type scaleValidator struct {
 	// clusters reads past any cache: the answer has to be about the cluster as it is.
 	clusters client.Reader
+	platform
 }
 
 // Handle puts the number into the cluster that it is for, and judges that.
@@ -38,5 +39,7 @@ func (s scaleValidator) Handle(ctx context.Context, req admission.Request) admis
 	}
 	is := was.DeepCopy()
 	is.Spec.MQTTBroker.Replicas = scale.Spec.Replicas
-	return answer(req.Name, rules.Cluster(&was, is, rules.Context{Operation: rules.Scale}))
+	c := rules.Context{Operation: rules.Scale}
+	s.fill(ctx, &c, req.Namespace)
+	return answer(clusterKind, req.Name, rules.Cluster(&was, is, c))
 }

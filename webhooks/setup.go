@@ -22,6 +22,7 @@ const (
 	PathDefaultCluster  = "/mutate-robustmq-io-v1alpha1-robustmqcluster"
 	PathValidateCluster = "/validate-robustmq-io-v1alpha1-robustmqcluster"
 	PathValidateScale   = "/validate-robustmq-io-v1alpha1-robustmqcluster-scale"
+	PathValidatePolicy  = "/validate-robustmq-io-v1alpha1-robustmqpolicy"
 )
 
 // Names of objects in config/webhook.
@@ -48,6 +49,10 @@ type Options struct {
 	ExtraDNSNames []string
 	// Lifetimes of authority and certificate with SelfSigned; zero: the usual ones.
 	Lifetimes Lifetimes
+	// Policies tell which policies hold in a namespace; nil: none hold anywhere.
+	Policies Policies
+	// ServerImage is what the operator runs where a cluster names no image, with {version} in it; empty: the usual one.
+	ServerImage string
 	// Metrics takes the collector of the certificates' ends; default the manager's own registry.
 	Metrics prometheus.Registerer
 }
@@ -64,7 +69,7 @@ func Setup(mgr ctrl.Manager, o Options) error {
 	if err != nil {
 		return err
 	}
-	a := &admissionServer{mgr: mgr, reader: reader, certificate: make(chan struct{})}
+	a := &admissionServer{mgr: mgr, reader: reader, platform: platform{policies: o.Policies, serverImage: o.ServerImage}, certificate: make(chan struct{})}
 	if err := mgr.AddReadyzCheck("webhooks", a.check); err != nil {
 		return fmt.Errorf("readiness check: %w", err)
 	}
@@ -110,6 +115,7 @@ func unhurried(mgr ctrl.Manager) (client.Reader, error) {
 type admissionServer struct {
 	mgr         ctrl.Manager
 	reader      client.Reader
+	platform    platform
 	certificate chan struct{} // closed when it is there
 	serving     atomic.Bool
 }
@@ -130,8 +136,9 @@ func (a *admissionServer) NeedLeaderElection() bool { return false }
 func (a *admissionServer) serve() {
 	s := a.mgr.GetWebhookServer()
 	s.Register(PathDefaultCluster, &admission.Webhook{Handler: clusterDefaulter{}})
-	s.Register(PathValidateCluster, &admission.Webhook{Handler: clusterValidator{}})
-	s.Register(PathValidateScale, &admission.Webhook{Handler: scaleValidator{clusters: a.reader}})
+	s.Register(PathValidateCluster, &admission.Webhook{Handler: clusterValidator{a.platform}})
+	s.Register(PathValidateScale, &admission.Webhook{Handler: scaleValidator{clusters: a.reader, platform: a.platform}})
+	s.Register(PathValidatePolicy, &admission.Webhook{Handler: policyValidator{}})
 	a.serving.Store(true)
 }
 
