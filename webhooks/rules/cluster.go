@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"slices"
+
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/robustmq/robustmq-operator/api/v1alpha1"
@@ -35,6 +37,11 @@ var Clusters = []Rule[cluster]{
 	{
 		Name: "NoShrinkBelowQuorum", Kinds: clusterKinds, Operations: changes, DefaultAction: Deny, Escape: v1alpha1.AllowShrinkBelowQuorum, Check: noShrinkBelowQuorum,
 		Why: "A placement centre that loses more members at once than its quorum can spare cannot agree on anything any more, not even on its new size.",
+	},
+	{
+		Name: "NoShrinkWhileDegraded", Kinds: clusterKinds, Operations: changes, DefaultAction: Deny, Check: noShrinkWhileDegraded,
+		Why:    "A voter that is down already counts against the quorum: taking a healthy one away as well may end it.",
+		WayOut: "wait until the condition QuorumHealthy is True (kubectl describe rmqc says what is missing), then shrink",
 	},
 	{
 		Name: "BrokersWithinScale", Kinds: clusterKinds, Operations: scaled, DefaultAction: Deny, Check: brokersWithinScale,
@@ -100,9 +107,24 @@ var Clusters = []Rule[cluster]{
 		WayOut: "choose a port that no other listener has",
 	},
 	{
-		Name: "BackupDestination", Kinds: clusterKinds, Operations: always, DefaultAction: Deny, Escape: v1alpha1.AllowInsecureS3, Check: backupDestination,
-		Why:    "Backups hold passwords, and the credentials for them would cross the network in clear.",
-		WayOut: "write an https address, or list AllowInsecureS3 in spec.unsafe",
+		Name: "BackupDestination", Kinds: clusterKinds, Operations: always, DefaultAction: Deny, Escape: v1alpha1.AllowInsecureS3, Partly: true, Check: backupDestination,
+		Why: "A bucket or an endpoint that cannot be shows when a backup is due, and backups hold passwords, which must not cross the network in clear.",
+	},
+	{
+		Name: "ScheduleValid", Kinds: clusterKinds, Operations: always, DefaultAction: Deny, Check: scheduleValid,
+		Why: "A line that nobody can follow makes no backup, and is missed on the day when one is needed.",
+	},
+	{
+		Name: "RetentionKeepsOne", Kinds: clusterKinds, Operations: always, DefaultAction: Deny, Check: retentionKeepsOne,
+		Why: "A retention that keeps nothing deletes the last good backup.",
+	},
+	{
+		Name: "NoChangeDuringRestore", Kinds: clusterKinds, Operations: []Operation{Update, Scale}, DefaultAction: Deny, Check: noChangeDuringRestore,
+		Why: "A restore gives every member the same data and waits for each of them.",
+	},
+	{
+		Name: "DeletionProtected", Kinds: clusterKinds, Operations: deletions, DefaultAction: Deny, Check: deletionProtected,
+		Why: "A cluster that others live on should not go by a slip, nor with its namespace.",
 	},
 	{
 		Name: "BackupAdvised", Kinds: clusterKinds, Operations: always, DefaultAction: Warn, Check: backupAdvised,
@@ -137,7 +159,7 @@ func GuardCluster(old, new *v1alpha1.RobustMQCluster) []Violation {
 	if old == nil {
 		op = Create
 	}
-	return Denied(Cluster(old, new, Context{Operation: op}))
+	return slices.DeleteFunc(Denied(Cluster(old, new, Context{Operation: op})), func(v Violation) bool { return slices.Contains(onlyLive, v.Rule) })
 }
 
 // WarnCluster returns what is worth knowing about a cluster that may run as it is.

@@ -2,7 +2,10 @@ package rules
 
 import (
 	"fmt"
+	"slices"
 
+	"github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/quorum"
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
 )
 
@@ -47,17 +50,47 @@ func noShrinkBelowQuorum(old, new *cluster, _ Context) []Violation {
 	if n >= was {
 		return nil
 	}
-	present := max(was, old.Status.PlacementCenter.Replicas)
-	quorum := present/2 + 1
-	if n >= quorum {
+	present := int(max(was, old.Status.PlacementCenter.Replicas))
+	verdict := quorum.MayShrink(present, int(n))
+	if verdict.Allowed {
 		return nil
 	}
-	least := quorum | 1 // an even number is no way out
+	least := quorum.ShrinkFloor(present) | 1 // an even number is no way out
 	return []Violation{{
-		Field: spec.Child("placementCenter", "replicas"), Value: n,
-		Message: fmt.Sprintf("the placement centre has %d members, whose quorum is %d: %d cannot be taken away at once", present, quorum, present-n),
-		WayOut:  fmt.Sprintf("write %d or more, and go further once the cluster is Ready, or list AllowShrinkBelowQuorum in spec.unsafe", least),
+		Field: spec.Child("placementCenter", "replicas"), Value: n, Message: verdict.Message,
+		WayOut: fmt.Sprintf("write %d or more, and go further once the cluster is Ready, or list AllowShrinkBelowQuorum in spec.unsafe", least),
 	}}
+}
+
+// noShrinkWhileDegraded reads the members' rows of the status: at admission as they were seen last, before the operator acts as it sees them then.
+func noShrinkWhileDegraded(old, new *cluster, _ Context) []Violation {
+	if old == nil || !old.Status.Founded || new.Spec.PlacementCenter.Replicas >= old.Spec.PlacementCenter.Replicas {
+		return nil // of a cluster that was never founded nothing can be lost
+	}
+	verdict := quorum.MayShrinkNow(seenMembers(old.Status.Members))
+	if verdict.Allowed {
+		return nil
+	}
+	return []Violation{{Field: spec.Child("placementCenter", "replicas"), Value: new.Spec.PlacementCenter.Replicas, Message: verdict.Message}}
+}
+
+// seenMembers are the members of the placement centre as the rows of a status have them.
+func seenMembers(rows []v1alpha1.MemberStatus) []quorum.Member {
+	var out []quorum.Member
+	for _, row := range rows {
+		if row.Role != v1alpha1.RolePlacementCenter {
+			continue
+		}
+		m := quorum.Member{Name: row.Pod, Votes: len(row.VoterIn) > 0, InService: row.InService}
+		if started := row.Gate == "Open" || slices.Contains([]string{"Starting", "Running", "Hung", "Exited"}, row.Server); started && !m.InService {
+			m.Entering = "is joining"
+			if row.Marker == "Seeded" {
+				m.Entering = "is being seeded"
+			}
+		}
+		out = append(out, m)
+	}
+	return out
 }
 
 // brokersWithinScale holds for journal servers too: both are nodes that hold copies of messages.

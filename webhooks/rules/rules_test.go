@@ -118,7 +118,7 @@ func TestEveryCreationThatBreaksARuleIsDeniedByThatRuleAlone(t *testing.T) {
 		"MQTT on the agent's port":      {func(c *cluster) { c.Spec.Listeners.MQTT = &v1alpha1.ListenerSpec{Port: 7443} }, "PortsDistinct@spec.listeners.mqtt.port"},
 		"QUIC on a port of its own":     {func(c *cluster) { c.Spec.Listeners.QUIC = &v1alpha1.ListenerSpec{Port: 9083} }, "PortsDistinct@spec.listeners.quic.port"},
 		"backups in clear": {func(c *cluster) {
-			c.Spec.Backup = &v1alpha1.BackupSpec{Destination: v1alpha1.S3Destination{Bucket: "b", Endpoint: "http://minio:9000"}}
+			c.Spec.Backup = &v1alpha1.BackupSpec{Destination: v1alpha1.S3Destination{Bucket: "backups", Endpoint: "http://minio:9000"}}
 		}, "BackupDestination@spec.backup.destination.endpoint"},
 	} {
 		if got := denials(nil, valid(c.change), Create); !slices.Equal(got, []string{c.want}) {
@@ -164,7 +164,7 @@ func TestWhatIsJustWithinARuleIsAllowed(t *testing.T) {
 			c.Spec.Listeners.MQTTS, c.Spec.Listeners.QUIC = &v1alpha1.ListenerSpec{Port: 2885}, &v1alpha1.ListenerSpec{Port: 2885}
 		},
 		"backups over TLS": func(c *cluster) {
-			c.Spec.Backup = &v1alpha1.BackupSpec{Destination: v1alpha1.S3Destination{Bucket: "b", Endpoint: "https://minio:9000"}}
+			c.Spec.Backup = &v1alpha1.BackupSpec{Destination: v1alpha1.S3Destination{Bucket: "backups", Endpoint: "https://minio:9000"}}
 		},
 	} {
 		if got := denials(nil, valid(change), Create); len(got) != 0 {
@@ -286,7 +286,7 @@ func TestEveryEscapeTakesOffItsRuleAndNoOther(t *testing.T) {
 		{v1alpha1.AllowShrinkBelowQuorum, members(7), members(3)},
 		{v1alpha1.AllowIncompatibleUpgrade, version("0.4.8"), version("0.4.11")},
 		{v1alpha1.AllowInsecureS3, func(*cluster) {}, func(c *cluster) {
-			c.Spec.Backup = &v1alpha1.BackupSpec{Destination: v1alpha1.S3Destination{Endpoint: "http://a"}}
+			c.Spec.Backup = &v1alpha1.BackupSpec{Destination: v1alpha1.S3Destination{Bucket: "backups", Endpoint: "http://a"}}
 		}},
 	} {
 		is := valid(c.is)
@@ -309,12 +309,14 @@ func TestWarningsSayWhatWorksButShouldBeKnown(t *testing.T) {
 		change func(*cluster)
 		want   string
 	}{
-		"one member":             {members(1), "bears no failure"},
-		"islands":                {version("0.3.0"), `cannot cluster its brokers`},
-		"a limited version":      {version("0.4.5"), "limited support"},
-		"an unknown version":     {version("0.9.0"), "newer than 0.4.11"},
-		"no backup plan":         {func(*cluster) {}, "no backup plan"},
-		"no schedule":            {func(c *cluster) { c.Spec.Backup = &v1alpha1.BackupSpec{} }, "made by hand only"},
+		"one member":         {members(1), "bears no failure"},
+		"islands":            {version("0.3.0"), `cannot cluster its brokers`},
+		"a limited version":  {version("0.4.5"), "limited support"},
+		"an unknown version": {version("0.9.0"), "newer than 0.4.11"},
+		"no backup plan":     {func(*cluster) {}, "no backup plan"},
+		"no schedule": {func(c *cluster) {
+			c.Spec.Backup = &v1alpha1.BackupSpec{Destination: v1alpha1.S3Destination{Bucket: "backups"}}
+		}, "made by hand only"},
 		"no policy":              {func(c *cluster) { off := false; c.Spec.NetworkPolicy.Enabled = &off }, "no authentication"},
 		"MQTT outside":           {func(c *cluster) { c.Spec.Listeners.Service.Type = corev1.ServiceTypeLoadBalancer }, "offers mqtt outside"},
 		"an Ingress without TLS": {func(c *cluster) { c.Spec.Ingress = &v1alpha1.IngressSpec{Host: "a"} }, "served without TLS"},
@@ -409,9 +411,12 @@ func TestEveryDenialNamesRuleFieldValueAndWayOut(t *testing.T) {
 		c.Spec.MQTTBroker.Resources = &v1alpha1.ResourcesSpec{CPU: quantity("0")}
 		c.Spec.MQTTBroker.PodTemplate = &v1alpha1.PodTemplateSpec{Labels: map[string]string{"robustmq.io/x": "y"}}
 		c.Spec.Listeners.MQTT = &v1alpha1.ListenerSpec{Port: 1228}
-		c.Spec.Backup = &v1alpha1.BackupSpec{Destination: v1alpha1.S3Destination{Endpoint: "http://a"}}
+		c.Spec.Backup = &v1alpha1.BackupSpec{Destination: v1alpha1.S3Destination{Bucket: "backups", Endpoint: "http://a"}}
 	}, setting("", "broker_id", "1"), setting("runtime", "x", "null"))
 	check(Cluster(nil, broken, Context{Operation: Create}))
+	check(Cluster(nil, scheduled(v1alpha1.BackupSchedule{Name: "a", Cron: "x", Retention: v1alpha1.RetentionPolicy{KeepLast: new(int32)}}), Context{Operation: Create}))
+	check(Cluster(degraded(5), valid(members(3)), Context{Operation: Update, Around: &Around{Restores: []restore{restoring("my-cluster")}}}))
+	check(DeleteCluster(valid(func(c *cluster) { c.Annotations = map[string]string{v1alpha1.AnnotationDeletionProtection: "true"} }), Context{}))
 	check(Cluster(old, broken, Context{Operation: Update}))
 	check(Cluster(old, valid(version("0.4.11"), members(7), func(c *cluster) { c.Spec.Unsafe = []v1alpha1.UnsafeEscape{"AllowInsecureS3"} }), Context{Operation: Update}))
 	check(Cluster(nil, valid(version("x"), func(c *cluster) { off := false; c.Spec.NetworkPolicy.Enabled = &off }), Context{Operation: Create}))
