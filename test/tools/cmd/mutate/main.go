@@ -3,7 +3,7 @@
 //	mutate [-equivalent FILE] [-timeout 60s] [-list] PACKAGE...
 //
 // Packages are folders of the module in the current directory. The tree is not touched: the tests are compiled with an overlay, once for all mutants of a package, and an environment
-// variable says which of them is in force; only changed constants are compiled one by one. What the tests do not notice has survived: either a test is
+// variable says which of them is in force; only numbers outside of comparisons are compiled one by one. What the tests do not notice has survived: either a test is
 // missing, or the mutant means the same as the code, and is named with its reason in the file of equivalents. The exit code is 1 when one survived that is not in the file, or when the
 // file names one that is killed or does not exist.
 package main

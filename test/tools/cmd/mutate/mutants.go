@@ -17,7 +17,7 @@ type Mutant struct {
 	Offset   int // of what is replaced, and its length
 	Length   int
 	With     string
-	// From and To are the offsets of the boolean expression that changes; both 0 for a constant, which is compiled by itself.
+	// From and To are the offsets of the boolean expression that changes; both 0 for what is none, which is compiled by itself.
 	From, To int
 	// Was is the expression around it, and N tells mutants of one function apart that read the same.
 	Was, Becomes string
@@ -75,7 +75,7 @@ func mutate(name string, text []byte) ([]Mutant, error) {
 				Was:     oneLine(source(around.Pos(), around.End())),
 				Becomes: oneLine(source(around.Pos(), from) + with + source(to, around.End())),
 			}
-			if !constant {
+			if decided(around) && !constant {
 				m.From, m.To = fset.Position(around.Pos()).Offset, fset.Position(around.End()).Offset
 			}
 			key := m.ID()
@@ -83,6 +83,7 @@ func mutate(name string, text []byte) ([]Mutant, error) {
 			m.N = same[key]
 			all = append(all, m)
 		}
+		shifted := map[ast.Expr]bool{}
 		ast.Inspect(decl, func(n ast.Node) bool {
 			switch e := n.(type) {
 			case *ast.DeclStmt: // a constant of a function cannot be decided at run time
@@ -92,10 +93,19 @@ func mutate(name string, text []byte) ([]Mutant, error) {
 				for _, other := range comparisons[e.Op] {
 					add(e, e.OpPos, e.OpPos+token.Pos(len(e.Op.String())), other.String())
 				}
-				if compares(e.Op) {
+				switch {
+				case compares(e.Op):
 					for _, side := range []ast.Expr{e.X, e.Y} {
 						shift(side, func(at ast.Expr, with string) { add(e, at.Pos(), at.End(), with) })
+						within(side, shifted)
 					}
+				case !connects(e.Op) && !shifted[e]: // what a comparison elsewhere is made of
+					shift(e, func(at ast.Expr, with string) { add(e, at.Pos(), at.End(), with) })
+					within(e, shifted)
+				}
+			case *ast.CallExpr:
+				if f, ok := e.Fun.(*ast.Ident); ok && opposite[f.Name] != "" && len(e.Args) > 1 {
+					add(e, f.Pos(), f.End(), opposite[f.Name])
 				}
 			case *ast.UnaryExpr:
 				if e.Op == token.NOT {
@@ -122,6 +132,38 @@ func compares(op token.Token) bool {
 	return false
 }
 
+func connects(op token.Token) bool { return op == token.LAND || op == token.LOR }
+
+// opposite of the built-in functions that are comparisons too.
+var opposite = map[string]string{"min": "max", "max": "min"}
+
+// decided says whether an expression is a boolean, so that which mutant it is can be decided at run time; the others are compiled one by one.
+func decided(e ast.Expr) bool {
+	switch e := e.(type) {
+	case *ast.BinaryExpr:
+		return compares(e.Op) || connects(e.Op)
+	case *ast.UnaryExpr:
+		return e.Op == token.NOT
+	}
+	return false
+}
+
+// within marks the sums and the like of an operand, whose numbers were shifted with it.
+func within(e ast.Expr, mark map[ast.Expr]bool) {
+	switch e := e.(type) {
+	case *ast.BinaryExpr:
+		if !compares(e.Op) && !connects(e.Op) {
+			mark[e] = true
+			within(e.X, mark)
+			within(e.Y, mark)
+		}
+	case *ast.ParenExpr:
+		within(e.X, mark)
+	case *ast.UnaryExpr:
+		within(e.X, mark)
+	}
+}
+
 // shift visits the whole numbers of an operand, one more and one less; also those inside of sums, quotients and the like, but not what is handed to functions.
 func shift(e ast.Expr, visit func(at ast.Expr, with string)) {
 	switch e := e.(type) {
@@ -134,7 +176,7 @@ func shift(e ast.Expr, visit func(at ast.Expr, with string)) {
 			visit(e, "("+strconv.FormatInt(n-1, 10)+")")
 		}
 	case *ast.BinaryExpr:
-		if !compares(e.Op) && e.Op != token.LAND && e.Op != token.LOR {
+		if !compares(e.Op) && !connects(e.Op) {
 			shift(e.X, visit)
 			shift(e.Y, func(at ast.Expr, with string) {
 				if (e.Op == token.QUO || e.Op == token.REM) && with == "(0)" {

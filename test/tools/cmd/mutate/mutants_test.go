@@ -15,7 +15,8 @@ func TestEveryComparisonBoundaryAndConnectiveIsMutated(t *testing.T) {
 const limit = 7
 
 func f(n int, ok bool) bool {
-	return !ok && n/2+1 >= limit || n == len("1")-3
+	m := max(n, 2) % 2
+	return !ok && n/2+1 >= limit || m == len("1")-3
 }
 `
 	mutants, err := mutate("p/p.go", []byte(source))
@@ -32,11 +33,12 @@ func f(n int, ok bool) bool {
 	}
 	want := []string{
 		"(declarations): 8", "(declarations): (6)",
-		`f: !ok && n/2+1 >= limit && n == len("1")-3`,
+		"f: max(n, 2) % 3", "f: max(n, 2) % (1)", "f: min(n, 2)",
+		`f: !ok && n/2+1 >= limit && m == len("1")-3`,
 		"f: !ok || n/2+1 >= limit",
 		"f: ok",
 		"f: n/2+1 > limit", "f: n/2+1 < limit", "f: n/3+1 >= limit", "f: n/(1)+1 >= limit", "f: n/2+2 >= limit", "f: n/2+(0) >= limit",
-		`f: n != len("1")-3`, `f: n == len("1")-4`, `f: n == len("1")-(2)`,
+		`f: m != len("1")-3`, `f: m == len("1")-4`, `f: m == len("1")-(2)`,
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
