@@ -89,15 +89,15 @@ var Clusters = []Rule[cluster]{
 	},
 	{
 		Name: "ConfigTypes", Kinds: clusterKinds, Operations: always, DefaultAction: Deny, Check: configTypes,
-		Why:    "A value of a wrong shape ends the server at its start.",
-		WayOut: "write a string, a number, true or false, or a list of them",
+		Why:    "A value that RobustMQ cannot read ends every server at its start, and some that it can read end it later.",
+		WayOut: "write what docs/config.md says that the key takes",
 	},
 	{
 		Name: "ConfigReserved", Kinds: clusterKinds, Operations: always, DefaultAction: Deny, Check: configReserved,
 		Why: "Identity, addresses, files, ports and credentials must agree with the objects that the operator makes.",
 	},
 	{
-		Name: "ConfigKnownKeys", Kinds: clusterKinds, Operations: always, DefaultAction: Warn, Check: configKnownKeys,
+		Name: "ConfigKnownKeys", Kinds: clusterKinds, Operations: always, DefaultAction: Deny, Check: configKnownKeys,
 		Why:    "RobustMQ silently ignores a key that it does not know.",
 		WayOut: "check its spelling and its section",
 	},

@@ -10,7 +10,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"github.com/robustmq/robustmq-operator/internal/robustmq/config"
+	"github.com/robustmq/robustmq-operator/internal/robustmq"
+	"github.com/robustmq/robustmq-operator/internal/robustmq/config/catalogue"
 )
 
 var configField = spec.Child("config")
@@ -27,42 +28,116 @@ const (
 	maxValue = 8 << 10
 )
 
-// eachKey visits the keys in order.
-func eachKey(c *cluster, visit func(section, key string, raw []byte, at *field.Path)) {
+// entry is one key of spec.config.
+type entry struct {
+	section, key string
+	raw          []byte
+	at           *field.Path
+	setting      catalogue.Setting
+	known        bool
+}
+
+// named reports whether section and key are names at all.
+func (e entry) named() bool {
+	return sectionName.MatchString(e.section) && len(e.section) <= maxName && keyName.MatchString(e.key) && len(e.key) <= maxName
+}
+
+// entries are the keys in order.
+func entries(c *cluster) []entry {
+	var all []entry
 	for _, section := range sortedKeys(c.Spec.Config) {
 		keys := c.Spec.Config[section]
 		for _, key := range sortedKeys(keys) {
-			visit(section, key, keys[key].Raw, configField.Key(section).Key(key))
+			e := entry{section: section, key: key, raw: keys[key].Raw, at: configField.Key(section).Key(key)}
+			e.setting, e.known = catalogue.Lookup(section, key)
+			all = append(all, e)
 		}
 	}
+	return all
+}
+
+// configured is the version that the configuration is for; the newest where VersionKnown has something against it.
+func configured(c *cluster) robustmq.Version {
+	v, err := robustmq.ParseVersion(c.Spec.Version)
+	if err != nil || robustmq.Supported(v) != nil {
+		return robustmq.Newest
+	}
+	return v
 }
 
 func configTypes(_, new *cluster, _ Context) []Violation {
+	v := configured(new)
 	var out []Violation
-	eachKey(new, func(section, key string, raw []byte, at *field.Path) {
+	for _, e := range entries(new) {
 		switch {
-		case !sectionName.MatchString(section) || len(section) > maxName || !keyName.MatchString(key) || len(key) > maxName:
+		case !e.named():
 			out = append(out, Violation{
-				Field: at, Value: shown(section, key, raw), Message: "sections and keys are lower-case letters, digits and underscores, sections with dots between them",
-				WayOut: "write the names as RobustMQ's server.toml has them",
+				Field: e.at, Value: catalogue.Dotted(e.section, e.key), Message: "sections and keys are lower-case letters, digits and underscores, sections with dots between them",
+				WayOut: "write the names as docs/config.md lists them",
 			})
-		case len(raw) > maxValue:
-			out = append(out, Violation{Field: at, Value: shown(section, key, raw), Message: fmt.Sprintf("the value has more than %d bytes", maxValue), WayOut: "shorten it"})
-		default:
-			if problem := shape(raw); problem != "" {
-				out = append(out, Violation{Field: at, Value: shown(section, key, raw), Message: problem})
+		case len(e.raw) > maxValue:
+			out = append(out, Violation{Field: e.at, Value: e.shown(), Message: fmt.Sprintf("the value has more than %d bytes", maxValue), WayOut: "shorten it"})
+		case e.known && !e.setting.Owned:
+			if violation, bad := e.judge(); bad {
+				out = append(out, violation)
+			}
+		case !e.known && robustmq.Lookup(v).Unknown: // passed on as it is: see configKnownKeys
+			if problem := shape(e.raw); problem != "" {
+				out = append(out, Violation{Field: e.at, Value: e.shown(), Message: problem, WayOut: "write a string, a number, true or false, or a list of them"})
 			}
 		}
-	})
+	}
+	return append(out, together(new, v)...)
+}
+
+// judge holds the value of a known key against its type and range.
+func (e entry) judge() (Violation, bool) {
+	value, err := decoded(e.raw)
+	if err != nil {
+		return Violation{Field: e.at, Value: e.shown(), Message: "the value cannot be read"}, true
+	}
+	problem := e.setting.Problem(value)
+	if problem == "" {
+		return Violation{}, false
+	}
+	violation := Violation{Field: e.at, Value: e.shown(), Message: "the setting " + problem, WayOut: "write " + e.setting.Takes() + ", such as " + e.setting.Example()}
+	if _, quoted := value.(string); quoted && (e.setting.Number() || e.setting.Type == catalogue.Bool) {
+		violation.WayOut += ", without quotes"
+	}
+	if e.setting.Number() && e.setting.Why != "" {
+		violation.Message += ". " + strings.TrimSuffix(e.setting.Why, ".")
+	}
+	return violation, true
+}
+
+// together finds keys that a version needs beside those that are there, and that have no default: it ends at its start otherwise.
+func together(c *cluster, v robustmq.Version) []Violation {
+	var out []Violation
+	for _, s := range catalogue.All() {
+		keys := c.Spec.Config[s.Section]
+		if _, given := keys[s.Key]; given || len(keys) == 0 || !s.RequiredIn(v) {
+			continue
+		}
+		out = append(out, Violation{
+			Field: configField.Key(s.Section).Key(s.Key), Value: "", Message: fmt.Sprintf("RobustMQ %s does not start when the section %s is there without this key", v, s.Section),
+			WayOut: "write " + s.Takes() + ", or leave the section out",
+		})
+	}
 	return out
 }
 
-// shape says what is wrong with a value, or nothing.
-func shape(raw []byte) string {
+func decoded(raw []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
 	var v any
-	if err := d.Decode(&v); err != nil {
+	err := d.Decode(&v)
+	return v, err
+}
+
+// shape says what is wrong with the value of a key whose type is not known, or nothing.
+func shape(raw []byte) string {
+	v, err := decoded(raw)
+	if err != nil {
 		return "the value cannot be read"
 	}
 	if list, ok := v.([]any); ok {
@@ -99,63 +174,112 @@ func scalar(v any) string {
 	return "is an object"
 }
 
-// owner says what sets a key that the operator owns; everything else that is owned is the operator's alone.
-var owner = map[string]string{
-	"http_port":                           "spec.listeners.admin.port",
-	"mqtt_runtime.server.tcp_port":        "spec.listeners.mqtt.port",
-	"mqtt_runtime.server.tls_port":        "spec.listeners.mqtts.port",
-	"mqtt_runtime.server.websocket_port":  "spec.listeners.ws.port",
-	"mqtt_runtime.server.websockets_port": "spec.listeners.wss.port",
-	"mqtt_runtime.server.quic_port":       "spec.listeners.mqtts.port",
-	"kafka_runtime.tcp_port":              "spec.listeners.kafka.port",
-	"amqp_runtime.tcp_port":               "spec.listeners.amqp.port",
-	"nats_runtime.tcp_port":               "spec.listeners.nats.port",
-	"mqtt_runtime.auth.default_user":      "spec.auth.mqttSecretName",
-	"mqtt_runtime.auth.default_password":  "spec.auth.mqttSecretName",
-	"admin.username":                      "spec.auth.adminSecretName",
-	"admin.password":                      "spec.auth.adminSecretName",
-	"broker_network.tls_cert":             "spec.tls",
-	"broker_network.tls_key":              "spec.tls",
-	"roles":                               "spec.placementCenter, spec.mqttBroker and spec.journalServer",
-	"cluster_name":                        "metadata.name",
-}
-
 func configReserved(_, new *cluster, _ Context) []Violation {
+	v := configured(new)
 	var out []Violation
-	eachKey(new, func(section, key string, raw []byte, at *field.Path) {
-		if !config.Reserved(section, key) {
-			return
+	for _, e := range entries(new) {
+		switch {
+		case !e.known:
+		case e.setting.Owned:
+			wayOut := "leave it out: it follows from the cluster and cannot be chosen"
+			if e.setting.Owner != "" {
+				wayOut = "leave it out and use " + e.setting.Owner
+			}
+			out = append(out, Violation{Field: e.at, Value: e.shown(), Message: "the operator sets this key itself", WayOut: wayOut})
+		case catalogue.Withheld(e.setting, v):
+			out = append(out, Violation{
+				Field: e.at, Value: e.shown(), Message: "the operator sets this key itself for this version: " + catalogue.WithheldWhy(v),
+				WayOut: fmt.Sprintf("leave it out, or use version %q", robustmq.Newest),
+			})
 		}
-		v := Violation{Field: at, Message: "the operator sets this key itself", WayOut: "leave it out: it follows from the cluster and cannot be chosen"}
-		if by := owner[dotted(section, key)]; by != "" {
-			v.WayOut = "leave it out and use " + by
-		}
-		v.Value = shown(section, key, raw)
-		out = append(out, v)
-	})
+	}
 	return out
 }
 
 // shown is a value as a denial may repeat it: denials end in logs, so nothing that could be a credential does.
-func shown(section, key string, raw []byte) string {
-	if section == "admin" || section == "llm_client" || strings.Contains(key, "password") || strings.Contains(key, "secret") || strings.Contains(key, "token") {
+func (e entry) shown() string {
+	hidden := !e.known || e.setting.Secret || e.section == "admin" || e.section == "llm_client" ||
+		strings.Contains(e.key, "password") || strings.Contains(e.key, "secret") || strings.Contains(e.key, "token")
+	if hidden {
 		return "(not shown)"
 	}
 	const limit = 64
-	if len(raw) <= limit {
-		return strings.ToValidUTF8(string(raw), "?")
+	if len(e.raw) <= limit {
+		return strings.ToValidUTF8(string(e.raw), "?")
 	}
-	return strings.ToValidUTF8(string(raw[:limit]), "?") + "…"
+	return strings.ToValidUTF8(string(e.raw[:limit]), "?") + "…"
 }
 
 func configKnownKeys(_, new *cluster, _ Context) []Violation {
+	v := configured(new)
 	var out []Violation
-	eachKey(new, func(section, key string, _ []byte, at *field.Path) {
-		if !config.Known(section, key) && !config.Reserved(section, key) && sectionName.MatchString(section) && keyName.MatchString(key) {
-			out = append(out, Violation{Field: at, Message: "no RobustMQ that this operator knows has the key, and an unknown one is silently ignored"})
+	for _, e := range entries(new) {
+		if !e.named() || e.known && e.setting.Owned {
+			continue
 		}
-	})
+		violation := Violation{Field: e.at, Value: catalogue.Dotted(e.section, e.key)}
+		switch {
+		case !e.known:
+			e.unknown(&violation, v)
+		case e.absent(&violation, v):
+		case e.setting.Unused:
+			violation.Severity = Warn
+			violation.Message, violation.WayOut = "RobustMQ reads the key and does nothing with it", "leave it out, and do not rely on it"
+		default:
+			continue
+		}
+		out = append(out, violation)
+	}
 	return out
+}
+
+// unknown says what is wrong with a key that the catalogue does not have.
+func (e entry) unknown(violation *Violation, v robustmq.Version) {
+	if dead, ok := catalogue.LookupDead(e.section); ok {
+		violation.Message = fmt.Sprintf("RobustMQ %s has no section %s, and the operator sets it in no version: %s", v, dead.Name, dead.Why)
+		if v.Less(dead.Until) {
+			violation.Message = fmt.Sprintf("the operator does not set the section %s: %s", dead.Name, dead.Why)
+		}
+		violation.WayOut = "leave the section out"
+		return
+	}
+	violation.Message = fmt.Sprintf("RobustMQ %s has no such key, and would silently ignore it", v)
+	violation.WayOut = "leave it out, or write a key that docs/config.md lists"
+	if robustmq.Lookup(v).Unknown {
+		violation.Severity = Warn
+		violation.Message = fmt.Sprintf("RobustMQ %s is newer than this operator, which does not know the key and passes it on: a server that does not know it either ignores it silently", v)
+		violation.WayOut = "check its spelling and its section"
+	}
+	near, ok := catalogue.Nearest(e.section, e.key, v)
+	switch {
+	case !ok:
+	case near.Owned && near.Owner != "":
+		violation.WayOut = fmt.Sprintf("if you mean %s, use %s", near.Name(), near.Owner)
+	case near.Owned:
+		violation.WayOut = fmt.Sprintf("leave it out; if you mean %s, the operator sets it itself", near.Name())
+	default:
+		violation.WayOut = "write " + configField.Key(near.Section).Key(near.Key).String() + " if you mean that"
+	}
+}
+
+// absent says what is wrong with a key that the version does not have, and whether that is so.
+func (e entry) absent(violation *Violation, v robustmq.Version) bool {
+	if _, _, ok := e.setting.In(v); ok {
+		return false
+	}
+	s := e.setting
+	switch {
+	case v.Less(s.Since):
+		violation.Message = fmt.Sprintf("RobustMQ %s would silently ignore the key: it came with %s", v, s.Since)
+		violation.WayOut = fmt.Sprintf("leave it out, or use version %q or a later one", s.Since)
+	case s.Until != robustmq.Version{} && !v.Less(s.Until):
+		violation.Message = fmt.Sprintf("RobustMQ %s would silently ignore the key: it went with %s", v, s.Until)
+		violation.WayOut = "leave it out"
+	default:
+		violation.Message = fmt.Sprintf("RobustMQ %s has nothing that the key stands for", v)
+		violation.WayOut = "leave it out, or use another version"
+	}
+	return true
 }
 
 // configInt reads a whole number out of the configuration.
@@ -166,11 +290,4 @@ func configInt(c *cluster, section, key string) (int64, bool) {
 	}
 	n, err := strconv.ParseInt(string(bytes.TrimSpace(raw.Raw)), 10, 64)
 	return n, err == nil
-}
-
-func dotted(section, key string) string {
-	if section == "" {
-		return key
-	}
-	return section + "." + key
 }
