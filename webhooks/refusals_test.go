@@ -79,8 +79,8 @@ var refusals = []refused{
 	{what: "a password in the configuration", spec: `{"config":{"mqtt_runtime.auth":{"default_password":"hunter2"}}}`, want: []string{"ConfigReserved", "spec.auth.mqttSecretName"}},
 	{what: "the members' addresses", spec: `{"config":{"meta_addrs":{"1":"a:1228"}}}`, want: []string{"spec.config[meta_addrs][1]", "ConfigReserved"}},
 	{what: "a count of raft groups", spec: `{"config":{"meta_runtime":{"data_raft_group_num":2}}}`, want: []string{"ConfigReserved", "data_raft_group_num"}},
-	{what: "an object as a setting", spec: `{"config":{"runtime":{"x":{"y":1}}}}`, want: []string{"spec.config[runtime][x]", "ConfigTypes", "is an object"}},
-	{what: "nothing as a setting", spec: `{"config":{"runtime":{"x":[null]}}}`, want: []string{"spec.config[runtime][x]", "ConfigTypes", "is null"}},
+	{what: "an object as a setting", spec: `{"config":{"runtime":{"pprof_enable":{"y":1}}}}`, want: []string{"spec.config[runtime][pprof_enable]", "ConfigTypes", "this is an object"}},
+	{what: "nothing as a setting", spec: `{"config":{"runtime":{"pprof_enable":[null]}}}`, want: []string{"spec.config[runtime][pprof_enable]", "ConfigTypes", "this is a list"}},
 	{what: "a section that could not be one", spec: `{"config":{"Runtime] x":{"y":1}}}`, want: []string{"ConfigTypes"}},
 
 	// Changes.

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -348,32 +349,79 @@ func TestEveryVersionBetweenOldestAndNewestRenders(t *testing.T) {
 	}
 }
 
-func FuzzWhatComesOutParsesAndHoldsWhatWentIn(f *testing.F) {
-	for _, s := range []string{"", `a"b\c`, "line\nline\r\n\ttab", "\x00\x1b\x7f", "üñí漢字🙂", "'''", `"""`, "# no comment", "= [x]", "\ufffd\u2028", "C:\\u0041"} {
-		f.Add("mqtt_runtime.protocol", "max_packet_size", s, int64(42))
-		f.Add(s, "key", "v", int64(-1))
-		f.Add("sec", s, "v", int64(1)<<62)
+// fuzzed are versions on both sides of every change of layout.
+var fuzzed = []string{"0.3.0", "0.3.1", "0.3.3", "0.3.4", "0.3.5", "0.3.6", "0.3.7", "0.3.8", "0.4.0", "0.4.1", "0.4.2", "0.4.5", "0.4.8", "0.4.9", "0.4.10", "0.4.11", "1.0.0"}
+
+// valueFor makes a value of the setting's type out of what the fuzzer has, and what TOML gives back for it.
+func valueFor(s catalogue.Setting, text string, number int64) (in, out any) {
+	switch s.Type {
+	case catalogue.Bool:
+		return number%2 == 0, number%2 == 0
+	case catalogue.Text, catalogue.Enum:
+		return text, text
+	case catalogue.List:
+		return []any{text, "b"}, []any{text, "b"}
+	case catalogue.F32:
+		n := json.Number(fmt.Sprint(number % 101))
+		return n, float64(number % 101)
+	default:
+		return json.Number(fmt.Sprint(number)), number
 	}
-	f.Fuzz(func(t *testing.T, section, key, text string, number int64) {
+}
+
+func FuzzWhatComesOutParsesAndHoldsWhatWentIn(f *testing.F) {
+	all := catalogue.All()
+	for i, s := range []string{"", `a"b\c`, "line\nline\r\n\ttab", "\x00\x1b\x7f", "üñí漢字🙂", "'''", `"""`, "# no comment", "= [x]", "\ufffd\u2028", "C:\\u0041"} {
+		f.Add(uint8(i), uint16(i), "mqtt_runtime.protocol", "max_packet_size", s, int64(42))
+		f.Add(uint8(15), uint16(40+i), s, "key", "v", int64(-1))
+		f.Add(uint8(15), uint16(60+i), "sec", s, "v", int64(1)<<62)
+		f.Add(uint8(15), uint16(i), "mqtt_runtime.offline_message.enable", "x", s, int64(7))
+	}
+	for i := range all {
+		f.Add(uint8(i), uint16(i), all[i].Section, all[(i+1)%len(all)].Key, "v", int64(i))
+	}
+	f.Fuzz(func(t *testing.T, version uint8, which uint16, section, key, text string, number int64) {
 		text, section, key = strings.ToValidUTF8(text, "?"), strings.ToValidUTF8(section, "?"), strings.ToValidUTF8(key, "?")
-		in := input("0.4.11", RoleMQTTBroker)
+		in := input(fuzzed[int(version)%len(fuzzed)], RoleMQTTBroker)
+		v, err := robustmq.ParseVersion(in.Config.Version)
+		if err != nil {
+			t.Fatal(err)
+		}
 		in.Credentials.MQTTPassword, in.Credentials.JWTSecret = text, text
 		in.Config.Sections = map[string]map[string]any{section: {key: text, "number": number, "list": []any{text, true}}}
+		setting := all[int(which)%len(all)]
+		given, back := valueFor(setting, text, number)
+		if in.Config.Sections[setting.Section] == nil {
+			in.Config.Sections[setting.Section] = map[string]any{}
+		}
+		in.Config.Sections[setting.Section][setting.Key] = given
 		doc, out := render(t, in)
-		if at(doc, "mqtt_runtime", "auth", "default_password") != text || at(doc, "admin", "jwt_secret") != text {
-			t.Errorf("a password changed: %q\n%s", text, out.ServerTOML)
+		for name, want := range map[string]any{"mqtt_runtime.auth.default_password": text, "admin.jwt_secret": text, "broker_id": int64(1002), "mqtt_runtime.server.tcp_port": int64(1883)} {
+			i := strings.LastIndexByte(name, '.')
+			s, known := catalogue.Lookup(name[:max(i, 0)], name[i+1:])
+			if !known {
+				t.Fatalf("%s is not listed", name)
+			}
+			if at1, at2, ok := s.In(v); ok && at(doc, append(split(at1), at2)...) != want {
+				t.Errorf("%s: %s is %v, want %v\n%s", v, name, at(doc, append(split(at1), at2)...), want, out.ServerTOML)
+			}
 		}
 		ignored := map[string]bool{}
 		for _, i := range out.Ignored {
 			ignored[i.Key] = true
 		}
-		if !ignored[catalogue.Dotted(section, key)] {
-			if got := at(doc, append(split(section), key)...); got != text && key != "number" && key != "list" {
-				t.Errorf("[%s] %s = %#v, want %q", section, key, got, text)
+		if at1, at2, ok := setting.In(v); ok && !setting.Owned && !ignored[setting.Name()] {
+			if got := at(doc, append(split(at1), at2)...); !reflect.DeepEqual(got, back) {
+				t.Errorf("%s: %s = %#v, want %#v", v, setting.Name(), got, back)
 			}
+		} else if !ignored[setting.Name()] && !(setting.Section == "meta_addrs" || setting.Key == "meta_addrs") {
+			t.Errorf("%s: %s is neither there nor ignored: %v", v, setting.Name(), out.Ignored)
 		}
-		if at(doc, "broker_id") != int64(1002) {
-			t.Errorf("broker_id = %v", at(doc, "broker_id"))
+		if _, known := catalogue.Lookup(section, key); known || ignored[catalogue.Dotted(section, key)] || key == "number" || key == "list" {
+			return
+		}
+		if got := at(doc, append(split(section), key)...); got != text {
+			t.Errorf("%s: [%s] %s = %#v, want %q", v, section, key, got, text)
 		}
 	})
 }
