@@ -47,6 +47,29 @@ func PoliciesFor(policies []v1alpha1.RobustMQPolicy, namespace map[string]string
 	return out
 }
 
+// Speaks are the rules that the policy speaks of, by their names, with what follows from them: its requirements, and the rules that it gives an action to. Those that are Off are left out.
+func (p *Policy) Speaks() map[string]Action {
+	out := map[string]Action{}
+	for name, asked := range requirementsOf(p.requirements) {
+		if asked && p.action(name) != Off {
+			out[name] = p.action(name)
+		}
+	}
+	for _, r := range Clusters {
+		a, named := p.Actions[r.Name]
+		if !named {
+			continue
+		}
+		if r.DefaultAction == Deny {
+			a = Deny
+		}
+		if a != Off {
+			out[r.Name] = a
+		}
+	}
+	return out
+}
+
 // AuditCluster is what a policy has against a cluster as it is: its requirements, and the rules that it names. Rules about changes say nothing here.
 func AuditCluster(c *v1alpha1.RobustMQCluster, p Policy, serverImage string) []Violation {
 	vs := Cluster(nil, c, Context{Operation: Create, Policies: []Policy{p}, ServerImage: serverImage})

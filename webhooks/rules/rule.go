@@ -170,11 +170,15 @@ func (v Violation) Text() string {
 	default:
 		s += " (policies " + strings.Join(v.Policies, ", ") + ")"
 	}
-	s += ": " + v.Message
-	if v.WayOut != "" {
-		s += "; " + v.WayOut
+	return s + ": " + v.Finding()
+}
+
+// Finding is what is wrong and the way out, without rule, field and value.
+func (v Violation) Finding() string {
+	if v.WayOut == "" {
+		return v.Message
 	}
-	return s
+	return v.Message + "; " + v.WayOut
 }
 
 // Warning is the violation as one line for a user who is let through.
