@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/robustmq/robustmq-operator/internal/manifests"
 )
 
 // options are the flags. Nothing is read from the environment but POD_NAMESPACE.
@@ -37,7 +39,7 @@ type options struct {
 func defaultOptions() *options {
 	return &options{
 		concurrency: 8, kubeAPIQPS: 50, kubeAPIBurst: 100, metricsAddress: ":8443", metricsSecure: true, healthAddress: ":8081", leaderElect: true,
-		clusterDomain: "cluster.local", serverImage: "ghcr.io/robustmq/robustmq:v{version}", logLevel: "info",
+		clusterDomain: "cluster.local", serverImage: manifests.DefaultServerImage, logLevel: "info",
 		webhooks: true, webhookPort: 9443, webhookCertDir: "/tmp/webhook-certs", webhookService: "robustmq-operator-webhook", selfSigned: true, shutdown: 30 * time.Second,
 	}
 }

@@ -21,6 +21,7 @@ import (
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/controllers/cluster"
+	"github.com/robustmq/robustmq-operator/controllers/policy"
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/webhooks"
 )
@@ -60,7 +61,15 @@ func run(ctx context.Context, o *options) error {
 	if err := mgr.AddHealthzCheck("alive", healthz.Ping); err != nil {
 		return fmt.Errorf("health check: %w", err)
 	}
-	if err := setupWebhooks(mgr, o); err != nil {
+	policies, err := policy.NewSource(mgr)
+	if err != nil {
+		return err
+	}
+	if err := setupWebhooks(mgr, o, policies); err != nil {
+		return err
+	}
+	auditor := &policy.Auditor{Source: policies, ServerImage: o.serverImage}
+	if err := auditor.SetupWithManager(mgr); err != nil {
 		return err
 	}
 	reconciler := &cluster.Reconciler{
@@ -95,7 +104,7 @@ func managerOptions(o *options) ctrl.Options {
 	}
 }
 
-func setupWebhooks(mgr ctrl.Manager, o *options) error {
+func setupWebhooks(mgr ctrl.Manager, o *options, policies webhooks.Policies) error {
 	if !o.webhooks {
 		if err := mgr.AddReadyzCheck("ready", healthz.Ping); err != nil {
 			return fmt.Errorf("readiness check: %w", err)
@@ -103,7 +112,7 @@ func setupWebhooks(mgr ctrl.Manager, o *options) error {
 		return nil
 	}
 	if err := webhooks.Setup(mgr, webhooks.Options{
-		Namespace: namespace(), ServiceName: o.webhookService, CertDir: o.webhookCertDir, SelfSigned: o.selfSigned,
+		Namespace: namespace(), ServiceName: o.webhookService, CertDir: o.webhookCertDir, SelfSigned: o.selfSigned, Policies: policies, ServerImage: o.serverImage,
 	}); err != nil {
 		return fmt.Errorf("webhooks: %w", err)
 	}
