@@ -42,6 +42,7 @@ func (v clusterValidator) Handle(ctx context.Context, req admission.Request) adm
 		return admission.Allowed("")
 	}
 	v.fill(ctx, &c, req.Namespace)
+	c.Around = v.beside.ofChange(ctx, was, &is, req.Namespace)
 	return answer(clusterKind, req.Name, rules.Cluster(was, &is, c))
 }
 

@@ -26,6 +26,7 @@ const policyPatience = 800 * time.Millisecond
 type platform struct {
 	policies    Policies // nil: none
 	serverImage string
+	beside      *surroundings // what lives beside the cluster; nil: nothing is known
 }
 
 // fill completes a rule's context.

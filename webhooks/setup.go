@@ -23,6 +23,9 @@ const (
 	PathValidateCluster = "/validate-robustmq-io-v1alpha1-robustmqcluster"
 	PathValidateScale   = "/validate-robustmq-io-v1alpha1-robustmqcluster-scale"
 	PathValidatePolicy  = "/validate-robustmq-io-v1alpha1-robustmqpolicy"
+	PathDeleteCluster   = "/validate-robustmq-io-v1alpha1-robustmqcluster-deletion"
+	PathValidateBackup  = "/validate-robustmq-io-v1alpha1-robustmqbackup"
+	PathValidateRestore = "/validate-robustmq-io-v1alpha1-robustmqrestore"
 )
 
 // Names of objects in config/webhook.
@@ -69,7 +72,7 @@ func Setup(mgr ctrl.Manager, o Options) error {
 	if err != nil {
 		return err
 	}
-	a := &admissionServer{mgr: mgr, reader: reader, platform: platform{policies: o.Policies, serverImage: o.ServerImage}, certificate: make(chan struct{})}
+	a := &admissionServer{mgr: mgr, reader: reader, platform: platform{policies: o.Policies, serverImage: o.ServerImage, beside: newSurroundings(reader, mgr.GetClient())}, certificate: make(chan struct{})}
 	if err := mgr.AddReadyzCheck("webhooks", a.check); err != nil {
 		return fmt.Errorf("readiness check: %w", err)
 	}
@@ -139,6 +142,9 @@ func (a *admissionServer) serve() {
 	s.Register(PathValidateCluster, &admission.Webhook{Handler: clusterValidator{a.platform}})
 	s.Register(PathValidateScale, &admission.Webhook{Handler: scaleValidator{clusters: a.reader, platform: a.platform}})
 	s.Register(PathValidatePolicy, &admission.Webhook{Handler: policyValidator{}})
+	s.Register(PathDeleteCluster, &admission.Webhook{Handler: clusterDeletion{}})
+	s.Register(PathValidateBackup, &admission.Webhook{Handler: backupValidator{a.platform.beside}})
+	s.Register(PathValidateRestore, &admission.Webhook{Handler: restoreValidator{a.platform.beside}})
 	a.serving.Store(true)
 }
 

@@ -92,14 +92,14 @@ type S3Destination struct {
 	// prefix of all object names, without leading or trailing slash. Example: production/eu. Default: none.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:MaxLength=256
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9!_.*()-]+(/[A-Za-z0-9!_.*()-]+)*$') && !self.split('/').exists(s, s == '.' || s == '..')",messageExpression="'BackupDestination: destination.prefix is \"' + self + '\": write names of letters, digits and !_.*()- with single slashes between them, such as production/eu'",message="BackupDestination: destination.prefix is names with single slashes between them, such as production/eu"
 	Prefix string `json:"prefix,omitempty"`
 	// endpoint of the S3 service. Example: https://s3.example.com. Default: Amazon's, of the region.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://([[][0-9A-Fa-f:.]{2,45}[]]|[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*)(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/?$')",messageExpression="'BackupDestination: destination.endpoint is \"' + self + '\": write scheme and host, and a port if needed, such as https://s3.example.com'",message="BackupDestination: destination.endpoint is scheme and host, such as https://s3.example.com"
+	// +kubebuilder:validation:MaxLength=280
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://([[][0-9A-Fa-f:.]{2,45}[]]|[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*)(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/?$')",messageExpression="'BackupDestination: destination.endpoint is \"' + (self.contains('@') ? 'not shown' : self) + '\": write scheme and host, and a port if needed, such as https://s3.example.com'",message="BackupDestination: destination.endpoint is scheme and host, such as https://s3.example.com"
 	Endpoint string `json:"endpoint,omitempty"`
 	// region of the bucket. Example: eu-central-1. Default: us-east-1, or what the workload's identity says.
 	// +optional

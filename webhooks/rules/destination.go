@@ -54,6 +54,14 @@ func sharer(c *cluster, a *Around) string {
 	return ""
 }
 
+// ChangesDestination reports whether a cluster says for the first time, or anew, where its backups go, so that the other clusters have to be looked at. old is nil when it is created.
+func ChangesDestination(old, new *v1alpha1.RobustMQCluster) bool {
+	if new.Spec.Backup == nil {
+		return false
+	}
+	return old == nil || old.Spec.Backup == nil || place(&old.Spec.Backup.Destination) != place(&new.Spec.Backup.Destination)
+}
+
 // place is where a destination is, whoever may write there.
 func place(d *v1alpha1.S3Destination) string {
 	return strings.Join([]string{strings.TrimSuffix(d.Endpoint, "/"), d.Bucket, d.Prefix}, "/")
