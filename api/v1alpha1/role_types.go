@@ -16,6 +16,7 @@ type PlacementCenterSpec struct {
 	// +kubebuilder:default=3
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=7
+	// +kubebuilder:validation:XValidation:rule="self >= 1 && self <= 7",message="PlacementCenterSize: a placement centre has 1 to 7 members, and every metadata write waits for a majority of them; write 3, or 5 where two members may fail at once"
 	Replicas int32 `json:"replicas,omitempty"`
 	RoleSpec `json:",inline"`
 }
@@ -28,6 +29,7 @@ type MQTTBrokerSpec struct {
 	// +kubebuilder:default=2
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000
+	// +kubebuilder:validation:XValidation:rule="self >= 1 && self <= 1000",message="BrokersWithinScale: clients need a broker, and node ids of brokers go from 1001 to 2000; write a number from 1 to 1000"
 	Replicas int32 `json:"replicas,omitempty"`
 	RoleSpec `json:",inline"`
 }
@@ -39,6 +41,7 @@ type JournalServerSpec struct {
 	// +kubebuilder:default=3
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000
+	// +kubebuilder:validation:XValidation:rule="self >= 1 && self <= 1000",message="BrokersWithinScale: node ids of journal servers go from 2001 to 3000; write a number from 1 to 1000, or leave journalServer out"
 	Replicas int32 `json:"replicas,omitempty"`
 	RoleSpec `json:",inline"`
 }
@@ -50,7 +53,7 @@ type RoleSpec struct {
 	// storage is the size of each pod's volume. Example: 50Gi. Default: 10Gi. It can grow, where the storage class allows it, and never shrink. Growing restarts nothing.
 	// +optional
 	// +kubebuilder:default="10Gi"
-	// +kubebuilder:validation:XValidation:rule="!string(self).matches('[eE]') && quantity(string(self)).isGreaterThan(quantity('0'))",messageExpression="'ResourcesCoherent: storage is ' + string(self) + ': a size is a quantity above zero, without an exponent; write one such as 10Gi'",message="ResourcesCoherent: storage is a quantity above zero without an exponent, such as 10Gi"
+	// +kubebuilder:validation:XValidation:rule="!string(self).matches('[eE]') && isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))",messageExpression="'ResourcesCoherent: storage is ' + string(self) + ': a size is a quantity above zero, without an exponent; write one such as 10Gi'",message="ResourcesCoherent: storage is a quantity above zero without an exponent, such as 10Gi"
 	// +kubebuilder:validation:XValidation:rule="string(self).matches('[eE]') || quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0",messageExpression="'StorageOnlyGrows: storage cannot shrink from ' + string(oldSelf) + ' to ' + string(self) + ': volumes only grow; write ' + string(oldSelf) + ' or more'",message="StorageOnlyGrows: storage cannot shrink: volumes only grow; write the old size or more"
 	Storage *resource.Quantity `json:"storage,omitempty"`
 	// storageClassName of the volumes. Example: fast-ssd. Default: the Kubernetes cluster's default class; "" means volumes of no class. It can only be chosen when the cluster is created.
@@ -99,7 +102,7 @@ type PodTemplateSpec struct {
 	// labels are added to the pods. Example: {team: telemetry}. Default: none. The operator's own labels cannot be set.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('robustmq.io/') && !(k in ['app.kubernetes.io/name', 'app.kubernetes.io/instance', 'app.kubernetes.io/component', 'app.kubernetes.io/managed-by']))",message="LabelsReserved: labels of robustmq.io/ and app.kubernetes.io/{name,instance,component,managed-by} are the operator's own: Services and StatefulSets find the pods by them; choose other keys"
+	// +kubebuilder:validation:XValidation:rule="!self.exists(k, k.startsWith('robustmq.io/') || k in ['app.kubernetes.io/name', 'app.kubernetes.io/instance', 'app.kubernetes.io/component', 'app.kubernetes.io/managed-by'])",messageExpression="'LabelsReserved: ' + self.filter(k, k.startsWith('robustmq.io/') || k in ['app.kubernetes.io/name', 'app.kubernetes.io/instance', 'app.kubernetes.io/component', 'app.kubernetes.io/managed-by'])[0] + ' is a label of the operator: Services and StatefulSets find the pods by labels of robustmq.io/ and app.kubernetes.io/{name,instance,component,managed-by}; choose other keys'",message="LabelsReserved: labels of robustmq.io/ and app.kubernetes.io/{name,instance,component,managed-by} are the operator's own: Services and StatefulSets find the pods by them; choose other keys"
 	Labels map[string]string `json:"labels,omitempty"`
 	// annotations are added to the pods. Example: {linkerd.io/inject: disabled}. Default: none.
 	// +optional
