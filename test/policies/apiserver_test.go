@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"net/http"
@@ -70,7 +71,12 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	flag.Parse()
 	ctrl.SetLogger(logr.Discard())
+	// A case waits for the API server most of its time: more of them than cores can live side by side.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	if started != nil && started.stop != nil {
 		started.stop()
