@@ -216,6 +216,10 @@ func Error(kind schema.GroupKind, name string, vs []Violation) *apierrors.Status
 func Summary(vs []Violation) string {
 	lines := make([]string, 0, len(vs))
 	for _, v := range vs {
+		if v.Severity == Deny { // in the very words of the webhook, with the value
+			lines = append(lines, field.Invalid(v.Field, v.Value, v.Text()).Error())
+			continue
+		}
 		lines = append(lines, v.Warning())
 	}
 	return strings.Join(lines, "\n")
