@@ -75,7 +75,7 @@ type RobustMQPolicySpec struct {
 
 // PolicyRule says what follows where a rule is broken.
 //
-// +kubebuilder:validation:XValidation:rule="self.action == 'Deny' || self.name.startsWith('Policy') || self.name in ['AccessAdvised', 'BackupAdvised', 'ConfigKnownKeys', 'EscapesNamed', 'VersionCapabilities']",fieldPath=".action",messageExpression="'rules: ' + self.name + ' denies by itself, and no policy can lower it to ' + self.action + ': leave the rule out; those that can be lowered are AccessAdvised, BackupAdvised, ConfigKnownKeys, EscapesNamed, VersionCapabilities and the requirements of this policy, whose names begin with Policy'",message="rules: what denies by itself cannot be lowered: leave the rule out"
+// +kubebuilder:validation:XValidation:rule="self.action == 'Deny' || self.name.startsWith('Policy') || self.name in ['AccessAdvised', 'BackupAdvised', 'EscapesNamed', 'VersionCapabilities']",fieldPath=".action",messageExpression="'rules: ' + self.name + ' denies by itself, and no policy can lower it to ' + self.action + ': leave the rule out; those that can be lowered are AccessAdvised, BackupAdvised, EscapesNamed, VersionCapabilities and the requirements of this policy, whose names begin with Policy'",message="rules: what denies by itself cannot be lowered: leave the rule out"
 type PolicyRule struct {
 	// name of the rule. Example: BackupAdvised.
 	// +required
