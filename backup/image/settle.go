@@ -30,6 +30,9 @@ func settle(fsys FS, target string) error {
 			return err
 		}
 	}
+	if err := fsys.RemoveAll(target + intentSuffix + newSuffix); err != nil {
+		return err
+	}
 	i, err := readIntent(fsys, target)
 	if err != nil {
 		return err
