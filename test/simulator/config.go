@@ -130,9 +130,9 @@ func (s *settings) merge(content, section string, into, from map[string]any) err
 			}
 			continue
 		}
-		converted, want := convert(have, value)
-		if want != "" {
-			return typeError(content, section, key, value, want)
+		converted, problem := convert(path, have, value)
+		if problem != "" {
+			return valueError(content, section, key, problem)
 		}
 		into[key] = converted
 	}
@@ -144,46 +144,6 @@ func join(section, key string) string {
 		return key
 	}
 	return section + "." + key
-}
-
-// convert takes a value where the default has a certain type. want names that type when it does not fit.
-func convert(have, value any) (converted any, want string) {
-	switch have.(type) {
-	case bool:
-		if b, ok := value.(bool); ok {
-			return b, ""
-		}
-		return nil, "a boolean"
-	case int64:
-		if i, ok := value.(int64); ok && i >= 0 {
-			return i, ""
-		}
-		return nil, "u32"
-	case float64:
-		switch x := value.(type) {
-		case float64:
-			return x, ""
-		case int64:
-			return float64(x), ""
-		}
-		return nil, "f32"
-	case []any:
-		list, ok := value.([]any)
-		if !ok {
-			return nil, "a sequence"
-		}
-		for _, e := range list {
-			if _, ok := e.(string); !ok {
-				return nil, "a string"
-			}
-		}
-		return list, ""
-	default: // a string, or null: an optional string
-		if text, ok := value.(string); ok {
-			return text, ""
-		}
-		return nil, "a string"
-	}
 }
 
 func (s *settings) at(path string) any {

@@ -58,7 +58,7 @@ func (d *dynamicConfig) overlay(kind, text string, starting bool) error {
 	for k, v := range partial[t.path] {
 		section[k] = v
 	}
-	if err := overlayJSON(text, section, given); err != nil {
+	if err := overlayJSON(text, t.path, section, given); err != nil {
 		return err
 	}
 	if starting && !t.atStart {
@@ -80,7 +80,7 @@ func (d *dynamicConfig) overlay(kind, text string, starting bool) error {
 	return nil
 }
 
-func overlayJSON(text string, into, from map[string]any) error {
+func overlayJSON(text, path string, into, from map[string]any) error {
 	for _, key := range sortedKeys(from) {
 		have, known := into[key]
 		if !known {
@@ -91,40 +91,37 @@ func overlayJSON(text string, into, from map[string]any) error {
 			if !ok {
 				return jsonTypeError(text, from[key], "struct")
 			}
-			if err := overlayJSON(text, sub, given); err != nil {
+			if err := overlayJSON(text, join(path, key), sub, given); err != nil {
 				return err
 			}
 			continue
 		}
-		v, want := convert(have, from[key])
-		if want != "" {
-			return jsonTypeError(text, from[key], want)
+		v, problem := convert(join(path, key), have, from[key])
+		if problem != "" {
+			return jsonError(text, from[key], problem)
 		}
 		into[key] = v
 	}
 	return nil
 }
 
-// jsonTypeError is serde_json's message; the column is where the value ends.
+// jsonTypeError is serde_json's message.
 func jsonTypeError(text string, value any, want string) error {
-	var got string
+	return jsonError(text, value, wrongType(value, want))
+}
+
+// jsonError says where the value ends.
+func jsonError(text string, value any, problem string) error {
 	shown := fmt.Sprint(value)
 	switch v := value.(type) {
 	case string:
-		got, shown = fmt.Sprintf("string %q", v), fmt.Sprintf("%q", v)
-	case int64:
-		got = fmt.Sprintf("integer `%d`", v)
-	case float64:
-		got = fmt.Sprintf("floating point `%v`", v)
-	case bool:
-		got = fmt.Sprintf("boolean `%v`", v)
+		shown = fmt.Sprintf("%q", v)
 	case nil:
-		got, shown = "null", "null"
-	default:
-		got, shown = "sequence", "["
+		shown = "null"
+	case []any, map[string]any:
+		shown = "["
 	}
-	column := strings.Index(text, shown) + len(shown)
-	return fmt.Errorf("invalid type: %s, expected %s at line 1 column %d", got, want, column)
+	return fmt.Errorf("%s at line 1 column %d", problem, strings.Index(text, shown)+len(shown))
 }
 
 func (d *dynamicConfig) number(path string) int64 {
@@ -146,8 +143,11 @@ func (d *dynamicConfig) shown() any {
 func hide(tree map[string]any) {
 	delete(tree, "prometheus")
 	if llm, ok := tree["llm_client"].(map[string]any); ok {
-		delete(llm, "token")
-		delete(llm, "base_url")
+		for _, key := range []string{"token", "base_url"} { // the others are shown as null
+			if llm[key] == nil {
+				delete(llm, key)
+			}
+		}
 	}
 }
 

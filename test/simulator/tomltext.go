@@ -81,21 +81,11 @@ func tomlError(content string, row, column int, what string) error {
 
 // typeError is serde's message about a value of the wrong type.
 func typeError(content, section, key string, value any, want string) error {
+	return valueError(content, section, key, wrongType(value, want))
+}
+
+// valueError points at the value of a key.
+func valueError(content, section, key, problem string) error {
 	row, column := locate(content, section, key)
-	var got string
-	switch v := value.(type) {
-	case string:
-		got = fmt.Sprintf("string %q", v)
-	case int64:
-		got = fmt.Sprintf("integer `%d`", v)
-	case float64:
-		got = fmt.Sprintf("floating point `%v`", v)
-	case bool:
-		got = fmt.Sprintf("boolean `%v`", v)
-	case map[string]any:
-		got = "map"
-	default:
-		got = "sequence"
-	}
-	return tomlError(content, row, column, fmt.Sprintf("invalid type: %s, expected %s", got, want))
+	return tomlError(content, row, column, problem)
 }
