@@ -57,6 +57,9 @@ func Kinds(v robustmq.Version) []Kind {
 	return all
 }
 
+// Since is the first version that has the kind.
+func (k Kind) Since() robustmq.Version { return kinds[k].since }
+
 // Survives reports whether a value that was set lies over server.toml at every later start: the file's own then counts no more.
 func (k Kind) Survives() bool { return kinds[k].survives }
 
