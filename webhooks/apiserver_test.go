@@ -230,6 +230,14 @@ func createConfigurations(ctx context.Context, c client.Client, suffix, value st
 			if err := yaml.UnmarshalStrict(doc, v); err != nil {
 				return err
 			}
+			// What is asked about kinds that config/default does not install yet.
+			var operations admissionregistrationv1.ValidatingWebhookConfiguration
+			if data, err := os.ReadFile("../config/webhook/operations.yaml"); err != nil {
+				return err
+			} else if err := yaml.UnmarshalStrict(data, &operations); err != nil {
+				return err
+			}
+			v.Webhooks = append(v.Webhooks, operations.Webhooks...)
 			for i := range v.Webhooks {
 				adapt(&v.Webhooks[i].ClientConfig)
 				v.Webhooks[i].NamespaceSelector = selector

@@ -81,6 +81,8 @@ const (
 )
 
 // S3Destination is a place in an S3 bucket.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.endpoint) || self.endpoint.matches('^https?://([[][0-9A-Fa-f:.]{2,45}[]]|[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*)(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/?$')",fieldPath=".endpoint",messageExpression="'BackupDestination: destination.endpoint is \"' + (self.endpoint.contains('@') ? 'not shown' : self.endpoint) + '\": write scheme and host, and a port if needed, such as https://s3.example.com'",message="BackupDestination: destination.endpoint is scheme and host, such as https://s3.example.com"
 type S3Destination struct {
 	// bucket that exists. Example: robustmq-backups. One with dots in its name needs pathStyle, as no certificate covers it as part of a host name.
 	// +required
@@ -99,7 +101,6 @@ type S3Destination struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=280
-	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://([[][0-9A-Fa-f:.]{2,45}[]]|[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*)(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/?$')",messageExpression="'BackupDestination: destination.endpoint is \"' + (self.contains('@') ? 'not shown' : self) + '\": write scheme and host, and a port if needed, such as https://s3.example.com'",message="BackupDestination: destination.endpoint is scheme and host, such as https://s3.example.com"
 	Endpoint string `json:"endpoint,omitempty"`
 	// region of the bucket. Example: eu-central-1. Default: us-east-1, or what the workload's identity says.
 	// +optional
