@@ -13,9 +13,10 @@ import (
 // MinInterval is the shortest time between two backups of one schedule: their names end with the minute.
 const MinInterval = time.Minute
 
-// Schedule is a cron line in a time zone.
+// Schedule is a cron line in a time zone. The zero value never comes due.
 type Schedule struct {
-	ticks cron.Schedule
+	spec  *cron.SpecSchedule // in wall-clock time, written as if of UTC: where the wall clock and time part is Next's business
+	every time.Duration      // or this, counted from the last tick
 	zone  *time.Location
 }
 
@@ -43,21 +44,20 @@ func Parse(line string, zone *time.Location) (Schedule, error) {
 	if err != nil {
 		return Schedule{}, err
 	}
+	s := Schedule{zone: zone}
 	switch t := ticks.(type) {
 	case *cron.SpecSchedule:
-		t.Location = zone
+		t.Location = time.UTC
+		s.spec = t
 	case cron.ConstantDelaySchedule:
 		if t.Delay < MinInterval {
 			return Schedule{}, fmt.Errorf("every %s is more often than every minute", t.Delay)
 		}
+		s.every = t.Delay
 	}
-	s := Schedule{ticks: ticks, zone: zone}
 	// From the beginning of a leap year, so that a 29th of February is found: the parser looks five years ahead.
 	if s.Next(time.Date(2028, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
 		return Schedule{}, errors.New("no day is like this: it never comes due")
 	}
 	return s, nil
 }
-
-// Next returns when the schedule is due for the first time after t; the zero time when that is more than five years away.
-func (s Schedule) Next(t time.Time) time.Time { return s.ticks.Next(t.In(s.zone)) }
