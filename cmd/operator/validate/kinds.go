@@ -16,6 +16,8 @@ type ask func(old, new *unstructured.Unstructured, ctx rules.Context) ([]rules.V
 // tables are the rules of each kind beyond its schema: the same functions as the webhooks ask.
 var tables = map[string]ask{
 	"RobustMQCluster": table((*v1alpha1.RobustMQCluster).Default, rules.Cluster),
+	"RobustMQBackup":  table((*v1alpha1.RobustMQBackup).Default, rules.Backup),
+	"RobustMQRestore": table(func(*v1alpha1.RobustMQRestore) {}, rules.Restore),
 	"RobustMQPolicy":  table((*v1alpha1.RobustMQPolicy).Default, rules.RobustMQPolicy),
 }
 

@@ -98,6 +98,10 @@ func (w *world) settle(u *unstructured.Unstructured) error {
 	switch u.GetKind() {
 	case "RobustMQCluster":
 		return put(&a.Clusters, u, func(c v1alpha1.RobustMQCluster) string { return c.Name })
+	case "RobustMQBackup":
+		return put(&a.Backups, u, func(b v1alpha1.RobustMQBackup) string { return b.Name })
+	case "RobustMQRestore":
+		return put(&a.Restores, u, func(r v1alpha1.RobustMQRestore) string { return r.Name })
 	}
 	return nil
 }
