@@ -1,0 +1,399 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/robustmq/robustmq-operator/backup/image/rocksdb"
+)
+
+const (
+	liveDir = "/data/_rocksdb"
+	stage   = "/data/staging/1"
+)
+
+// liveFS is a volume with the recorded follower, as a running server has it.
+func liveFS(t testing.TB) *crashFS {
+	t.Helper()
+	fsys := newCrashFS()
+	fsys.load(t, unpack(t, "follower-300users"), liveDir)
+	return fsys
+}
+
+// quick is a Taker that never really waits and notes how long it would have.
+func quick(fsys FS, waited *[]time.Duration) Taker {
+	return Taker{FS: fsys, Attempts: 5, Jitter: func() float64 { return 0.25 }, Sleep: func(ctx context.Context, d time.Duration) error {
+		*waited = append(*waited, d)
+		return ctx.Err()
+	}}
+}
+
+func take(t testing.TB, fsys FS) *Staged {
+	t.Helper()
+	s, err := Taker{FS: fsys}.Take(context0, liveDir, stage, MetadataFamilies)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestAnImageOfALiveDatabaseIsWhatExtractionOfItsCopyIs(t *testing.T) {
+	fsys := liveFS(t)
+	s := take(t, fsys)
+	result, err := s.Extract(context0, "/data/out", Cache{})
+	if err != nil || s.Attempts != 1 || len(s.WALs) != 1 {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	sameContents(t, mustContents(t, fsys, "/data/out"), mustContents(t, OS{}, unpack(t, "follower-300users-metaonly")))
+	if err := s.Release(); err != nil || fsys.list("/data/staging") != "" || result.Operations != 121 {
+		t.Errorf("%+v, %v, left %s", result, err, fsys.list("/data/staging"))
+	}
+}
+
+func TestWhatIsWrittenAfterTheImageIsNotInIt(t *testing.T) {
+	fsys := liveFS(t)
+	s := take(t, fsys)
+	wal := fsys.files[liveDir+"/000047.log"]
+	wal.data = append(wal.data, wal.data[:5000]...)
+	if _, err := s.Extract(context0, "/data/out", Cache{}); err != nil {
+		t.Fatal(err)
+	}
+	sameContents(t, mustContents(t, fsys, "/data/out"), mustContents(t, OS{}, unpack(t, "follower-300users-metaonly")))
+}
+
+func TestADatabaseThatChangesMeanwhileIsTriedAgain(t *testing.T) {
+	manifest := liveDir + "/MANIFEST-000048"
+	number := uint64(60)
+	edit := func() []byte {
+		number++
+		return (&rocksdb.VersionEdit{NextFile: &number}).Append(nil)
+	}
+	for name, c := range map[string]struct {
+		operation, file string
+		change          func(fsys *crashFS)
+		last            string
+	}{
+		"the MANIFEST grows": {"link", stage + "/000047.log", func(fsys *crashFS) {
+			i := fsys.files[manifest]
+			var more bytesBuffer
+			_ = rocksdb.NewLogWriter(&more).Append(edit())
+			i.data = append(slices.Clone(i.data), more...)
+		}, "the MANIFEST changed"},
+		"a new MANIFEST": {"link", stage + "/000047.log", func(fsys *crashFS) {
+			number++
+			name := rocksdb.ManifestName(number)
+			fsys.files[liveDir+"/"+name] = fsys.files[manifest]
+			fsys.files[liveDir+"/CURRENT"] = &inode{data: rocksdb.Current(name)}
+		}, "the MANIFEST changed"},
+		"a table goes": {"link", stage + "/000033.sst", func(fsys *crashFS) { delete(fsys.files, liveDir+"/000033.sst") }, "000033.sst"},
+		"the WAL goes": {"link", stage + "/000047.log", func(fsys *crashFS) { delete(fsys.files, liveDir+"/000047.log") }, "000047.log"},
+		"a torn MANIFEST": {"stat", manifest, func(fsys *crashFS) {
+			i := fsys.files[manifest]
+			fsys.files[manifest] = &inode{data: append(slices.Clone(i.data), 1, 2, 3)}
+		}, "torn behind byte 3383"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, changes := range []int{1, 100} {
+				fsys := liveFS(t)
+				whole := fsys.crash(true)
+				left := changes
+				fsys.before = func(operation, file string) {
+					if operation == c.operation && file == c.file && left > 0 {
+						left--
+						c.change(fsys)
+					}
+				}
+				var waited []time.Duration
+				taker := quick(fsys, &waited)
+				taker.Sleep = func(_ context.Context, d time.Duration) error {
+					waited = append(waited, d)
+					if !strings.HasPrefix(name, "the MANIFEST") && name != "a new MANIFEST" {
+						fsys.files = whole.crash(true).files // the server's own order: what the MANIFEST names is there again
+					}
+					return nil
+				}
+				s, err := taker.Take(context0, liveDir, stage, MetadataFamilies)
+				if changes == 1 {
+					if err != nil || s.Attempts != 2 || !reflect.DeepEqual(waited, []time.Duration{15 * time.Millisecond}) {
+						t.Fatalf("%+v, %v, waited %v", s, err, waited)
+					}
+					continue
+				}
+				var unstable *UnstableError
+				if !errors.As(err, &unstable) || unstable.Attempts != 5 || len(waited) != 4 || !strings.Contains(err.Error(), c.last) {
+					t.Errorf("%v, waited %v", err, waited)
+				}
+				if left := fsys.list("/data/staging"); left != "" {
+					t.Errorf("left %s", left)
+				}
+			}
+		})
+	}
+}
+
+type bytesBuffer []byte
+
+func (b *bytesBuffer) Write(p []byte) (int, error) {
+	*b = append(*b, p...)
+	return len(p), nil
+}
+
+// readdir may miss a WAL that is older than one that it shows.
+func TestAWALThatAListingMissedIsFoundByTheNext(t *testing.T) {
+	fsys := liveFS(t)
+	b := rocksdb.Batch{Sequence: 2458, Ops: []rocksdb.Op{{Kind: rocksdb.Put, Family: 3, Key: []byte("key"), Value: []byte("value")}}}
+	var file bytesBuffer
+	_ = rocksdb.NewLogWriter(&file).Append(b.Append(nil))
+	fsys.files[liveDir+"/000049.log"] = &inode{data: file}
+	hidden, listings := fsys.files[liveDir+"/000047.log"], 0
+	delete(fsys.files, liveDir+"/000047.log")
+	fsys.before = func(operation, name string) {
+		if operation == "readdir" && name == liveDir {
+			if listings++; listings == 3 {
+				fsys.files[liveDir+"/000047.log"] = hidden
+			}
+		}
+	}
+	s := take(t, fsys)
+	if len(s.WALs) != 2 || s.WALs[0].Number != 47 || s.Attempts != 1 {
+		t.Errorf("%+v", s.WALs)
+	}
+	result, err := s.Extract(context0, "/data/out", Cache{})
+	if err != nil || result.Operations != 122 {
+		t.Errorf("%+v, %v", result, err)
+	}
+}
+
+func TestDamageIsNotTriedAgain(t *testing.T) {
+	for name, change := range map[string]func(*crashFS){
+		"the MANIFEST": func(f *crashFS) { f.files[liveDir+"/MANIFEST-000048"].data[100] ^= 1 },
+		"a table":      func(f *crashFS) { f.files[liveDir+"/000033.sst"].data = nil },
+		"OPTIONS": func(f *crashFS) {
+			f.files[liveDir+"/OPTIONS-000009"] = &inode{data: []byte("[DBOptions]\nwal_compression=kZSTD\n")}
+		},
+	} {
+		fsys := liveFS(t)
+		change(fsys)
+		var waited []time.Duration
+		_, err := quick(fsys, &waited).Take(context0, liveDir, stage, MetadataFamilies)
+		if err == nil || len(waited) > 0 || fsys.list("/data/staging") != "" {
+			t.Errorf("%s: %v, waited %v", name, err, waited)
+		}
+	}
+}
+
+func TestAClosedWALThatIsTornMakesNoImage(t *testing.T) {
+	fsys := liveFS(t)
+	fsys.files[liveDir+"/000047.log"].data = fsys.files[liveDir+"/000047.log"].data[:20000]
+	b := rocksdb.Batch{Sequence: 2458, Ops: []rocksdb.Op{{Kind: rocksdb.Delete, Family: 3, Key: []byte("key")}}}
+	var file bytesBuffer
+	_ = rocksdb.NewLogWriter(&file).Append(b.Append(nil))
+	fsys.files[liveDir+"/000049.log"] = &inode{data: file}
+	_, err := take(t, fsys).Extract(context0, "/data/out", Cache{})
+	var gap *SequenceGapError
+	if !errors.As(err, &gap) || fsys.files["/data/out"] != nil {
+		t.Error(err)
+	}
+}
+
+func TestNoImageIsMadeOnAFullVolume(t *testing.T) {
+	fsys := liveFS(t)
+	fsys.free = 1000
+	_, err := (Taker{FS: fsys, Reserve: 1001}).Take(context0, liveDir, stage, MetadataFamilies)
+	var space *NoSpaceError
+	if !errors.As(err, &space) || space.Free != 1000 {
+		t.Error(err)
+	}
+}
+
+func TestAVolumeThatFillsUpEndsTheExtractionAndLeavesNothing(t *testing.T) {
+	fsys := liveFS(t)
+	s := take(t, fsys)
+	// One large value of the metadata, more than is written between two looks at the free space.
+	b := rocksdb.Batch{Sequence: 2458, Ops: []rocksdb.Op{{Kind: rocksdb.Put, Family: 3, Key: []byte("key"), Value: make([]byte, 2*spaceStep)}}}
+	var file bytesBuffer
+	_ = rocksdb.NewLogWriter(&file).Append(b.Append(nil))
+	fsys.files[stage+"/000049.log"] = &inode{data: file}
+	s.WALs = append(s.WALs, WAL{Number: 49, Size: int64(len(file))})
+	fsys.free = 1
+	_, err := s.Extract(context0, "/data/out", Cache{})
+	var space *NoSpaceError
+	if !errors.As(err, &space) || fsys.files["/data/out"] != nil {
+		t.Error(err)
+	}
+}
+
+func TestACancelledImageLeavesNothing(t *testing.T) {
+	fsys := liveFS(t)
+	ctx, cancel := context.WithCancel(context0)
+	fsys.before = func(operation, name string) {
+		if operation == "link" && strings.HasSuffix(name, "000033.sst") {
+			cancel()
+		}
+	}
+	if _, err := (Taker{FS: fsys}).Take(ctx, liveDir, stage, MetadataFamilies); !errors.Is(err, context.Canceled) || fsys.list("/data/staging") != "" {
+		t.Errorf("%v, left %q", err, fsys.list("/data/staging"))
+	}
+}
+
+func TestStagingThatACrashLeftIsCleaned(t *testing.T) {
+	fsys := liveFS(t)
+	take(t, fsys)
+	if err := CleanStaging(fsys, "/data/staging"); err != nil || fsys.list("/data/staging") != "" {
+		t.Errorf("%v, left %s", err, fsys.list("/data/staging"))
+	}
+	if err := CleanStaging(fsys, "/nowhere"); err != nil {
+		t.Error(err)
+	}
+}
+
+// twoWALs is a live database whose first WAL is closed and has a growing successor.
+func twoWALs(t testing.TB) *crashFS {
+	t.Helper()
+	fsys := liveFS(t)
+	b := rocksdb.Batch{Sequence: 2458, Ops: []rocksdb.Op{{Kind: rocksdb.Put, Family: 3, Key: []byte("key"), Value: []byte("value")}}}
+	var file bytesBuffer
+	_ = rocksdb.NewLogWriter(&file).Append(b.Append(nil))
+	fsys.files[liveDir+"/000049.log"] = &inode{data: file}
+	return fsys
+}
+
+func TestAClosedWALIsReadOnceAndThenTakenFromTheCache(t *testing.T) {
+	fsys := twoWALs(t)
+	cache := Cache{Dir: "/data/cache"}
+	image := func() int {
+		t.Helper()
+		reads := 0
+		s := take(t, fsys)
+		fsys.before = func(operation, name string) {
+			if operation == "open" && strings.HasSuffix(name, "000047.log") {
+				reads++
+			}
+		}
+		out := fmt.Sprintf("/data/out%d", fsys.operations)
+		if _, err := s.Extract(context0, out, cache); err != nil {
+			t.Fatal(err)
+		}
+		fsys.before = nil
+		want := mustContents(t, OS{}, unpack(t, "follower-300users-metaonly"))
+		f := want[FamilyMetadata]
+		f.Operations = append(f.Operations, "5 6b6579 76616c7565")
+		want[FamilyMetadata] = f
+		sameContents(t, mustContents(t, fsys, out), want)
+		return reads
+	}
+	first, second := image(), image()
+	if first != 2 || second != 1 { // once for its first block, which tells what it is, and once for all of it
+		t.Errorf("read %d times, then %d times", first, second)
+	}
+	kept := fsys.list("/data/cache")
+	if !strings.HasPrefix(kept, "000047-") || strings.Contains(kept, " ") {
+		t.Errorf("cache has %s", kept)
+	}
+	// Damaged or cut, it is made anew.
+	for _, change := range []func(*inode){func(i *inode) { i.data[50] ^= 1 }, func(i *inode) { i.data = i.data[:len(i.data)-5] }, func(i *inode) { i.data = nil }} {
+		change(fsys.files["/data/cache/"+kept])
+		if again := image(); again != 2 {
+			t.Errorf("read %d times after the cache was damaged", again)
+		}
+	}
+	// Another database with a WAL of the same number, size and time is not mistaken for it.
+	closed := fsys.files[liveDir+"/000047.log"]
+	fsys.files[liveDir+"/000047.log"] = &inode{data: otherMessage(t, closed.data), modified: closed.modified}
+	if again := image(); again != 2 {
+		t.Errorf("read %d times when it was another WAL", again)
+	}
+	if kept := fsys.list("/data/cache"); strings.Contains(kept, " ") {
+		t.Errorf("the cache is not pruned: %s", kept)
+	}
+}
+
+// otherMessage returns the WAL with one byte of a message changed, which nothing that is kept shows.
+func otherMessage(t testing.TB, wal []byte) []byte {
+	t.Helper()
+	var out bytesBuffer
+	w := rocksdb.NewLogWriter(&out)
+	first := true
+	keepAll := func(uint32) bool { return true }
+	err := readBatches(context0, &sliceReader{wal}, keepAll, func(b *rocksdb.Batch) error {
+		for i := range b.Ops {
+			if op := &b.Ops[i]; first && op.Family > 3 && op.Kind == rocksdb.Put && len(op.Value) > 0 {
+				op.Value[0] ^= 1 // a message, which is not kept
+				first = false
+			}
+		}
+		return w.Append(b.Append(nil))
+	})
+	if err != nil || first || len(out) != len(wal) {
+		t.Fatal("no other WAL made: ", err)
+	}
+	return out
+}
+
+type sliceReader struct{ b []byte }
+
+func (r *sliceReader) Read(p []byte) (int, error) {
+	if len(r.b) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, r.b)
+	r.b = r.b[n:]
+	return n, nil
+}
+
+func TestAWALOfGigabytesCostsTheMemoryOfItsMetadata(t *testing.T) {
+	dir := t.TempDir()
+	const messages, size = 400, 1 << 20 // 400 MB is as telling as 2 GB, and quicker
+	_, err := writeLog(OS{}, dir, "000004.log", 0, func(log *rocksdb.LogWriter) error {
+		value := make([]byte, size)
+		var record []byte
+		for i := range uint64(messages) {
+			b := rocksdb.Batch{Sequence: 2*i + 1, Ops: []rocksdb.Op{{Kind: rocksdb.Put, Family: 5, Key: []byte("m"), Value: value}, {Kind: rocksdb.Put, Family: 1, Key: []byte("k"), Value: value[:1000]}}}
+			record = b.Append(record[:0])
+			if err := log.Append(record); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := OS{}.Stat(filepath.Join(dir, "000004.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	began := time.Now()
+	s, err := writeFiltered(context0, OS{}, filepath.Join(dir, "000004.log"), WAL{Number: 4, Size: info.Size}, "key", func(f uint32) bool { return f == 1 }, dir, "filtered", 0)
+	took := time.Since(began)
+	runtime.ReadMemStats(&after)
+	if err != nil || s.Kept != messages {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	allocated := after.TotalAlloc - before.TotalAlloc
+	t.Logf("%d MB filtered in %v, %d kB allocated in all", info.Size>>20, took, allocated>>10)
+	if allocated > 8<<20 {
+		t.Errorf("%d bytes allocated", allocated)
+	}
+}
+
+func TestAFolderThatIsNotThereIsAnErrorAtOnce(t *testing.T) {
+	_, err := Taker{}.Take(context0, filepath.Join(t.TempDir(), "none"), filepath.Join(t.TempDir(), "stage"), MetadataFamilies)
+	var unstable *UnstableError
+	if !errors.Is(err, fs.ErrNotExist) || errors.As(err, &unstable) {
+		t.Error(err)
+	}
+}

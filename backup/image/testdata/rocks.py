@@ -1,0 +1,91 @@
+"""A real RocksDB for the tests of live images (PyPI: rocksdict). Only run where it is installed.
+
+  write DIR   writes like a placement centre under load, with buffers so small that RocksDB flushes and compacts all the time, until it is killed;
+              every second it prints the microseconds that the slowest percent of its writes took at least, and how many there were
+  check       reads names of folders from stdin; for each opens the database and prints "ok ..." or what is wrong
+"""
+import os
+import sys
+import time
+
+from rocksdict import AccessType, Options, Rdict, WriteBatch
+
+FAMILIES = ["meta_raft", "meta_data", "meta_metadata", "broker", "storage"]
+DATA_0 = bytes.fromhex("f1d75aee29c89b3a")
+
+
+def options():
+    o = Options(raw_mode=True)
+    o.create_if_missing(True)
+    o.create_missing_column_families(True)
+    o.set_write_buffer_size(64 << 10)
+    o.set_target_file_size_base(128 << 10)
+    o.set_enable_pipelined_write(True)
+    return o
+
+
+def log_key(i):
+    return b"L" + DATA_0 + i.to_bytes(8, "big")
+
+
+APPLIED = b"S" + DATA_0 + b"\x04"
+
+
+def write(path):
+    db = Rdict(path, options(), {f: options() for f in FAMILIES})
+    cf = {f: db.get_column_family(f) for f in FAMILIES}
+    handle = {f: db.get_column_family_handle(f) for f in FAMILIES}
+    pad, took, due, i = b"x" * 200, [], time.time() + 1, 0
+    while True:
+        i += 1
+        n = i.to_bytes(8, "big")
+        began = time.perf_counter()
+        batch = WriteBatch(raw_mode=True)
+        batch.put(log_key(i), pad, handle["meta_raft"])
+        if i % 3 == 0:
+            batch.put(b"/engine/r" + n, pad * 3, handle["storage"])
+        db.write(batch)
+        cf["meta_data"][b"/meta/z_counter"] = n
+        cf["meta_metadata"][b"/meta/z_counter"] = n
+        cf["meta_raft"][APPLIED] = n
+        took.append(time.perf_counter() - began)
+        cf["meta_data"][b"/meta/topic/%d" % (i * 7919 % 5000)] = n + pad
+        if i % 7 == 0:
+            cf["meta_data"].delete(b"/meta/topic/%d" % (i * 104729 % 5000))
+        if i % 997 == 0:
+            cf["meta_metadata"][b"/meta/large/%d" % (i % 5)] = n * 10000
+        if i % 200 == 0 and i > 1000:
+            cf["meta_raft"].delete_range(log_key(0), log_key(i - 1000))
+        if time.time() > due:
+            took.sort()
+            print(int(took[len(took) * 99 // 100] * 1e6), len(took), flush=True)
+            took, due = [], time.time() + 1
+
+
+def check(path):
+    db = Rdict(path, options(), {f: options() for f in FAMILIES}, access_type=AccessType.read_only())
+    number = lambda family, key: int.from_bytes(db.get_column_family(family).get(key) or b"", "big")
+    data, meta, applied = number("meta_data", b"/meta/z_counter"), number("meta_metadata", b"/meta/z_counter"), number("meta_raft", APPLIED)
+    log = [int.from_bytes(k[9:], "big") for k in db.get_column_family("meta_raft").keys() if k[:1] == b"L"]
+    for f in FAMILIES[:3]:
+        for k, v in db.get_column_family(f).items():
+            if k.startswith(b"/meta/topic/") and int.from_bytes(v[:8], "big") > data + 1:
+                return "a topic of %d after %d" % (int.from_bytes(v[:8], "big"), data)
+    left = sum(1 for f in FAMILIES[3:] for _ in db.get_column_family(f).keys())
+    last = log[-1] if log else 0
+    if not (last >= data >= meta >= applied and last - applied <= 1):
+        return "log to %d, data %d, metadata %d, applied %d" % (last, data, meta, applied)
+    if log and len(log) != last - log[0] + 1:
+        return "log of %d entries from %d to %d" % (len(log), log[0], last)
+    if left:
+        return "%d keys of messages" % left
+    return "ok %d %d" % (last, len(log))
+
+
+if sys.argv[1] == "write":
+    write(sys.argv[2])
+for line in sys.stdin:
+    try:
+        print(check(line.strip()), flush=True)
+    except Exception as e:  # whatever RocksDB says is the answer
+        print("error", str(e).replace("\n", " "), flush=True)
