@@ -36,7 +36,7 @@ func (w *World) NewLoad(ctx context.Context) (*Load, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile(filepath.Join(w.root, "config", "samples", "production.yaml"))
+	text, err := os.ReadFile(filepath.Join(w.root, "config", "samples", "quickstart.yaml"))
 	if err != nil {
 		return nil, err
 	}
@@ -111,29 +111,29 @@ func quantile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
 }
 
+// Asker makes the n-th of many requests.
+type Asker interface {
+	ask(ctx context.Context, n int) error
+}
+
+func (l *Load) ask(ctx context.Context, n int) error { return l.request(ctx, n) }
+
 // Run sends rate requests a second until the time is over or the context ends. Each may take 10 s.
-func (l *Load) Run(ctx context.Context, rate int, lasting time.Duration, windows int) Report {
+func Run(ctx context.Context, a Asker, rate int, lasting time.Duration, windows int) Report {
 	total := int(lasting.Seconds() * float64(rate))
 	r := Report{Failures: map[string]int{}, Windows: make([][]time.Duration, windows)}
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	begin := time.Now()
-	for n := 0; n < total; n++ {
+	for n := range total {
 		due := begin.Add(time.Duration(n) * time.Second / time.Duration(rate))
-		if wait := time.Until(due); wait > 0 {
-			timer := time.NewTimer(wait)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				timer.Stop()
-				n = total
-				continue
-			}
+		if !until(ctx, due) {
+			break
 		}
 		all.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 			defer cancel()
-			err := l.request(ctx, n)
+			err := a.ask(ctx, n)
 			took := time.Since(due)
 			mu.Lock()
 			defer mu.Unlock()
@@ -153,6 +153,22 @@ func (l *Load) Run(ctx context.Context, rate int, lasting time.Duration, windows
 		slices.Sort(w)
 	}
 	return r
+}
+
+// until waits for a moment; false: the context ended before.
+func until(ctx context.Context, due time.Time) bool {
+	wait := time.Until(due)
+	if wait <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // Err is an error when requests failed.

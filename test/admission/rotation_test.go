@@ -46,7 +46,7 @@ func TestNoRequestFailsWhileCertificateAndAuthorityAreRotated(t *testing.T) {
 	defer cancel()
 	seen := make(chan admission.Watched, 1)
 	go func() { seen <- w.Watch(ctx, 500*time.Millisecond) }()
-	report := load.Run(t.Context(), 40, 24*time.Second, 1)
+	report := admission.Run(t.Context(), load, 40, 24*time.Second, 1)
 	cancel()
 	watched := <-seen
 	t.Logf("%d requests, %d handshakes (%d too slow to count), %d rotations, %d of them of the authority; the shortest rest of a life was %s",

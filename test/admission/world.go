@@ -29,6 +29,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/controllers/policy"
 	"github.com/robustmq/robustmq-operator/webhooks"
 )
 
@@ -127,6 +128,19 @@ func (w *World) Stop() error {
 		_ = w.balancer.Close()
 	}
 	return errors.Join(append(errs, w.api.Stop(), os.RemoveAll(w.dir))...)
+}
+
+// AddPolicies makes n policies that hold everywhere and ask for what the load's clusters have.
+func (w *World) AddPolicies(ctx context.Context, n int) error {
+	for i := range n {
+		least := int32(1 + i%3)
+		p := &v1alpha1.RobustMQPolicy{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("policy-%d", i)}}
+		p.Spec.Requirements.MinimumPlacementCenterReplicas = &least
+		if err := w.Client.Create(ctx, p); err != nil {
+			return fmt.Errorf("policy %s: %w", p.Name, err)
+		}
+	}
+	return nil
 }
 
 func scheme() *runtime.Scheme {
@@ -234,9 +248,16 @@ func (w *World) start(ctx context.Context, i int, lifetimes webhooks.Lifetimes) 
 	if err != nil {
 		return nil, err
 	}
+	source, err := policy.NewSource(r.Manager)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.Manager.Add(source); err != nil {
+		return nil, err
+	}
 	if err := webhooks.Setup(r.Manager, webhooks.Options{
 		Namespace: namespace, ServiceName: serviceName, CertDir: certs, SelfSigned: true, ExtraDNSNames: []string{"localhost"},
-		Lifetimes: lifetimes, Metrics: r.Registry,
+		Lifetimes: lifetimes, Metrics: r.Registry, Policies: source,
 	}); err != nil {
 		return nil, err
 	}
