@@ -42,6 +42,9 @@ type Reconciler struct {
 	// DisableRelay switches the agents' heartbeat relay off (tests: without it one dead host empties the node registry).
 	DisableRelay bool
 
+	// Restores lists the restores of a namespace; nil while RobustMQRestore is not installed. Nothing that a running restore counts on is changed.
+	Restores func(ctx context.Context, namespace string) ([]v1alpha1.RobustMQRestore, error)
+
 	Timings  Timings
 	Limits   topology.Limits
 	PKIRules pki.Rules
@@ -85,6 +88,8 @@ type pass struct {
 	dial     func(pod *corev1.Pod) (agentclient.Client, error)
 	// waits are what the objects, not the members, wait for: a Secret that is missing, say.
 	waits []topology.Wait
+	// templatesHeld: the servers run a newer version than what would be built, so pods and their configuration stay as they are.
+	templatesHeld bool
 }
 
 func (p *pass) agent(pod string) (agentclient.Client, error) {
@@ -163,6 +168,9 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 
 	if p.cluster.Spec.Paused {
 		return r.finish(ctx, p, health, topology.Plan{})
+	}
+	if err := r.holdBack(ctx, p, health); err != nil {
+		return ctrl.Result{}, err
 	}
 	p.inputs.VoterMissing = health.QuorumProblem() != "" // no pod is evicted while the quorum is not whole
 	if err := r.applyObjects(ctx, p); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -47,6 +48,9 @@ func (r *Reconciler) applyObjects(ctx context.Context, p *pass) error {
 		return fmt.Errorf("building the objects of cluster %s: %w", p.cluster.Name, err)
 	}
 	for _, object := range wanted {
+		if p.templatesHeld && shapesPods(object) {
+			continue
+		}
 		if set, ok := object.(*appsv1.StatefulSet); ok {
 			r.keepImmutable(p, set)
 		}
@@ -67,6 +71,15 @@ func (r *Reconciler) applyObjects(ctx context.Context, p *pass) error {
 		}
 	}
 	return nil
+}
+
+// shapesPods reports whether pods are made of an object.
+func shapesPods(object client.Object) bool {
+	switch object.(type) {
+	case *appsv1.StatefulSet, *corev1.Secret:
+		return true
+	}
+	return false
 }
 
 // keepImmutable puts back what the API server would refuse to change, and says so.

@@ -1,0 +1,66 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/robustmq"
+	"github.com/robustmq/robustmq-operator/internal/topology"
+	"github.com/robustmq/robustmq-operator/webhooks/rules"
+)
+
+// holdBack asks the rules of admission once more, right before anything is done, of the cluster as its objects and its members' own answers show it: what was admitted
+// while all was well, or with a status that somebody wrote, may be wrong now. What they forbid waits, with its reason; everything else, repairs above all, goes on.
+func (r *Reconciler) holdBack(ctx context.Context, p *pass, health topology.Health) error {
+	was := lived(p, health)
+	if was == nil {
+		return nil // nothing exists yet
+	}
+	var around *rules.Around
+	if r.Restores != nil && rules.ChangesWhatARestoreCountsOn(was, p.desired) {
+		restores, err := r.Restores(ctx, p.cluster.Namespace)
+		if err != nil {
+			return fmt.Errorf("listing the restores of cluster %s: %w", p.cluster.Name, err)
+		}
+		around = &rules.Around{Restores: restores}
+	}
+	present := map[v1alpha1.Role]int32{}
+	for _, view := range was.Spec.Roles() {
+		present[view.Role] = view.Replicas
+	}
+	for _, v := range rules.LiveCluster(was, p.desired, around) {
+		p.waits = append(p.waits, topology.Wait{Reason: v1alpha1.ReasonChangeHeld, Trouble: true, Message: v.Warning()})
+		if v.Field.String() == "spec.version" {
+			p.templatesHeld = true
+			continue
+		}
+		for _, view := range p.desired.Spec.Roles() {
+			if v.Field.String() == "spec."+view.Field+".replicas" {
+				p.inputs.Replicas[view.Role] = present[view.Role]
+			}
+		}
+	}
+	p.inputs.Members = p.inputs.Replicas[v1alpha1.RolePlacementCenter]
+	return nil
+}
+
+// lived is the cluster as it lives: spec as the objects that exist have it, status as it is seen in this pass, version as the newest that any server says it runs. nil when nothing exists.
+func lived(p *pass, health topology.Health) *v1alpha1.RobustMQCluster {
+	was := actedUpon(p.desired, p.observed)
+	if was == nil {
+		return nil
+	}
+	was.Status.Founded = p.id.founded
+	was.Status.Members = memberRows(p, health)
+	was.Status.PlacementCenter = *roleStatus(p, health, v1alpha1.RolePlacementCenter)
+	was.Spec.Version, was.Status.Version = p.desired.Spec.Version, p.desired.Spec.Version
+	newest := robustmq.Version{}
+	for _, state := range p.observed.states {
+		if v, err := robustmq.ParseVersion(state.Server.Version); err == nil && newest.Less(v) {
+			newest = v
+			was.Spec.Version, was.Status.Version = v.String(), v.String()
+		}
+	}
+	return was
+}
