@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/robustmq/robustmq-operator/internal/manifests"
+	"github.com/robustmq/robustmq-operator/webhooks"
 )
 
 // options are the flags. Nothing is read from the environment but POD_NAMESPACE.
@@ -32,6 +33,8 @@ type options struct {
 	webhookCertDir   string
 	webhookService   string
 	selfSigned       bool
+	certificateLife  time.Duration
+	authorityLife    time.Duration
 	shutdown         time.Duration
 	disableRelay     bool
 }
@@ -40,7 +43,8 @@ func defaultOptions() *options {
 	return &options{
 		concurrency: 8, kubeAPIQPS: 50, kubeAPIBurst: 100, metricsAddress: ":8443", metricsSecure: true, healthAddress: ":8081", leaderElect: true,
 		clusterDomain: "cluster.local", serverImage: manifests.DefaultServerImage, logLevel: "info",
-		webhooks: true, webhookPort: 9443, webhookCertDir: "/tmp/webhook-certs", webhookService: "robustmq-operator-webhook", selfSigned: true, shutdown: 30 * time.Second,
+		webhooks: true, webhookPort: 9443, webhookCertDir: "/tmp/webhook-certs", webhookService: "robustmq-operator-webhook", selfSigned: true,
+		certificateLife: webhooks.DefaultCertificateLifetime, authorityLife: webhooks.DefaultAuthorityLifetime, shutdown: 30 * time.Second,
 	}
 }
 
@@ -63,6 +67,8 @@ func (o *options) bind(f *pflag.FlagSet) {
 	f.StringVar(&o.webhookCertDir, "webhook-cert-dir", o.webhookCertDir, "folder of the serving certificate")
 	f.StringVar(&o.webhookService, "webhook-service", o.webhookService, "Service in front of the webhooks, in the operator's namespace")
 	f.BoolVar(&o.selfSigned, "webhook-self-signed", o.selfSigned, "make, inject and rotate the serving certificate; false: somebody else (cert-manager) does")
+	f.DurationVar(&o.certificateLife, "webhook-certificate-lifetime", o.certificateLife, "how long a serving certificate lives; it is made anew when a third of that is left")
+	f.DurationVar(&o.authorityLife, "webhook-authority-lifetime", o.authorityLife, "how long the authority that signs the serving certificates lives; it is replaced as early as they are")
 	f.BoolVar(&o.disableRelay, "disable-heartbeat-relay", false, "for tests: without the relay one dead host empties the registry of nodes")
 	if err := f.MarkHidden("disable-heartbeat-relay"); err != nil {
 		panic(err) // the flag is defined in the line above

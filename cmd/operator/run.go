@@ -112,7 +112,8 @@ func setupWebhooks(mgr ctrl.Manager, o *options, policies webhooks.Policies) err
 		return nil
 	}
 	if err := webhooks.Setup(mgr, webhooks.Options{
-		Namespace: namespace(), ServiceName: o.webhookService, CertDir: o.webhookCertDir, SelfSigned: o.selfSigned, Policies: policies, ServerImage: o.serverImage,
+		Namespace: namespace(), ServiceName: o.webhookService, CertDir: o.webhookCertDir, SelfSigned: o.selfSigned,
+		Lifetimes: webhooks.Lifetimes{Certificate: o.certificateLife, Authority: o.authorityLife}, Policies: policies, ServerImage: o.serverImage,
 	}); err != nil {
 		return fmt.Errorf("webhooks: %w", err)
 	}
