@@ -1,0 +1,160 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/robustmq/robustmq-operator/backup/store"
+)
+
+// Archive is the backups of one cluster in a store.
+type Archive struct {
+	store store.Store
+	base  string // ends with a slash
+	uid   string
+}
+
+// New names the backups of a cluster. prefix is that of the destination, and may be empty. Nothing is asked of the store.
+func New(s store.Store, prefix, clusterUID string) (*Archive, error) {
+	if !recordName.MatchString(clusterUID) {
+		return nil, fmt.Errorf("opening the backups of a cluster: %q is no UID", clusterUID)
+	}
+	base := clusterUID + "/"
+	if prefix != "" {
+		base = strings.Trim(prefix, "/") + "/" + base
+	}
+	return &Archive{store: s, base: base, uid: clusterUID}, nil
+}
+
+// Clusters are the UIDs of the clusters that have backups below a prefix, in order.
+func Clusters(ctx context.Context, s store.Store, prefix string) ([]string, error) {
+	if prefix != "" {
+		prefix = strings.Trim(prefix, "/") + "/"
+	}
+	var uids []string
+	for info, err := range s.List(ctx, prefix, false) {
+		if err != nil {
+			return nil, err
+		}
+		uid, folder := strings.CutSuffix(strings.TrimPrefix(info.Key, prefix), "/")
+		if !folder || !recordName.MatchString(uid) {
+			continue
+		}
+		if _, err := s.Head(ctx, prefix+uid+"/owner.json"); err == nil {
+			uids = append(uids, uid)
+		} else if !store.Is(err, store.KindNotFound) {
+			return nil, err
+		}
+	}
+	return uids, nil
+}
+
+// Key is the name in the store of an object of this archive.
+func (a *Archive) Key(key string) string { return a.base + key }
+
+// ManifestKey is the name in the store of the manifest of a backup, which is what people know a backup by.
+func (a *Archive) ManifestKey(id string) string { return a.base + "backups/" + id + "/manifest.json" }
+
+// sumKey is the manifest's checksum, as sha256sum writes and checks it: a bit that flips in a manifest may leave it readable.
+func (a *Archive) sumKey(id string) string { return a.base + "backups/" + id + "/manifest.sha256" }
+
+// ID of a backup: its time and name. A name alone could come again after its object was deleted.
+func ID(started time.Time, name string) string {
+	return started.UTC().Format("20060102T150405Z") + "-" + name
+}
+
+// Owner is whose backups these are.
+type Owner struct {
+	ClusterUID string `json:"clusterUID"`
+	Name       string `json:"name"`
+	Namespace  string `json:"namespace"`
+	// Installation tells Kubernetes clusters apart that have the same objects, as after etcd was copied: the UID of the namespace kube-system serves.
+	Installation string `json:"installation,omitempty"`
+}
+
+// OwnerError is a place that belongs to another cluster.
+type OwnerError struct{ Place, Problem string }
+
+// Error names the owner.
+func (e *OwnerError) Error() string {
+	return e.Place + " " + e.Problem + ": two clusters must not write to one place; choose another prefix or bucket"
+}
+
+// Claim makes the place the cluster's, or finds that it is already. A place of another owner is an *OwnerError.
+func (a *Archive) Claim(ctx context.Context, o Owner) error {
+	if o.ClusterUID != a.uid {
+		return fmt.Errorf("claiming %s: it is for the cluster %s and not for %s", a.base, a.uid, o.ClusterUID)
+	}
+	body, err := json.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("claiming %s: %w", a.base, err)
+	}
+	key := a.base + "owner.json"
+	_, err = a.store.Create(ctx, key, body)
+	if !store.Is(err, store.KindExists) {
+		return wrap(err, "claiming "+a.base)
+	}
+	there, err := store.ReadAll(ctx, a.store, key, 1<<16)
+	if err != nil {
+		return wrap(err, "claiming "+a.base)
+	}
+	var owner Owner
+	decoder := json.NewDecoder(bytes.NewReader(there))
+	if err := decoder.Decode(&owner); err != nil || owner.ClusterUID == "" {
+		return &OwnerError{Place: key, Problem: "cannot be read, so nobody knows whose it is"}
+	}
+	if owner != o {
+		return &OwnerError{Place: key, Problem: fmt.Sprintf("belongs to %s/%s with UID %s of installation %q, not to %s/%s with UID %s of installation %q",
+			owner.Namespace, owner.Name, owner.ClusterUID, owner.Installation, o.Namespace, o.Name, o.ClusterUID, o.Installation)}
+	}
+	return nil
+}
+
+func wrap(err error, doing string) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
+
+// Backup is a backup as a list shows it.
+type Backup struct {
+	ID string
+	// Manifest, if it could be read.
+	Manifest Manifest
+	// Broken says why it could not; empty if it could.
+	Broken string
+	// Modified is when the manifest was written, by the store's clock.
+	Modified time.Time
+}
+
+// Good reports whether it has a manifest that can be read.
+func (b Backup) Good() bool { return b.Broken == "" }
+
+// List is all backups, the oldest first. One whose manifest cannot be read is in it, with the reason, and hides no other.
+func (a *Archive) List(ctx context.Context) ([]Backup, error) {
+	var backups []Backup
+	prefix := a.base + "backups/"
+	for folder, err := range a.store.List(ctx, prefix, false) {
+		if err != nil {
+			return nil, wrap(err, "listing backups")
+		}
+		id, ok := strings.CutSuffix(strings.TrimPrefix(folder.Key, prefix), "/")
+		if !ok {
+			continue
+		}
+		b, err := a.Read(ctx, id)
+		if store.Is(err, store.KindNotFound) {
+			continue // not finished, or not any more
+		}
+		if err != nil && !isBroken(err) {
+			return nil, wrap(err, "listing backups")
+		}
+		backups = append(backups, b)
+	}
+	return backups, nil
+}
