@@ -105,7 +105,7 @@ func (OS) Free(dir string) (uint64, error) {
 	if err := syscall.Statfs(dir, &s); err != nil {
 		return 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
 	}
-	return s.Bavail * uint64(s.Bsize), nil //nolint:unconvert // Bsize is signed, and of different widths
+	return s.Bavail * uint64(s.Bsize), nil
 }
 
 func exists(fsys FS, name string) (bool, error) {

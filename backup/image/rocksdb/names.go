@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Kind of a file by its name.
+// FileKind is what a file is by its name.
 type FileKind int
 
 // Kinds of files that matter here. Everything else in a database's folder is Other: info logs, LOCK, IDENTITY, temporary and foreign files.
@@ -23,7 +23,7 @@ const (
 // CurrentName is the file that names the MANIFEST in force.
 const CurrentName = "CURRENT"
 
-// TableName, WALName and ManifestName are the names that RocksDB gives files with a number: at least six digits (file/filename.cc, MakeFileName).
+// TableName is the name that RocksDB gives a table: at least six digits (file/filename.cc, MakeFileName), as in WALName and ManifestName.
 func TableName(number uint64) string { return fmt.Sprintf("%06d.sst", number) }
 
 // WALName see TableName.
