@@ -219,3 +219,32 @@ func addEdit(t testing.TB, dir string, e *rocksdb.VersionEdit) {
 		t.Fatal(err)
 	}
 }
+
+// A WAL that one family still needs can hold another's operations that are in its tables already.
+func TestWhatIsInTablesAlreadyIsNotTakenFromTheWALOnceMore(t *testing.T) {
+	dir := unpack(t, "fresh-1node")
+	flushed := uint64(5)
+	addEdit(t, dir, &rocksdb.VersionEdit{Family: 3, LogNumber: &flushed})
+	out, result := extract(t, dir, MetadataFamilies)
+	c := mustContents(t, OS{}, out)
+	if len(c[FamilyMetadata].Operations) > 0 || len(c[FamilyRaft].Operations) == 0 || result.Operations == 0 {
+		t.Errorf("%d operations of the flushed family, %d of another", len(c[FamilyMetadata].Operations), len(c[FamilyRaft].Operations))
+	}
+	fresh, _ := extract(t, unpack(t, "fresh-1node"), MetadataFamilies)
+	sameContents(t, c, mustContents(t, OS{}, fresh).only(FamilyRaft, FamilyData))
+	sameDump(t, ldbDump(t, out, MetadataFamilies...), oracle(t, "fresh-1node", FamilyRaft, FamilyData))
+}
+
+// With no record before the tear RocksDB has no sequence that could go on, and reads nothing of what follows.
+func TestAWALBehindOneThatIsTornBeforeItsFirstRecordIsNotRead(t *testing.T) {
+	dir := unpack(t, "fresh-1node")
+	cut(t, dir, "000004.log", 20)
+	gap(t, dir, 6, 1)
+	_, result := extract(t, dir, Families)
+	if result.Operations != 0 || len(result.SkippedWALs) != 1 {
+		t.Errorf("%+v", result)
+	}
+	if keys := ldbDump(t, dir, Families...); len(keys) > 0 {
+		t.Errorf("RocksDB reads %v", keys)
+	}
+}
