@@ -256,6 +256,16 @@ func configurations(port int) ([]client.Object, error) {
 			if err := yaml.UnmarshalStrict(doc, v); err != nil {
 				return nil, err
 			}
+			// What is asked about kinds that config/default does not install yet.
+			data, err := os.ReadFile("../../config/webhook/operations.yaml")
+			if err != nil {
+				return nil, err
+			}
+			var operations admissionregistrationv1.ValidatingWebhookConfiguration
+			if err := yaml.UnmarshalStrict(data, &operations); err != nil {
+				return nil, err
+			}
+			v.Webhooks = append(v.Webhooks, operations.Webhooks...)
 			for i := range v.Webhooks {
 				adapt(&v.Webhooks[i].ClientConfig)
 			}
