@@ -15,13 +15,13 @@ import (
 )
 
 // start brings a world up, and ends it with the test.
-func start(t *testing.T, l webhooks.Lifetimes) *admission.World {
+func start(t *testing.T, replicas int, l webhooks.Lifetimes) *admission.World {
 	t.Helper()
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		t.Skip("KUBEBUILDER_ASSETS does not name a folder with kube-apiserver and etcd: `test/bed/bed assets` prints one")
 	}
 	ctrl.SetLogger(logr.Discard())
-	w, err := admission.Start(context.WithoutCancel(t.Context()), "../..", 2, l)
+	w, err := admission.Start(context.WithoutCancel(t.Context()), "../..", replicas, l)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func start(t *testing.T, l webhooks.Lifetimes) *admission.World {
 // `make bench` does the same for as long as one wants.
 func TestNoRequestFailsWhileCertificateAndAuthorityAreRotated(t *testing.T) {
 	lifetimes := webhooks.Lifetimes{Certificate: 24 * time.Second, RotateBefore: 14 * time.Second, Authority: 32 * time.Second}
-	w := start(t, lifetimes)
+	w := start(t, 2, lifetimes)
 	load, err := w.NewLoad(t.Context())
 	if err != nil {
 		t.Fatal(err)

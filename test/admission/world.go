@@ -27,6 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
+	"sigs.k8s.io/yaml"
 
 	"github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/controllers/policy"
@@ -34,8 +35,9 @@ import (
 )
 
 const (
-	namespace    = "robustmq-operator-system"
-	operatorUser = "system:serviceaccount:robustmq-operator-system:robustmq-operator"
+	namespace = "robustmq-operator-system"
+	// OperatorUser is how the API server knows the operator's pod.
+	OperatorUser = "system:serviceaccount:robustmq-operator-system:robustmq-operator"
 	serviceName  = "robustmq-operator-webhook"
 	serviceDNS   = serviceName + "." + namespace + ".svc"
 	startWithin  = 90 * time.Second
@@ -65,7 +67,7 @@ type Replica struct {
 	ended    chan error
 }
 
-// Start brings up an API server with the definitions and the operator's rights of the repository at root, and replicas of the webhooks with these lifetimes, whose managers have those rights and no others.
+// Start brings up an API server with the definitions and the operator's rights of the repository at root, and replicas of the webhooks with these lifetimes, whose managers have those rights and no others. Without replicas the operator is gone, and its webhook configurations were left behind.
 // It returns when all are ready. Stop has to be called, unless there is an error.
 func Start(ctx context.Context, root string, replicas int, lifetimes webhooks.Lifetimes) (_ *World, err error) {
 	w := &World{root: root, api: &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join(root, "config", "crd")}, ErrorIfCRDPathMissing: true}}
@@ -106,7 +108,11 @@ func Start(ctx context.Context, root string, replicas int, lifetimes webhooks.Li
 		}
 		w.Replicas = append(w.Replicas, r)
 	}
-	go w.balance(ctx)
+	if replicas == 0 {
+		_ = w.balancer.Close() // the operator is gone: nobody listens
+	} else {
+		go w.balance(ctx)
+	}
 	for i, r := range w.Replicas {
 		if err := r.await(ctx); err != nil {
 			return nil, fmt.Errorf("replica %d: %w", i, err)
@@ -198,12 +204,18 @@ func (w *World) configure(ctx context.Context) error {
 	})
 }
 
+// eachDocument visits what a folder installs.
 func eachDocument(folder string, do func(*unstructured.Unstructured) error) error {
-	files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
-	if err != nil || len(files) == 0 {
-		return fmt.Errorf("%d manifests in %s: %w", len(files), folder, err)
+	var kustomization struct{ Resources []string }
+	text, err := os.ReadFile(filepath.Join(folder, "kustomization.yaml"))
+	if err == nil {
+		err = yaml.Unmarshal(text, &kustomization)
 	}
-	for _, file := range files {
+	if err != nil || len(kustomization.Resources) == 0 {
+		return fmt.Errorf("%d resources in the kustomization of %s: %w", len(kustomization.Resources), folder, err)
+	}
+	for _, file := range kustomization.Resources {
+		file = filepath.Join(folder, file)
 		text, err := os.ReadFile(file)
 		if err != nil {
 			return err
@@ -228,7 +240,7 @@ func eachDocument(folder string, do func(*unstructured.Unstructured) error) erro
 
 // start runs one replica.
 func (w *World) start(ctx context.Context, i int, lifetimes webhooks.Lifetimes) (*Replica, error) {
-	user, err := w.api.AddUser(envtest.User{Name: operatorUser, Groups: []string{"system:serviceaccounts", "system:authenticated"}}, nil)
+	user, err := w.api.AddUser(envtest.User{Name: OperatorUser, Groups: []string{"system:serviceaccounts", "system:authenticated"}}, nil)
 	if err != nil {
 		return nil, err
 	}
