@@ -39,8 +39,14 @@ type Source struct {
 // syncPatience is how long after its start the cache may make admission wait.
 const syncPatience = 10 * time.Second
 
-// NewSource makes a Source out of a manager's configuration. It has to be added to the manager.
-func NewSource(mgr ctrl.Manager) (*Source, error) {
+// SourceOption changes a Source.
+type SourceOption func(*Source)
+
+// Interval is how often a Source looks whether policies can be read, while they cannot; 30 s where it is not given.
+func Interval(d time.Duration) SourceOption { return func(s *Source) { s.interval = d } }
+
+// NewSource makes a Source out of a manager's configuration. An Auditor adds it to the manager.
+func NewSource(mgr ctrl.Manager, options ...SourceOption) (*Source, error) {
 	config := rest.CopyConfig(mgr.GetConfig())
 	config.QPS, config.RateLimiter = -1, nil // admission reads a namespace now and then, and does not wait for the controllers
 	reader, err := client.New(config, client.Options{Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
@@ -53,10 +59,14 @@ func NewSource(mgr ctrl.Manager) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cache of policies: %w", err)
 	}
-	return &Source{
+	s := &Source{
 		reader: reader, cache: c, interval: probeInterval, log: mgr.GetLogger().WithName("policies"),
 		started: make(chan struct{}), synced: make(chan struct{}), late: make(chan struct{}),
-	}, nil
+	}
+	for _, o := range options {
+		o(s)
+	}
+	return s, nil
 }
 
 // strip drops what nobody asks for. Annotations of namespaces can be large.
