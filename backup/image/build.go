@@ -271,7 +271,7 @@ func (b *builder) records(wal, next uint64) ([]*rocksdb.VersionEdit, error) {
 }
 
 // Extract builds the database out, which must not exist, from the staged image: its families' tables and what the WALs say about them. Closed WALs are read once and then kept in the cache.
-// Other families exist in it and are empty. The staging folder is still to be released.
+// Other families exist in it and are empty. The staging folder is still to be released. Nothing is synced, so that the server is not kept waiting: out is to be read, not to be started from.
 func (s *Staged) Extract(ctx context.Context, out string, cache Cache) (*Result, error) {
 	result, err := s.extract(ctx, out, cache)
 	if err != nil {

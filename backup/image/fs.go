@@ -108,6 +108,26 @@ func (OS) Free(dir string) (uint64, error) {
 	return s.Bavail * uint64(s.Bsize), nil
 }
 
+// unsynced is a file system for what need not survive a power cut: staging is removed at the next start, and a cached WAL tells when it is not complete.
+// An fsync would make the file system write out the server's files too, and the server wait.
+type unsynced struct{ FS }
+
+// Sync see FS.
+func (unsynced) Sync(string) error { return nil }
+
+// Create see FS.
+func (u unsynced) Create(name string) (WriteFile, error) {
+	f, err := u.FS.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	return unsyncedFile{f}, nil
+}
+
+type unsyncedFile struct{ WriteFile }
+
+func (unsyncedFile) Sync() error { return nil }
+
 func exists(fsys FS, name string) (bool, error) {
 	_, err := fsys.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {

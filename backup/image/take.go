@@ -123,7 +123,7 @@ func (t Taker) Take(ctx context.Context, dir, stage string, families []string) (
 		}
 		began := t.Now()
 		s := &Staged{Families: families, Attempts: attempt, reserve: t.Reserve}
-		last = s.link(ctx, t.FS, dir, stage)
+		last = s.link(ctx, unsynced{t.FS}, dir, stage)
 		if last == nil {
 			s.Took = t.Now().Sub(began)
 			return s, nil

@@ -255,6 +255,9 @@ func (l *LogReader) damaged(why string) error {
 func (l *LogReader) validAfter() (found int64, empty bool, err error) {
 	empty = zero(l.block[l.pos:l.n])
 	for at := l.pos + 1; !empty && at+headerSize <= l.n; at++ {
+		if t := l.block[at+headerSize-1]; t > lastType && foreign(t) == "" {
+			continue // no type of fragment: not worth a checksum
+		}
 		if _, _, why := inspect(l.block[at:l.n]); why == "" {
 			return l.base + int64(at), false, nil
 		}
