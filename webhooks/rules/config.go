@@ -100,12 +100,19 @@ func (e entry) judge() (Violation, bool) {
 	if problem == "" {
 		return Violation{}, false
 	}
-	violation := Violation{Field: e.at, Value: e.shown(), Message: "the setting " + problem, WayOut: "write " + e.setting.Takes() + ", such as " + e.setting.Example()}
-	if _, quoted := value.(string); quoted && (e.setting.Number() || e.setting.Type == catalogue.Bool) {
-		violation.WayOut += ", without quotes"
+	violation := Violation{Field: e.at, Value: e.shown(), Message: "the setting " + problem, WayOut: "write a value such as " + e.setting.Example()}
+	if e.setting.Type == catalogue.Text {
+		violation.WayOut = "write a string"
 	}
-	if e.setting.Number() && e.setting.Why != "" {
-		violation.Message += ". " + strings.TrimSuffix(e.setting.Why, ".")
+	switch value.(type) {
+	case string:
+		if e.setting.Number() || e.setting.Type == catalogue.Bool {
+			violation.WayOut += ", without quotes"
+		}
+	case json.Number:
+		if e.setting.Number() && e.setting.Why != "" {
+			violation.Message += ". " + strings.TrimSuffix(e.setting.Why, ".")
+		}
 	}
 	return violation, true
 }
@@ -196,18 +203,33 @@ func configReserved(_, new *cluster, _ Context) []Violation {
 	return out
 }
 
-// shown is a value as a denial may repeat it: denials end in logs, so nothing that could be a credential does.
-func (e entry) shown() string {
+// shown is a value as a denial may repeat it, a number as a number: denials end in logs, so nothing that could be a credential does.
+func (e entry) shown() any {
 	hidden := !e.known || e.setting.Secret || e.section == "admin" || e.section == "llm_client" ||
 		strings.Contains(e.key, "password") || strings.Contains(e.key, "secret") || strings.Contains(e.key, "token")
 	if hidden {
 		return "(not shown)"
 	}
 	const limit = 64
-	if len(e.raw) <= limit {
-		return strings.ToValidUTF8(string(e.raw), "?")
+	value, err := decoded(e.raw)
+	if err == nil && len(e.raw) <= limit {
+		switch v := value.(type) {
+		case string, bool:
+			return v
+		case json.Number:
+			if i, err := v.Int64(); err == nil {
+				return i
+			}
+			if f, err := v.Float64(); err == nil && strings.ContainsAny(v.String(), ".eE") {
+				return f
+			}
+		}
 	}
-	return strings.ToValidUTF8(string(e.raw[:limit]), "?") + "…"
+	text := e.raw[:min(len(e.raw), limit)]
+	if len(e.raw) > limit {
+		return strings.ToValidUTF8(string(text), "?") + "…"
+	}
+	return strings.ToValidUTF8(string(text), "?")
 }
 
 func configKnownKeys(_, new *cluster, _ Context) []Violation {

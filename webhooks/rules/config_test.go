@@ -26,7 +26,7 @@ func TestASettingIsRefusedByOneRuleWithAWayOut(t *testing.T) {
 	long := strings.Repeat("k", 129)
 	for what, c := range map[string]struct{ version, section, key, value, rule, message, wayOut string }{
 		"a string for a number":   {"0.4.11", "mqtt_runtime.keep_alive", "default_time", `"180"`, "ConfigTypes", "takes a whole number of seconds from 1 to 65535, and this is a string", "such as 180, without quotes"},
-		"a number for a string":   {"0.4.11", "mqtt_runtime.schema", "log_level", `1`, "ConfigTypes", "takes a string", "such as info"},
+		"a number for a string":   {"0.4.11", "mqtt_runtime.schema", "log_level", `1`, "ConfigTypes", "takes a string", "write a string"},
 		"a string for a truth":    {"0.4.11", "mqtt_runtime.keep_alive", "enable", `"true"`, "ConfigTypes", "takes true or false", "such as true, without quotes"},
 		"beyond 16 bits":          {"0.4.11", "mqtt_runtime.keep_alive", "default_time", `65536`, "ConfigTypes", "from 1 to 65535", "such as 180"},
 		"beyond 32 bits":          {"0.4.11", "mqtt_runtime.offline_message", "expire_ms", `4294967296`, "ConfigTypes", "from 0 to 4294967295", ""},
@@ -181,12 +181,18 @@ func TestNoDenialRepeatsASecret(t *testing.T) {
 }
 
 func TestADenialRepeatsWhatIsNoSecretAndLeavesOutTheRestOfWhatIsLong(t *testing.T) {
-	for _, c := range []struct{ section, key, value, want string }{
-		{"", "broker_id", "7", "7"},
-		{"mqtt_runtime.server", "tcp_port", "2883", "2883"},
+	for _, c := range []struct {
+		section, key, value string
+		want                any
+	}{
+		{"", "broker_id", "7", int64(7)},
+		{"mqtt_runtime.server", "tcp_port", "2883", int64(2883)},
 		{"mqtt_runtime.server", "tcp_port", strings.Repeat("1", 64), strings.Repeat("1", 64)},
 		{"log", "log_path", `"` + strings.Repeat("x", 64) + `"`, `"` + strings.Repeat("x", 63) + "…"},
-		{"mqtt_runtime.keep_alive", "default_time", `"180"`, `"180"`},
+		{"mqtt_runtime.keep_alive", "default_time", `"180"`, "180"},
+		{"mqtt_runtime.keep_alive", "default_time", `1.5`, 1.5},
+		{"mqtt_runtime.keep_alive", "default_time", `true`, true},
+		{"mqtt_runtime.keep_alive", "default_time", `[1]`, "[1]"},
 		{"admin", "username", `"root"`, "(not shown)"},
 		{"admin", "token_ttl_hours", `0`, "(not shown)"},
 		{"llm_client", "base_url", "null", "(not shown)"},

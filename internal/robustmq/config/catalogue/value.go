@@ -22,8 +22,12 @@ func (s Setting) Problem(value any) string {
 			return s.wants(value)
 		}
 	case Enum:
-		if text, ok := value.(string); !ok || !slices.Contains(s.Values, text) {
+		text, ok := value.(string)
+		switch {
+		case !ok:
 			return s.wants(value)
+		case !slices.Contains(s.Values, text):
+			return "takes " + s.Takes() + ", and this is none of them"
 		}
 	case List:
 		return s.listProblem(value)
@@ -107,7 +111,7 @@ func (s Setting) Takes() string {
 	}
 }
 
-// Example is a value as one writes it in YAML.
+// Example is a value as one writes it in YAML; empty where any text would do.
 func (s Setting) Example() string {
 	value := s.Default
 	switch {
@@ -115,7 +119,7 @@ func (s Setting) Example() string {
 	case s.Type == Enum:
 		value = s.Values[0]
 	case s.Type == Text:
-		return "some text"
+		return ""
 	default:
 		value, _ = s.Range()
 	}
