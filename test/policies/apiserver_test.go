@@ -38,6 +38,7 @@ import (
 
 	"github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/controllers/cluster"
+	"github.com/robustmq/robustmq-operator/controllers/policy"
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/internal/pki"
 	"github.com/robustmq/robustmq-operator/internal/topology"
@@ -57,6 +58,7 @@ type apiServer struct {
 	admin          client.Client
 	operator       client.Client // the webhooks are not asked about what it writes
 	manager        ctrl.Manager
+	policies       *policy.Source
 	reconciler     *cluster.Reconciler
 	configurations []client.Object
 	installed      bool
@@ -203,8 +205,15 @@ func (s *apiServer) serve(certs string) (readyz string, err error) {
 	if err != nil {
 		return "", err
 	}
+	if s.policies, err = policy.NewSource(s.manager); err != nil {
+		return "", err
+	}
+	if err := s.manager.Add(s.policies); err != nil {
+		return "", err
+	}
 	return fmt.Sprintf("http://127.0.0.1:%d/readyz", ports[1]), webhooks.Setup(s.manager, webhooks.Options{
 		Namespace: operatorNamespace, ServiceName: "robustmq-operator-webhook", CertDir: certs, SelfSigned: true, ExtraDNSNames: []string{"localhost"}, Metrics: prometheus.NewRegistry(),
+		Policies: s.policies,
 	})
 }
 

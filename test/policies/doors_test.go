@@ -2,6 +2,7 @@ package policies
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -299,9 +300,11 @@ func over(u, live *unstructured.Unstructured) *unstructured.Unstructured {
 func (n *tenant) known(t *testing.T, u *unstructured.Unstructured) {
 	t.Helper()
 	await(t, "the webhooks to know the policy "+u.GetName(), func() (bool, string) {
-		seen := &v1alpha1.RobustMQPolicy{}
-		err := n.manager.GetCache().Get(t.Context(), client.ObjectKeyFromObject(u), seen)
-		return err == nil && seen.Generation >= u.GetGeneration(), fmt.Sprint(err)
+		var names []string
+		for _, p := range n.policies.In(t.Context(), n.namespace) {
+			names = append(names, p.Name)
+		}
+		return slices.Contains(names, u.GetName()), fmt.Sprint(names)
 	})
 }
 
