@@ -121,8 +121,9 @@ func (s *Source) open(ctx context.Context, o Object) (*rawReader, io.Reader, err
 	}
 	plain, err := age.Decrypt(raw, s.identities...)
 	if err != nil {
+		err = raw.explain(err)
 		body.Close()
-		return nil, nil, raw.explain(err)
+		return nil, nil, err
 	}
 	return raw, plain, nil
 }
@@ -144,7 +145,7 @@ func (r *rawReader) Read(p []byte) (int, error) {
 	if r.n += int64(n); r.n > r.object.Size {
 		return 0, &BrokenError{Key: r.key, Problem: fmt.Sprintf("it has more than the %d bytes of the manifest", r.object.Size)}
 	}
-	if err != nil && err != io.EOF { //nolint:errorlint // the end is this value and nothing that wraps it
+	if err != nil && err != io.EOF {
 		r.err = err
 	}
 	return n, err
@@ -172,11 +173,12 @@ func (r *rawReader) explain(err error) error {
 		return r.err
 	case isBroken(err):
 		return err
-	case errors.As(err, &none):
-		return fmt.Errorf("decrypting %s: none of the identities is of a recipient that it was encrypted for", r.key)
 	}
-	if finishErr := r.finish(); finishErr != nil {
+	if finishErr := r.finish(); finishErr != nil { // before the identity: a header that was changed fits none either
 		return finishErr
+	}
+	if errors.As(err, &none) {
+		return fmt.Errorf("decrypting %s: none of the identities is of a recipient that it was encrypted for", r.key)
 	}
 	return &BrokenError{Key: r.key, Problem: "it cannot be read: " + err.Error()}
 }
@@ -198,9 +200,9 @@ func (c *checked) Read(p []byte) (int, error) {
 	c.hash.Write(p[:n])
 	c.n += int64(n)
 	switch {
-	case err == nil || err == io.EOF && n > 0: //nolint:errorlint // the end is this value and nothing that wraps it
+	case err == nil || err == io.EOF && n > 0:
 		return n, nil
-	case err != io.EOF: //nolint:errorlint // the end is this value and nothing that wraps it
+	case err != io.EOF:
 		return n, c.raw.explain(err)
 	}
 	if err := c.raw.finish(); err != nil {
@@ -270,7 +272,7 @@ type taken struct {
 // Read implements io.Reader.
 func (t *taken) Read(p []byte) (int, error) {
 	n, err := t.r.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // the end is this value and nothing that wraps it
+	if err != nil && err != io.EOF {
 		t.err = err
 	}
 	return n, err

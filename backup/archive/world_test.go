@@ -68,7 +68,7 @@ func dir(t testing.TB) (*archive.Archive, *store.Dir, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { d.Close() })
+	t.Cleanup(func() { _ = d.Close() })
 	return open(t, d), d, path
 }
 

@@ -360,7 +360,7 @@ func (a *announced) Read(p []byte) (int, error) {
 	a.hash.Write(p[:n])
 	a.n += int64(n)
 	a.w.moved(int64(n))
-	if a.n > a.f.Size || err == io.EOF && (a.n != a.f.Size || hex.EncodeToString(a.hash.Sum(nil)) != a.f.SHA256) { //nolint:errorlint // the end is this value and nothing that wraps it
+	if a.n > a.f.Size || err == io.EOF && (a.n != a.f.Size || hex.EncodeToString(a.hash.Sum(nil)) != a.f.SHA256) {
 		return n, fmt.Errorf("%s was announced with %d bytes and SHA-256 %s, and %d bytes of another content came", a.f.Name, a.f.Size, a.f.SHA256, a.n)
 	}
 	return n, err
@@ -378,9 +378,12 @@ func (w *writer) files(ctx context.Context) (Files, error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		pipe.CloseWithError(w.pack(ctx, pipe, files)) //nolint:errcheck // always nil
+		pipe.CloseWithError(w.pack(ctx, pipe, files))
 	}()
-	defer func() { r.Close(); <-done }()
+	defer func() {
+		_ = r.Close() // never fails; it ends the packing
+		<-done
+	}()
 	var body io.Reader = r
 	if len(w.recipients) > 0 {
 		encrypted, err := age.EncryptReader(r, w.recipients...)
@@ -399,7 +402,7 @@ func (w *writer) pack(ctx context.Context, to io.Writer, files []File) error {
 	if err != nil {
 		return fmt.Errorf("compressing: %w", err)
 	}
-	defer compressor.Close()
+	defer func() { _ = compressor.Close() }() // again, after an error: it frees what it has
 	archive := tar.NewWriter(compressor)
 	for _, f := range files {
 		err := archive.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: f.Name, Size: f.Size, Mode: 0o600, ModTime: time.Unix(0, 0), Format: tar.FormatPAX})

@@ -23,7 +23,7 @@ type Schedule struct {
 // Zone reads the name of a time zone of the IANA database; "" is UTC. "Local" is refused: it would be the zone of the machine that happens to read it.
 func Zone(name string) (*time.Location, error) {
 	if name == "Local" {
-		return nil, errors.New("Local is the zone of whichever machine reads it")
+		return nil, errors.New("the zone Local is that of whichever machine reads it")
 	}
 	zone, err := time.LoadLocation(name)
 	if err != nil {

@@ -91,7 +91,7 @@ func (d *Dir) Put(ctx context.Context, key string, c Content) (Info, error) {
 		return Info{}, d.fail("put", key, err)
 	}
 	if err := d.place(temp, key, d.root.Rename); err != nil {
-		d.root.Remove(temp)
+		_ = d.root.Remove(temp) // else Sweep does
 		return Info{}, d.fail("put", key, err)
 	}
 	return info, nil
@@ -106,7 +106,7 @@ func (d *Dir) Create(ctx context.Context, key string, body []byte) (Info, error)
 	if err != nil {
 		return Info{}, d.fail("create", key, err)
 	}
-	defer d.root.Remove(temp)
+	defer func() { _ = d.root.Remove(temp) }() // else Sweep does
 	err = d.place(temp, key, d.root.Link)
 	if err == nil {
 		return info, nil
@@ -132,7 +132,7 @@ func (d *Dir) stage(ctx context.Context, key string, c Content) (temp string, in
 	defer func() {
 		f.Close()
 		if err != nil {
-			d.root.Remove(name)
+			_ = d.root.Remove(name) // else Sweep does
 		}
 	}()
 	src := &source{key: key, content: c, hash: sha256.New()}
@@ -166,13 +166,15 @@ func (d *Dir) stage(ctx context.Context, key string, c Content) (temp string, in
 
 // place moves a staged file to its key. A Delete beside it may take away a folder that has just become empty.
 func (d *Dir) place(temp, key string, move func(from, to string) error) error {
+	folder := path.Dir(key)
 	for attempt := 0; ; attempt++ {
-		if err := d.root.MkdirAll(path.Dir(key), 0o700); err != nil {
+		_, err := d.root.Stat(folder)
+		made := err != nil
+		if err := d.root.MkdirAll(folder, 0o700); err != nil {
 			return err
 		}
-		err := move(temp, key)
-		if err == nil {
-			return d.sync(path.Dir(key))
+		if err = move(temp, key); err == nil {
+			return d.sync(folder, made)
 		}
 		if attempt == 10 || !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -180,8 +182,8 @@ func (d *Dir) place(temp, key string, move func(from, to string) error) error {
 	}
 }
 
-// sync makes a folder's entries, and those of the folders above it, last over a power cut.
-func (d *Dir) sync(dir string) error {
+// sync makes a folder's entries last over a power cut, and, where folders were made, those of the ones above it.
+func (d *Dir) sync(dir string, above bool) error {
 	for ; ; dir = path.Dir(dir) {
 		f, err := d.root.Open(dir)
 		if err != nil {
@@ -189,7 +191,7 @@ func (d *Dir) sync(dir string) error {
 		}
 		err = f.Sync()
 		f.Close()
-		if err != nil || dir == "." {
+		if err != nil || dir == "." || !above {
 			return err
 		}
 	}
@@ -247,7 +249,7 @@ func (r *dirReader) Read(p []byte) (int, error) {
 		return 0, r.d.fail("get", r.key, err)
 	}
 	n, err := r.r.Read(p)
-	if err == io.EOF { //nolint:errorlint // the end is this value and nothing that wraps it
+	if err == io.EOF {
 		return n, err
 	}
 	return n, r.d.fail("get", r.key, err)
@@ -274,7 +276,7 @@ func (d *Dir) Head(ctx context.Context, key string) (Info, error) {
 		}
 		n, err := f.Read(buffer)
 		sum.write(buffer[:n])
-		if err == io.EOF { //nolint:errorlint // the end is this value and nothing that wraps it
+		if err == io.EOF {
 			break
 		}
 		if err != nil {

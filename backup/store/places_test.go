@@ -27,7 +27,7 @@ func places(t *testing.T, test func(t *testing.T, s store.Store)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { d.Close() })
+		t.Cleanup(func() { _ = d.Close() })
 		test(t, d)
 	})
 	t.Run("the server in this process", func(t *testing.T) {
@@ -86,7 +86,7 @@ func startMinIO(t *testing.T) string {
 	}
 	address := l.Addr().String()
 	l.Close()
-	cmd := exec.Command(found[len(found)-1], "server", "--quiet", "--address", address, t.TempDir()) //nolint:noctx // ended by the clean-up
+	cmd := exec.Command(found[len(found)-1], "server", "--quiet", "--address", address, t.TempDir()) // ended by the clean-up
 	cmd.Env = append(os.Environ(), "MINIO_ROOT_USER=tester", "MINIO_ROOT_PASSWORD=planted-secret-2", "MINIO_UPDATE=off", "MINIO_BROWSER=off")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -96,7 +96,7 @@ func startMinIO(t *testing.T) string {
 		cmd.Wait()         //nolint:errcheck // killed
 	})
 	eventually(t, "MinIO answers", func() bool {
-		r, err := http.Get("http://" + address + "/minio/health/ready") //nolint:noctx // loopback, in a test
+		r, err := http.Get("http://" + address + "/minio/health/ready") // loopback, in a test
 		if err != nil {
 			return false
 		}
@@ -129,7 +129,7 @@ func eventually(t *testing.T, what string, done func() bool) {
 
 func random(n int) []byte {
 	b := make([]byte, n)
-	rand.Read(b) //nolint:errcheck // never fails (crypto/rand)
+	rand.Read(b)
 	return b
 }
 
