@@ -112,6 +112,36 @@ func (db *Database) look() (err error) {
 	return nil
 }
 
+// readOn reads what RocksDB has appended to the MANIFEST since, and says whether it has.
+func (db *Database) readOn() (grown bool, err error) {
+	current, err := readSmall(db.fs, join(db.Dir, rocksdb.CurrentName), 4096)
+	if err != nil {
+		return false, err
+	}
+	path := join(db.Dir, db.Manifest)
+	info, err := db.fs.Stat(path)
+	if err != nil {
+		return false, err
+	}
+	if string(current) != string(db.current) || info.Size <= db.manifestSize {
+		return false, nil
+	}
+	f, err := db.fs.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	resume := db.State.Resume()
+	if _, err := io.CopyN(io.Discard, f, resume); err != nil {
+		return false, err
+	}
+	if err := db.State.Continue(io.LimitReader(f, info.Size-resume)); err != nil {
+		return false, fmt.Errorf("%s: %w", db.Manifest, err)
+	}
+	db.manifestSize = info.Size
+	return true, nil
+}
+
 // checkOptions judges the newest OPTIONS file. A database without one is accepted: RocksDB does not need it, and images have none; what matters of it shows in the records too.
 func (db *Database) checkOptions() error {
 	newest, name := uint64(0), ""

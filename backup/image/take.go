@@ -33,6 +33,7 @@ type Staged struct {
 	Database               // Dir is the staging folder; the links in it have their files' names
 	Families []string      // of which the tables are linked
 	Attempts int           // how many it took
+	Rounds   int           // of the last attempt: how often the MANIFEST grew, and one
 	Took     time.Duration // of the last attempt
 
 	reserve uint64
@@ -155,6 +156,9 @@ func checkSpace(fsys FS, dir string, reserve uint64) error {
 	return nil
 }
 
+// maxRounds is how often one attempt follows a MANIFEST that grows. What was linked stays linked, so that each round has only the difference to do.
+const maxRounds = 20
+
 // link is one attempt. Its order is its proof: what the MANIFEST named is linked; if the MANIFEST is the same afterwards, nothing that it names was removed before it was linked,
 // and the WALs hold a prefix of what was written over exactly those tables: what a killed process leaves.
 func (s *Staged) link(ctx context.Context, fsys FS, dir, stage string) error {
@@ -162,73 +166,125 @@ func (s *Staged) link(ctx context.Context, fsys FS, dir, stage string) error {
 	if err != nil {
 		return err
 	}
-	if err := checkFamilies(live.State, s.Families); err != nil {
-		return err
-	}
 	if err := fsys.MkdirAll(stage); err != nil {
 		return err
 	}
-	for _, name := range s.Families {
-		for _, table := range live.State.Family(name).SortedTables() {
+	l := linker{fs: fsys, live: live, stage: stage, families: s.Families, tables: map[uint64]bool{}}
+	for s.Rounds = 1; ; s.Rounds++ {
+		err := l.round(ctx)
+		if err == nil {
+			break
+		}
+		if s.Rounds == maxRounds || !errors.Is(err, errManifestChanged) && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		grown, rereadErr := live.readOn()
+		if rereadErr != nil || !grown {
+			return errors.Join(rereadErr, err)
+		}
+	}
+	s.Database = Database{Dir: stage, Manifest: live.Manifest, State: live.State, fs: fsys}
+	s.WALs, err = l.finish()
+	return err
+}
+
+// linker links what one live database consists of.
+type linker struct {
+	fs       FS
+	live     *Database
+	stage    string
+	families []string
+	tables   map[uint64]bool // linked
+	wals     []uint64        // linked
+}
+
+func (l *linker) round(ctx context.Context) error {
+	if err := checkFamilies(l.live.State, l.families); err != nil {
+		return err
+	}
+	for _, name := range l.families {
+		for _, table := range l.live.State.Family(name).SortedTables() {
+			if l.tables[table.Number] {
+				continue
+			}
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			file := rocksdb.TableName(table.Number)
-			if err := fsys.Link(join(dir, file), join(stage, file)); err != nil {
+			if err := l.fs.Link(join(l.live.Dir, file), join(l.stage, file)); err != nil {
 				return err
 			}
-			if err := checkTable(fsys, stage, table); err != nil {
+			if err := checkTable(l.fs, l.stage, table); err != nil {
 				return err
 			}
+			l.tables[table.Number] = true
 		}
 	}
-	numbers, err := linkWALs(fsys, live, stage, s.Families)
-	if err != nil {
+	if err := l.linkWALs(); err != nil {
 		return err
 	}
-	if err := unchanged(fsys, live); err != nil {
-		return err
-	}
-	s.Database = Database{Dir: stage, Manifest: live.Manifest, State: live.State, fs: fsys}
-	for _, number := range numbers {
-		info, err := fsys.Stat(join(stage, rocksdb.WALName(number)))
-		if err != nil {
-			return err
-		}
-		s.WALs = append(s.WALs, WAL{Number: number, Size: info.Size, ModTime: info.ModTime})
-	}
-	return nil
+	return unchanged(l.fs, l.live)
 }
 
 // linkWALs lists and links until no WAL is new that is older than the newest linked: reading a folder is no snapshot of it.
 // Newer ones do not matter: without them the image ends a little earlier.
-func linkWALs(fsys FS, live *Database, stage string, families []string) ([]uint64, error) {
-	var linked []uint64
-	for newest := uint64(math.MaxUint64); ; newest = slices.Max(linked) {
+func (l *linker) linkWALs() error {
+	for newest := uint64(math.MaxUint64); ; newest = slices.Max(l.wals) {
 		var err error
-		if live.files, err = fsys.ReadDir(live.Dir); err != nil {
-			return nil, err
+		if l.live.files, err = l.fs.ReadDir(l.live.Dir); err != nil {
+			return err
 		}
 		more := false
-		for _, number := range live.walNumbers(families) {
-			if number >= newest || slices.Contains(linked, number) {
+		for _, number := range l.live.walNumbers(l.families) {
+			if number >= newest || slices.Contains(l.wals, number) {
 				continue
 			}
 			file := rocksdb.WALName(number)
-			if err := fsys.Link(join(live.Dir, file), join(stage, file)); err != nil {
-				return nil, err
+			if err := l.fs.Link(join(l.live.Dir, file), join(l.stage, file)); err != nil {
+				return err
 			}
-			linked, more = append(linked, number), true
+			l.wals, more = append(l.wals, number), true
 		}
 		if !more {
 			break
 		}
 	}
-	if len(linked) == 0 {
-		return nil, errNoWAL // a live database always has one
+	if len(l.wals) == 0 {
+		return errNoWAL // a live database always has one
 	}
-	slices.Sort(linked)
-	return linked, nil
+	return nil
+}
+
+// finish takes out what an earlier round linked and the last MANIFEST no longer names, and fixes the WALs' lengths.
+func (l *linker) finish() (wals []WAL, err error) {
+	for number := range l.tables {
+		named := slices.ContainsFunc(l.families, func(name string) bool { _, ok := l.live.State.Family(name).Tables[number]; return ok })
+		if !named {
+			if err := l.fs.RemoveAll(join(l.stage, rocksdb.TableName(number))); err != nil {
+				return nil, err
+			}
+		}
+	}
+	slices.Sort(l.wals)
+	first := l.live.State.FirstWAL(l.families)
+	for _, number := range l.wals {
+		file := join(l.stage, rocksdb.WALName(number))
+		if number < first {
+			if err := l.fs.RemoveAll(file); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		info, err := l.fs.Stat(file)
+		if err != nil {
+			return nil, err
+		}
+		wals = append(wals, WAL{Number: number, Size: info.Size, ModTime: info.ModTime})
+	}
+	if len(wals) == 0 {
+		return nil, errNoWAL
+	}
+	return wals, nil
 }
 
 func unchanged(fsys FS, live *Database) error {

@@ -262,3 +262,32 @@ func FuzzReadState(f *testing.F) {
 		}
 	})
 }
+
+func TestAManifestIsReadOnFromAnyRecord(t *testing.T) {
+	file := recorded(t, "manifest-follower")
+	for range 3 { // far enough for several blocks
+		big := &VersionEdit{Ignorable: []IgnorableField{{Tag: 8300, Value: make([]byte, 20000)}}}
+		records, _, err := read(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file = framed(t, append(records, big.Append(nil), (&VersionEdit{LastSequence: ptr(uint64(3000 + len(file)))}).Append(nil))...)
+	}
+	whole, err := ReadState(bytes.NewReader(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cut := 100; cut < len(file); cut += 1 + cut%611 {
+		s, err := ReadState(bytes.NewReader(file[:cut]))
+		if err != nil {
+			s = &State{Families: map[uint32]*Family{0: newFamily(0, DefaultFamily)}}
+			var torn *TornError
+			if err := s.Continue(bytes.NewReader(file[:cut])); !errors.As(err, &torn) {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Continue(bytes.NewReader(file[s.Resume():])); err != nil || !reflect.DeepEqual(s, whole) {
+			t.Fatalf("read on from %d: %v\n%+v\n%+v", cut, err, s, whole)
+		}
+	}
+}

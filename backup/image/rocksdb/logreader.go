@@ -18,6 +18,7 @@ type LogReader struct {
 	n     int   // bytes of block that are filled
 	pos   int   // next byte in block
 	base  int64 // offset of block in the file
+	skip  int   // bytes of the first block that were read before
 	eof   bool  // the file ends with this block
 
 	rest  []byte // of the present fragment
@@ -29,6 +30,12 @@ type LogReader struct {
 
 // NewLogReader reads from r, which may be cut anywhere: what a live WAL grows by after the caller looked at its length is hidden with an io.LimitReader.
 func NewLogReader(r io.Reader) *LogReader { return &LogReader{r: r} }
+
+// ContinueLogReader reads on behind the record that ended at end. r begins at the start of the block with that offset: end - end%BlockSize.
+func ContinueLogReader(r io.Reader, end int64) *LogReader {
+	skip := end % BlockSize
+	return &LogReader{r: r, base: end - skip, skip: int(skip), end: end}
+}
 
 // End is the offset behind the last record of which every fragment was read.
 func (l *LogReader) End() int64 { return l.end }
@@ -167,9 +174,8 @@ func (l *LogReader) Record(limit int) ([]byte, error) {
 // load reads the next block.
 func (l *LogReader) load() error {
 	l.base += int64(l.n)
-	l.pos = 0
 	n, err := io.ReadFull(l.r, l.block[:])
-	l.n = n
+	l.n, l.pos, l.skip = n, min(l.skip, n), 0
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		l.eof = true
 		return nil

@@ -23,6 +23,8 @@ type State struct {
 	NextFile     uint64
 	MinLogToKeep uint64
 	Edits        int // records read
+
+	end int64 // offset behind the last one
 }
 
 // Family is a column family.
@@ -37,7 +39,21 @@ type Family struct {
 // ReadState replays a MANIFEST. It returns *TornError when the file ends within a record or within an atomic group, as it does while RocksDB writes it.
 func ReadState(r io.Reader) (*State, error) {
 	s := &State{Families: map[uint32]*Family{0: newFamily(0, DefaultFamily)}}
-	log := NewLogReader(r)
+	if err := s.Continue(r); err != nil {
+		return nil, err
+	}
+	if s.Edits == 0 {
+		return nil, &TornError{What: "the MANIFEST is empty"}
+	}
+	return s, nil
+}
+
+// Resume is the offset from which Continue must read: the start of the block in which the last record ended.
+func (s *State) Resume() int64 { return s.end - s.end%BlockSize }
+
+// Continue replays what was appended since. After a *TornError the state is what it was before the record, and Continue can be called again; after other errors it is worth nothing.
+func (s *State) Continue(r io.Reader) error {
+	log := ContinueLogReader(r, s.end)
 	var group []*VersionEdit // an atomic group comes into force when it is complete
 	for {
 		err := log.Next()
@@ -45,19 +61,18 @@ func ReadState(r io.Reader) (*State, error) {
 			break
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		record, err := log.Record(maxManifestRecord)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		e, err := DecodeVersionEdit(record)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		s.Edits++
 		if len(group) > 0 && (e.AtomicRemaining == nil || *e.AtomicRemaining+1 != *group[len(group)-1].AtomicRemaining) {
-			return nil, corrupt("record %d interrupts an atomic group", s.Edits)
+			return corrupt("record %d interrupts an atomic group", s.Edits+len(group)+1)
 		}
 		group = append(group, e)
 		if e.AtomicRemaining != nil && *e.AtomicRemaining > 0 {
@@ -65,18 +80,16 @@ func ReadState(r io.Reader) (*State, error) {
 		}
 		for _, e := range group {
 			if err := s.apply(e); err != nil {
-				return nil, err
+				return err
 			}
 		}
-		group = nil
+		s.Edits += len(group)
+		s.end, group = log.End(), nil
 	}
 	if len(group) > 0 {
-		return nil, &TornError{Offset: log.End(), What: "an atomic group is not complete"}
+		return &TornError{Offset: log.End(), What: "an atomic group is not complete"}
 	}
-	if s.Edits == 0 {
-		return nil, &TornError{What: "the MANIFEST is empty"}
-	}
-	return s, nil
+	return nil
 }
 
 func newFamily(id uint32, name string) *Family {
