@@ -47,15 +47,16 @@ type policyValidator struct{}
 
 // Handle answers for create and update of a RobustMQPolicy.
 func (policyValidator) Handle(_ context.Context, req admission.Request) admission.Response {
+	if req.Operation != admissionv1.Create && req.Operation != admissionv1.Update {
+		return admission.Allowed("")
+	}
 	var is v1alpha1.RobustMQPolicy
 	if err := decodePolicy(req.Object.Raw, &is); err != nil {
 		return admission.Errored(http.StatusBadRequest, err)
 	}
 	c := rules.Context{Operation: rules.Create}
 	var was *v1alpha1.RobustMQPolicy
-	switch req.Operation {
-	case admissionv1.Create:
-	case admissionv1.Update:
+	if req.Operation == admissionv1.Update {
 		was, c.Operation = &v1alpha1.RobustMQPolicy{}, rules.Update
 		if err := decodePolicy(req.OldObject.Raw, was); err != nil {
 			return admission.Errored(http.StatusBadRequest, err)
@@ -63,8 +64,6 @@ func (policyValidator) Handle(_ context.Context, req admission.Request) admissio
 		if !is.DeletionTimestamp.IsZero() || equality.Semantic.DeepEqual(was.Spec, is.Spec) {
 			return admission.Allowed("")
 		}
-	default:
-		return admission.Allowed("")
 	}
 	return answer(policyKind, req.Name, rules.RobustMQPolicy(was, &is, c))
 }

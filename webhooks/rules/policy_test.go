@@ -544,3 +544,33 @@ func FuzzNoPolicyMakesARulePanic(f *testing.F) {
 		}
 	})
 }
+
+func TestTheSampleOfAClusterInProductionKeepsTheSampleOfAPolicyForIt(t *testing.T) {
+	read := func(file string, into any) {
+		t.Helper()
+		data, err := os.ReadFile("../../config/samples/" + file)
+		if err == nil {
+			err = yaml.UnmarshalStrict(data, into)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var p robustMQPolicy
+	var good, small cluster
+	read("policy.yaml", &p)
+	read("production.yaml", &good)
+	read("development.yaml", &small)
+	p.Default()
+	good.Default()
+	small.Default()
+	if vs := RobustMQPolicy(nil, &p, Context{Operation: Create}); len(vs) != 0 {
+		t.Errorf("the policy itself: %s", Summary(vs))
+	}
+	if vs := AuditCluster(&good, NewPolicy(&p), ""); len(vs) != 0 {
+		t.Errorf("the cluster of production: %s", Summary(vs))
+	}
+	if vs := AuditCluster(&small, NewPolicy(&p), ""); len(vs) < 3 {
+		t.Errorf("the cluster of development: %s", Summary(vs))
+	}
+}
