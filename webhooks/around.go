@@ -20,7 +20,7 @@ const (
 	absencePatience = 30 * time.Second
 )
 
-// surroundings read what lives beside an object, for the rules that look at it. What cannot be read is not known, and refuses nothing: the same rules are asked again before anything is done.
+// surroundings read what lives beside an object (nil: nothing is known), for the rules that look at it. What cannot be read is not known, and refuses nothing: the same rules are asked again before anything is done.
 type surroundings struct {
 	// near reads past any cache: what was made a moment ago counts.
 	near client.Reader
@@ -63,6 +63,9 @@ func (s *surroundings) ofChange(ctx context.Context, was, is *v1alpha1.RobustMQC
 
 // ofRestore reads the cluster and the backup that a restore names, and the other restores; nil where one of them is not known.
 func (s *surroundings) ofRestore(ctx context.Context, r *v1alpha1.RobustMQRestore, namespace string) *rules.Around {
+	if s == nil {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, aroundPatience)
 	defer cancel()
 	var around rules.Around
@@ -88,6 +91,9 @@ func (s *surroundings) ofRestore(ctx context.Context, r *v1alpha1.RobustMQRestor
 
 // ofBackup reads the cluster that a backup names; nil where it is not known.
 func (s *surroundings) ofBackup(ctx context.Context, b *v1alpha1.RobustMQBackup, namespace string) *rules.Around {
+	if s == nil {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, aroundPatience)
 	defer cancel()
 	var around rules.Around
@@ -103,6 +109,9 @@ func (s *surroundings) ofBackup(ctx context.Context, b *v1alpha1.RobustMQBackup,
 
 // ofDeletedBackup reads the restores that may read it.
 func (s *surroundings) ofDeletedBackup(ctx context.Context, namespace string) *rules.Around {
+	if s == nil {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, aroundPatience)
 	defer cancel()
 	return &rules.Around{Restores: s.restores(ctx, namespace)}
