@@ -55,7 +55,7 @@ func appendEdits(ctx context.Context, fsys FS, dir string, edits []Edit) error {
 	}
 	// Written beside the database and renamed into it: half a WAL would be read as a torn one.
 	name := rocksdb.WALName(db.nextNumber())
-	temporary := dir + ".append"
+	temporary := dir + appendSuffix
 	if err := fsys.RemoveAll(temporary); err != nil {
 		return err
 	}

@@ -241,6 +241,10 @@ func TestAPowerCutWhileAppendingLeavesAllEditsOrNone(t *testing.T) {
 		if c := mustContents(t, fsys, target); !reflect.DeepEqual(c, edited) && !reflect.DeepEqual(c, v.old) {
 			t.Fatalf("%s: some of the edits", when)
 		}
+		settled := fsys.crash(true)
+		if err := Settle(settled, target); err != nil || settled.list("/data") != "_rocksdb _snapshot" {
+			t.Fatalf("%s, settled: %v, left %s", when, err, settled.list("/data"))
+		}
 		if err := Append(context0, fsys, target, edits); err != nil {
 			t.Fatalf("%s, once more: %v", when, err)
 		}

@@ -17,6 +17,7 @@ const (
 	oldSuffix    = ".old"     // what was there before, until Discard
 	goneSuffix   = ".gone"    // being removed
 	intentSuffix = ".placing" // an exchange is under way
+	appendSuffix = ".append"  // edits being written
 )
 
 // Placement is an image that is to become the database of a volume.

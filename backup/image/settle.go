@@ -30,7 +30,7 @@ func settle(fsys FS, target string) error {
 			return err
 		}
 	}
-	if err := fsys.RemoveAll(target + intentSuffix + newSuffix); err != nil {
+	if err := errors.Join(fsys.RemoveAll(target+intentSuffix+newSuffix), fsys.RemoveAll(target+appendSuffix)); err != nil {
 		return err
 	}
 	i, err := readIntent(fsys, target)
