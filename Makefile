@@ -77,6 +77,10 @@ fuzz: ## every fuzz test for FUZZTIME (20s) beyond its seeds
 	  grep -oE '^func Fuzz[A-Za-z0-9_]*' $$f | while read -r _ name; do \
 	    $(step) "$$name" go test -C $$(dirname $$f) -run '^$$' -fuzz "^$$name\$$" -fuzztime $(or $(FUZZTIME),20s) . < /dev/null; done; done
 
+.PHONY: mutation
+mutation: ## are all boundaries of the rules and of the quorum tested? Each is changed once, and a test has to notice
+	$(Q)$(run) mutate -equivalent test/mutation/equivalent.tsv $(or $(MUTATE),internal/quorum webhooks/rules)
+
 ##@ check: what a machine can judge by reading
 .PHONY: check fmt-check vet lint check-generated check-manifests
 check: ## format, vet, linters, generated files, manifests
