@@ -37,22 +37,19 @@ func CandidateOf(b Backup, damaged map[string]bool) Candidate {
 	return Candidate{ID: b.ID, Schedule: b.Manifest.Schedule, Time: b.Manifest.RecoveryPoint, Good: b.Good() && !damaged[b.ID], Unreadable: !b.Good()}
 }
 
-// Expired are the backups that no policy keeps, the oldest first. Backups without schedule, and those of schedules without policy, are kept; so are the newest good one of every
-// schedule and, above all, the newest good one at all. Only good ones count for KeepLast, and one that is not good goes when enough newer good ones are there.
+// Expired are the backups that no policy keeps, the oldest first. Backups without schedule, and those of schedules without policy, are kept; so is the newest good one of every
+// schedule, and with that the newest good one at all. Only good ones count for KeepLast, and one that is not good goes when enough newer good ones are there.
 func Expired(candidates []Candidate, policies map[string]Policy, now time.Time) []Candidate {
 	newest := slices.Clone(candidates)
 	slices.SortFunc(newest, func(a, b Candidate) int { return cmp.Or(b.Time.Compare(a.Time), strings.Compare(b.ID, a.ID)) })
 	var expired []Candidate
 	good := map[string]int{} // of each schedule, newer than the one that is looked at
-	first := true
 	for _, c := range newest {
 		policy, has := policies[c.Schedule]
 		rank := good[c.Schedule]
 		keep := c.Unreadable || c.Schedule == "" || !has || rank < max(policy.KeepLast, 1) || (policy.MaxAge > 0 && now.Sub(c.Time) < policy.MaxAge)
 		if c.Good {
-			keep = keep || first
 			good[c.Schedule]++
-			first = false
 		}
 		if !keep {
 			expired = append(expired, c)
