@@ -2,6 +2,7 @@ package image
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -68,10 +69,10 @@ func (v *volume) state(t *testing.T, fsys *crashFS, when string) string {
 	return ""
 }
 
-// everyCrash runs act and cuts the power behind each of its operations, with and without what was not synced. check sees the file system after each reboot.
+// everyCrash runs act and cuts the power behind each of its operations, with each kind of survival of what was not synced. check sees the file system after each reboot.
 func everyCrash(t *testing.T, start *crashFS, act func(*crashFS) error, check func(fsys *crashFS, when string)) {
 	t.Helper()
-	whole := start.crash(false)
+	whole := start.crash(strict)
 	if err := act(whole); err != nil {
 		t.Fatal(err)
 	}
@@ -79,17 +80,13 @@ func everyCrash(t *testing.T, start *crashFS, act func(*crashFS) error, check fu
 		t.Fatal("nothing was done")
 	}
 	for at := 1; at <= whole.operations; at++ {
-		for _, eager := range []bool{false, true} {
-			fsys := start.crash(false)
+		for s := range survivals {
+			fsys := start.crash(strict)
 			fsys.crashAt = at
 			if err := act(fsys); !errors.Is(err, errPower) {
 				t.Fatalf("cut at %d, %s: %v", at, fsys.log[len(fsys.log)-1], err)
 			}
-			when := "power cut at " + fsys.log[at-1]
-			if eager {
-				when += ", everything written"
-			}
-			check(fsys.crash(eager), when)
+			check(fsys.crash(s), fmt.Sprintf("power cut at %s, %s", fsys.log[at-1], [...]string{"nothing more written", "everything written", "folders written"}[s]))
 		}
 	}
 }
@@ -112,12 +109,12 @@ func TestAPowerCutWhilePlacingLeavesTheOldOrTheNewDatabase(t *testing.T) {
 				}
 				// Settle may be interrupted as well.
 				for at := 1; ; at++ {
-					again := fsys.crash(true)
+					again := fsys.crash(eager)
 					again.crashAt = at
 					if err := Settle(again, target); err == nil {
 						break
 					}
-					again = again.crash(false)
+					again = again.crash(strict)
 					if err := Settle(again, target); err != nil {
 						t.Fatalf("%s, settling again: %v", when, err)
 					}
@@ -178,7 +175,7 @@ func TestAPowerCutWhileGoingBackLeavesOneOfTheTwo(t *testing.T) {
 	for _, noExchange := range []bool{false, true} {
 		v := newVolume(t, false)
 		v.template.noExchange = noExchange
-		placed := v.template.crash(false)
+		placed := v.template.crash(strict)
 		if _, err := v.placement(placed).Place(context0); err != nil {
 			t.Fatal(err)
 		}
@@ -211,7 +208,7 @@ func TestAPowerCutWhileGoingBackLeavesOneOfTheTwo(t *testing.T) {
 
 func TestAPowerCutWhileDiscardingNeverLeavesHalfADatabaseToGoBackTo(t *testing.T) {
 	v := newVolume(t, false)
-	placed := v.template.crash(false)
+	placed := v.template.crash(strict)
 	if _, err := v.placement(placed).Place(context0); err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +226,7 @@ func TestAPowerCutWhileDiscardingNeverLeavesHalfADatabaseToGoBackTo(t *testing.T
 func TestAPowerCutWhileAppendingLeavesAllEditsOrNone(t *testing.T) {
 	v := newVolume(t, false)
 	edits := []Edit{SetVote("metadata_0", Vote{Term: 9, Node: 1, Committed: true}), SetVote("data_0", Vote{Term: 9, Node: 1, Committed: true})}
-	after := v.template.crash(false)
+	after := v.template.crash(strict)
 	if err := Append(context0, after, target, edits); err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +238,7 @@ func TestAPowerCutWhileAppendingLeavesAllEditsOrNone(t *testing.T) {
 		if c := mustContents(t, fsys, target); !reflect.DeepEqual(c, edited) && !reflect.DeepEqual(c, v.old) {
 			t.Fatalf("%s: some of the edits", when)
 		}
-		settled := fsys.crash(true)
+		settled := fsys.crash(eager)
 		if err := Settle(settled, target); err != nil || settled.list("/data") != "_rocksdb _snapshot" {
 			t.Fatalf("%s, settled: %v, left %s", when, err, settled.list("/data"))
 		}

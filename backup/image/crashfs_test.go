@@ -16,7 +16,7 @@ import (
 )
 
 // crashFS is a file system in memory that loses power behind any operation. What survives is what POSIX promises: the bytes of a file that was synced, the names of a folder that was synced.
-// Everything else may or may not survive: after a crash either nothing of it does (strict) or all of it (eager).
+// Everything else may or may not survive: after a crash nothing of it does (strict), or all of it (eager), or what happened to folders but not to files (reordered).
 type crashFS struct {
 	files  map[string]*inode // by path, as running processes see it; folders are inodes with dir set
 	stable map[string]*inode // as it is on the disk
@@ -60,19 +60,29 @@ func (c *crashFS) step(operation, name string) error {
 	return nil
 }
 
+// survival is what becomes of what was not synced.
+type survival int
+
+const (
+	strict survival = iota
+	eager
+	reordered
+	survivals
+)
+
 // crash returns the file system as the next boot finds it.
-func (c *crashFS) crash(eager bool) *crashFS {
+func (c *crashFS) crash(s survival) *crashFS {
 	n := newCrashFS()
 	n.noExchange, n.noLinks, n.clock = c.noExchange, c.noLinks, c.clock
-	from := c.stable
-	if eager {
-		from = c.files
+	from := map[survival]map[string]*inode{strict: c.stable, eager: c.files, reordered: nil}[s]
+	if s == reordered {
+		from = c.onlyFolders()
 	}
 	copies := map[*inode]*inode{}
 	for name, i := range from {
 		if copies[i] == nil {
 			data := i.synced
-			if eager {
+			if s == eager {
 				data = i.data
 			}
 			copies[i] = &inode{dir: i.dir, data: slices.Clone(data), synced: slices.Clone(data), modified: i.modified}
@@ -82,6 +92,37 @@ func (c *crashFS) crash(eager bool) *crashFS {
 		}
 	}
 	return n
+}
+
+// onlyFolders is what processes see of folders, each with the files that were synced in it.
+func (c *crashFS) onlyFolders() map[string]*inode {
+	m, synced := map[string]*inode{}, c.syncedNames()
+	for name, i := range c.files {
+		if !i.dir {
+			continue
+		}
+		m[name] = i
+		for child, j := range synced[i] {
+			if !j.dir {
+				m[filepath.Join(name, child)] = j
+			}
+		}
+	}
+	return m
+}
+
+// syncedNames are the names on the disk, by folder.
+func (c *crashFS) syncedNames() map[*inode]map[string]*inode {
+	below := map[*inode]map[string]*inode{}
+	for path, j := range c.stable {
+		if j.dir {
+			below[j] = map[string]*inode{}
+			for _, child := range c.children(c.stable, path) {
+				below[j][child] = c.stable[filepath.Join(path, child)]
+			}
+		}
+	}
+	return below
 }
 
 func pathError(op, name string, err error) error { return &fs.PathError{Op: op, Path: name, Err: err} }
@@ -277,15 +318,7 @@ func (c *crashFS) Sync(name string) error {
 		return nil
 	}
 	// The names in this folder, and only they: a folder below keeps what was synced of it, wherever it was.
-	below := map[*inode]map[string]*inode{}
-	for path, j := range c.stable {
-		if j.dir {
-			below[j] = map[string]*inode{}
-			for _, child := range c.children(c.stable, path) {
-				below[j][child] = c.stable[filepath.Join(path, child)]
-			}
-		}
-	}
+	below := c.syncedNames()
 	for path := range c.stable {
 		if strings.HasPrefix(path, strings.TrimSuffix(name, "/")+"/") {
 			delete(c.stable, path)

@@ -103,7 +103,7 @@ func TestADatabaseThatChangesMeanwhileIsTriedAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, changes := range []int{1, 1000} {
 				fsys := liveFS(t)
-				whole := fsys.crash(true)
+				whole := fsys.crash(eager)
 				left := changes
 				if name == "the MANIFEST grows" {
 					left++ // the first is before anything is read
@@ -119,7 +119,7 @@ func TestADatabaseThatChangesMeanwhileIsTriedAgain(t *testing.T) {
 				taker.Sleep = func(_ context.Context, d time.Duration) error {
 					waited = append(waited, d)
 					if !strings.HasPrefix(name, "the MANIFEST") && name != "a new MANIFEST" {
-						fsys.files = whole.crash(true).files // the server's own order: what the MANIFEST names is there again
+						fsys.files = whole.crash(eager).files // the server's own order: what the MANIFEST names is there again
 					}
 					return nil
 				}
