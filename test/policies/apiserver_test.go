@@ -213,7 +213,7 @@ func (s *apiServer) serve(certs string) (readyz string, err error) {
 	}
 	return fmt.Sprintf("http://127.0.0.1:%d/readyz", ports[1]), webhooks.Setup(s.manager, webhooks.Options{
 		Namespace: operatorNamespace, ServiceName: "robustmq-operator-webhook", CertDir: certs, SelfSigned: true, ExtraDNSNames: []string{"localhost"}, Metrics: prometheus.NewRegistry(),
-		Policies: s.policies,
+		Policies: s.policies, ServerImage: serverImage,
 	})
 }
 

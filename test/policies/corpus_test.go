@@ -2,8 +2,11 @@ package policies
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/robustmq/robustmq-operator/webhooks/rules"
 )
 
 func corpus(t *testing.T) []*Case {
@@ -67,6 +70,59 @@ func TestACaseThatCouldProveNothingIsRefused(t *testing.T) {
 	} {
 		if _, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v; want %q", text, err, want)
+		}
+	}
+}
+
+// names are the names of a table's rules, with those that only warn.
+func names[T any](table []rules.Rule[T], into map[string]rules.Action) {
+	for _, r := range table {
+		into[r.Name] = r.DefaultAction
+	}
+}
+
+func TestEveryRuleHasACaseThatItStopsAndOneThatItLetsIn(t *testing.T) {
+	all := map[string]rules.Action{}
+	names(rules.Clusters, all)
+	names(rules.Backups, all)
+	names(rules.Restores, all)
+	names(rules.Policies, all)
+	names(rules.PolicyRules, all)
+	stopped, allowed, same := map[string]bool{}, map[string]bool{}, map[string]string{}
+	cases := corpus(t)
+	for _, c := range cases {
+		_, known := all[c.Rule]
+		if !known && c.Rule != "Schema" {
+			t.Errorf("%s: no table has a rule %s", c.Path, c.Rule)
+		}
+		stopped[c.Rule] = stopped[c.Rule] || c.Expect == Refused || c.Expect == Warned && all[c.Rule] == rules.Warn
+		allowed[c.Rule] = allowed[c.Rule] || c.Expect == Allowed
+		content := strings.Join(c.Texts, "---\n") + string(c.Operation) + strconv.Itoa(int(c.Replicas))
+		if other, ok := same[content]; ok && strings.HasPrefix(other, c.Rule+"/") {
+			t.Errorf("%s is the same as %s", c.Path, other)
+		}
+		same[content] = c.Path
+	}
+	for rule := range all {
+		if !stopped[rule] || !allowed[rule] {
+			t.Errorf("%s: a case that is stopped: %t, one that is let in: %t", rule, stopped[rule], allowed[rule])
+		}
+	}
+	if len(cases) < 150 {
+		t.Errorf("%d cases", len(cases))
+	}
+}
+
+// TestEveryRefusalNamesRuleFieldAndMore: what a stranger needs to act on it.
+func TestEveryRefusalNamesRuleFieldAndMore(t *testing.T) {
+	for _, c := range corpus(t) {
+		if c.Expect != Refused || c.Rule == "Schema" {
+			continue
+		}
+		says := strings.Join(c.Says, "\n")
+		field := slices.ContainsFunc(c.Says, func(s string) bool { return strings.Contains(s, "spec") || strings.Contains(s, "metadata") })
+		if !strings.Contains(says, c.Rule) && !strings.Contains(says, "Immutable") && c.Rule != "VersionKnown" && c.WithoutWebhooks != HeldBySchema || !field {
+			t.Errorf("%s: its says name rule %s or a field not: %q", c.Path, c.Rule, c.Says)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -19,6 +20,7 @@ import (
 	command "github.com/robustmq/robustmq-operator/cmd/operator/validate"
 	"github.com/robustmq/robustmq-operator/config/crd"
 	"github.com/robustmq/robustmq-operator/internal/validate"
+	"github.com/robustmq/robustmq-operator/webhooks/rules"
 )
 
 // The three doors, over the same files.
@@ -296,16 +298,27 @@ func over(u, live *unstructured.Unstructured) *unstructured.Unstructured {
 	return out
 }
 
-// known waits until the webhooks know a policy as it was written.
+// known waits until the webhooks know a policy as it was written. They are told of policies in the order in which these are written:
+// when they know of a second one, which requires nothing, they know the first.
 func (n *tenant) known(t *testing.T, u *unstructured.Unstructured) {
 	t.Helper()
-	await(t, "the webhooks to know the policy "+u.GetName(), func() (bool, string) {
-		var names []string
-		for _, p := range n.policies.In(t.Context(), n.namespace) {
-			names = append(names, p.Name)
+	second := &v1alpha1.RobustMQPolicy{}
+	second.Name = "second-" + n.namespace
+	second.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": n.namespace}}
+	if err := n.operator.Create(t.Context(), second); err != nil {
+		t.Fatal(err)
+	}
+	seen := func(wanted bool) func() (bool, string) {
+		return func() (bool, string) {
+			is := slices.ContainsFunc(n.policies.In(t.Context(), n.namespace), func(p rules.Policy) bool { return p.Name == second.Name })
+			return is == wanted, fmt.Sprint(is)
 		}
-		return slices.Contains(names, u.GetName()), fmt.Sprint(names)
-	})
+	}
+	await(t, "the webhooks to know the policy "+u.GetName(), seen(true))
+	if err := n.operator.Delete(t.Context(), second); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the webhooks to forget the second policy", seen(false))
 }
 
 func (n *tenant) status(t *testing.T, u *unstructured.Unstructured, status any) {
