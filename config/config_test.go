@@ -319,3 +319,41 @@ func TestTheWebhooksLetTheOperatorsOwnWritesThrough(t *testing.T) {
 		t.Errorf("%d webhooks", webhooks)
 	}
 }
+
+// Policies are the platform team's: the operator reads them, and a namespaced installation reads nothing outside of its namespaces.
+func TestPoliciesAreReadAndOnlyTheirStatusIsWritten(t *testing.T) {
+	wanted := map[string]bool{"robustmq.io robustmqpolicies/status patch": true}
+	for _, verb := range []string{"get", "list", "watch"} {
+		wanted["robustmq.io robustmqpolicies "+verb], wanted[" namespaces "+verb] = true, true
+	}
+	for name, rules := range roles(t) {
+		if !strings.HasPrefix(name, "robustmq-operator") && !strings.HasPrefix(name, "role robustmq-operator") {
+			continue
+		}
+		for _, r := range rules {
+			for _, resource := range r.Resources {
+				for _, verb := range r.Verbs {
+					key := r.APIGroups[0] + " " + resource + " " + verb
+					if name == "robustmq-operator-policies" && !wanted[key] || name != "robustmq-operator-policies" && wanted[key] {
+						t.Errorf("%s: %q", name, key)
+					}
+					if name == "robustmq-operator-policies" {
+						delete(wanted, key)
+					}
+				}
+			}
+		}
+	}
+	for key := range wanted {
+		t.Errorf("the operator may not %q", key)
+	}
+	for name, rules := range roles(t) {
+		if name == "robustmq-edit" && allows(rules, "robustmq.io", "robustmqpolicies", "create") {
+			t.Error("whoever may edit a namespace may lift what holds for it")
+		}
+	}
+	text, err := os.ReadFile("namespaced/kustomization.yaml")
+	if err != nil || !strings.Contains(string(text), "kind: ClusterRoleBinding\n    metadata:\n      name: robustmq-operator-policies\n") {
+		t.Errorf("a namespaced installation reads every namespace's labels: %v", err)
+	}
+}
