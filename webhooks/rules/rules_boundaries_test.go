@@ -1,0 +1,117 @@
+package rules
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/robustmq/config/catalogue"
+)
+
+// What `make mutation` found nobody looking at.
+
+func TestSevenMembersAreAllowedAndEightAreNot(t *testing.T) {
+	for n, want := range map[int32]bool{6: true, 7: true, 8: false, 9: false} {
+		if got := len(placementCenterSize(nil, valid(members(n)), Context{})) == 0; got != want {
+			t.Errorf("%d members: allowed %v", n, got)
+		}
+	}
+}
+
+func TestPortsOfAnEndpointGoFromOneToTheLast(t *testing.T) {
+	for port, want := range map[string]bool{"": true, "0": false, "1": true, "2": true, "65535": true, "65536": false, "-1": false, "x": false} {
+		if got := portFits(port); got != want {
+			t.Errorf("%q: %v", port, got)
+		}
+	}
+}
+
+func TestADestinationIsLookedAtWhenItIsSaidForTheFirstTimeOrAnew(t *testing.T) {
+	to := func(bucket string) *cluster {
+		return valid(func(c *cluster) {
+			c.Spec.Backup = &v1alpha1.BackupSpec{Destination: v1alpha1.S3Destination{Endpoint: "https://s3.example.com", Bucket: bucket}}
+		})
+	}
+	for name, c := range map[string]struct {
+		old, new *cluster
+		want     bool
+	}{
+		"made without a plan":  {nil, valid(), false},
+		"made with one":        {nil, to("a"), true},
+		"a plan is taken away": {to("a"), valid(), false},
+		"a plan is added":      {valid(), to("a"), true},
+		"the same place":       {to("a"), to("a"), false},
+		"another place":        {to("a"), to("b"), true},
+	} {
+		if got := ChangesDestination(c.old, c.new); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestOnlyTheEscapeFromHTTPSTakesAPartOfItsRuleOff(t *testing.T) {
+	c := valid(func(c *cluster) {
+		c.Spec.Unsafe = []v1alpha1.UnsafeEscape{v1alpha1.AllowInsecureS3, v1alpha1.AllowEvenPlacementCenter}
+	})
+	got := escapesNamed(nil, c, Context{})
+	if len(got) != 2 || !strings.Contains(got[0].Message, "BackupDestination's demand for https") || !strings.Contains(got[1].Message, "the rule PlacementCenterOdd") {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestANumberThatNoSettingCanHoldIsRefused(t *testing.T) {
+	for text, fits := range map[string]bool{
+		"9223372036854775807": true, "9223372036854775808": false, "-9223372036854775809": false, "1.5": true, "1e3": true, "1E3": true, "1e999": false,
+	} {
+		if got := scalar(json.Number(text)) == ""; got != fits {
+			t.Errorf("%s: allowed %v", text, got)
+		}
+	}
+}
+
+func TestAValueIsRepeatedOnlyWhenItCannotBeASecret(t *testing.T) {
+	long := `"` + strings.Repeat("x", 62) + `"` // 64 bytes
+	for name, c := range map[string]struct {
+		entry entry
+		want  any
+	}{
+		"unknown":             {entry{key: "k", raw: []byte(`1`)}, "(not shown)"},
+		"a secret":            {entry{key: "k", known: true, setting: catalogue.Setting{Secret: true}, raw: []byte(`1`)}, "(not shown)"},
+		"admin":               {entry{section: "admin", key: "k", known: true, raw: []byte(`1`)}, "(not shown)"},
+		"llm_client":          {entry{section: "llm_client", key: "k", known: true, raw: []byte(`1`)}, "(not shown)"},
+		"a password":          {entry{key: "my_password", known: true, raw: []byte(`1`)}, "(not shown)"},
+		"something secret":    {entry{key: "my_secret", known: true, raw: []byte(`1`)}, "(not shown)"},
+		"a token":             {entry{key: "my_token", known: true, raw: []byte(`1`)}, "(not shown)"},
+		"a whole number":      {entry{key: "k", known: true, raw: []byte(`7`)}, int64(7)},
+		"a fraction":          {entry{key: "k", known: true, raw: []byte(`0.5`)}, 0.5},
+		"beyond whole":        {entry{key: "k", known: true, raw: []byte(`9223372036854775808`)}, "9223372036854775808"},
+		"beyond any":          {entry{key: "k", known: true, raw: []byte(`1e999`)}, "1e999"},
+		"a text":              {entry{key: "k", known: true, raw: []byte(`"x"`)}, "x"},
+		"a text of 64 bytes":  {entry{key: "k", known: true, raw: []byte(long)}, long[1 : len(long)-1]},
+		"one of 65":           {entry{key: "k", known: true, raw: []byte(`"x` + long[1:])}, `"x` + long[1:63] + "…"},
+		"a list":              {entry{key: "k", known: true, raw: []byte(`[1]`)}, "[1]"},
+		"a list of 64 bytes":  {entry{key: "k", known: true, raw: []byte("[" + long[:61] + `"]`)}, "[" + long[:61] + `"]`},
+		"what cannot be read": {entry{key: "k", known: true, raw: []byte(`{`)}, "{"},
+	} {
+		if got := c.entry.shown(); got != c.want {
+			t.Errorf("%s: %#v, want %#v", name, got, c.want)
+		}
+	}
+}
+
+func TestNamesOfSettingsEndAtTheirLimit(t *testing.T) {
+	at, over := strings.Repeat("a", 128), strings.Repeat("a", 129)
+	for name, c := range map[string]struct {
+		entry entry
+		want  bool
+	}{
+		"both at it":   {entry{section: at, key: at}, true},
+		"section over": {entry{section: over, key: at}, false},
+		"key over":     {entry{section: at, key: over}, false},
+	} {
+		if got := c.entry.named(); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
