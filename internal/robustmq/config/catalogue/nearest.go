@@ -6,10 +6,13 @@ import (
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
 )
 
-// Nearest finds the setting that somebody probably meant who wrote names that do not exist in a version: an earlier version's name for it, the same key in another section,
-// or names that differ by few letters. It finds nothing when nothing is near.
+// Nearest finds the setting that somebody probably meant who wrote names that do not exist in a version: an earlier version's name for it, a key of the section that differs by a
+// letter or two, the same key in another section, or names that differ by few letters. It finds nothing when nothing is near.
 func Nearest(section, key string, v robustmq.Version) (Setting, bool) {
 	if s, ok := formerly(section, key, v); ok {
+		return s, true
+	}
+	if s, ok := beside(section, key, v); ok {
 		return s, true
 	}
 	if s, ok := elsewhere(section, key, v); ok {
@@ -46,6 +49,21 @@ func formerly(section, key string, v robustmq.Version) (Setting, bool) {
 		}
 	}
 	return Setting{}, false
+}
+
+// beside finds a key of the same section that differs by a letter or two.
+func beside(section, key string, v robustmq.Version) (Setting, bool) {
+	best, found, limit := Setting{}, false, min(3, (len(key)+1)/2)
+	for _, s := range byName[section] {
+		if _, _, ok := s.In(v); !ok {
+			continue
+		}
+		d := distance(key, s.Key)
+		if d < limit || found && d == limit && s.Key < best.Key { // a map has no order
+			best, found, limit = s, true, d
+		}
+	}
+	return best, found
 }
 
 // elsewhere finds a key in the section that is nearest to the one that it was written in.
