@@ -103,31 +103,31 @@ func TestTheSpecOfABackupOrRestoreCannotChangeWhetherAWebhookIsThereOrNot(t *tes
 
 func TestARestoreThatCannotWorkIsRefusedWhenItIsMade(t *testing.T) {
 	n := newTenant(t, true)
-	make := func(patch string) error { return n.Create(t.Context(), n.restore(t, "undo", patch), client.DryRunAll) }
-	refusedWith(t, "no cluster", make(`{"spec":{"source":{"backupName":null,"destination":{"bucket":"backups"}}}}`), "spec.clusterName", `"c"`, "RestoreTargetExists", "spec.bootstrap.restoreFrom")
+	try := func(patch string) error { return n.Create(t.Context(), n.restore(t, "undo", patch), client.DryRunAll) }
+	refusedWith(t, "no cluster", try(`{"spec":{"source":{"backupName":null,"destination":{"bucket":"backups"}}}}`), "spec.clusterName", `"c"`, "RestoreTargetExists", "spec.bootstrap.restoreFrom")
 	n.create(t, n.cluster(t, "c", `{}`), "")
 	n.create(t, n.backup(t, "saved", `{}`), "")
-	refusedWith(t, "a cluster that was never founded", make(`{}`), "RestoreTargetExists", "never founded")
+	refusedWith(t, "a cluster that was never founded", try(`{}`), "RestoreTargetExists", "never founded")
 	n.setStatus(t, n.cluster(t, "c", `{}`), standing)
-	refusedWith(t, "a backup that is not complete", make(`{}`), "spec.source.backupName", `"saved"`, "RestoreSourceComplete", "not complete yet", "kubectl get rmqb")
-	refusedWith(t, "a backup that is not there", make(`{"spec":{"source":{"backupName":"lost"}}}`), "RestoreSourceComplete", "no such RobustMQBackup")
+	refusedWith(t, "a backup that is not complete", try(`{}`), "spec.source.backupName", `"saved"`, "RestoreSourceComplete", "not complete yet", "kubectl get rmqb")
+	refusedWith(t, "a backup that is not there", try(`{"spec":{"source":{"backupName":"lost"}}}`), "RestoreSourceComplete", "no such RobustMQBackup")
 	n.setStatus(t, n.backup(t, "saved", `{}`), complete)
-	if err := make(`{}`); err != nil {
+	if err := try(`{}`); err != nil {
 		t.Errorf("a restore that can work: %v", err)
 	}
 	n.setStatus(t, n.cluster(t, "c", `{}`), `{"version":"0.4.10"}`)
-	refusedWith(t, "an older cluster", make(`{}`), "RestoreSameVersion", "0.4.11", "0.4.10")
+	refusedWith(t, "an older cluster", try(`{}`), "RestoreSameVersion", "0.4.11", "0.4.10")
 	n.setStatus(t, n.cluster(t, "c", `{}`), `{"version":"0.4.11"}`)
 	n.setStatus(t, n.backup(t, "saved", `{}`), `{"nodes":{"mqttBroker":5}}`)
-	refusedWith(t, "fewer brokers", make(`{}`), "RestoreEnoughNodes", "AllowFewerNodes")
-	if err := make(`{"spec":{"unsafe":["AllowFewerNodes"]}}`); err != nil {
+	refusedWith(t, "fewer brokers", try(`{}`), "RestoreEnoughNodes", "AllowFewerNodes")
+	if err := try(`{"spec":{"unsafe":["AllowFewerNodes"]}}`); err != nil {
 		t.Errorf("fewer brokers, and that is allowed: %v", err)
 	}
 	n.setStatus(t, n.backup(t, "saved", `{}`), complete)
 	n.create(t, n.restore(t, "first", `{}`), underWay)
-	refusedWith(t, "a second restore", make(`{}`), "OneRestoreAtATime", "restore first", "kubectl get rmqr first")
+	refusedWith(t, "a second restore", try(`{}`), "OneRestoreAtATime", "restore first", "kubectl get rmqr first")
 	n.setStatus(t, n.restore(t, "first", `{}`), `{"stage":"Failed"}`)
-	if err := make(`{}`); err != nil {
+	if err := try(`{}`); err != nil {
 		t.Errorf("after the first has failed: %v", err)
 	}
 }
