@@ -37,7 +37,7 @@ func (d *Definitions) Admit(ctx context.Context, obj, old *unstructured.Unstruct
 	if err := def.prepare(); err != nil {
 		return nil, nil, err
 	}
-	is, errs := def.decode(ctx, obj)
+	is, errs := def.decode(obj)
 	if len(errs) > 0 {
 		return nil, errs, nil
 	}
@@ -47,7 +47,7 @@ func (d *Definitions) Admit(ctx context.Context, obj, old *unstructured.Unstruct
 		}
 		return is, def.validate(ctx, is), nil
 	}
-	was, errs := def.decode(ctx, old)
+	was, errs := def.decode(old)
 	if len(errs) > 0 {
 		return nil, nil, fmt.Errorf("the %s %s that exists cannot be read: %w", old.GetKind(), old.GetName(), errs.ToAggregate())
 	}
@@ -61,7 +61,7 @@ func (d *Definitions) Admit(ctx context.Context, obj, old *unstructured.Unstruct
 }
 
 // Stored is an object that exists, with its defaults.
-func (d *Definitions) Stored(ctx context.Context, obj *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+func (d *Definitions) Stored(obj *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	def := d.byKind[obj.GroupVersionKind()]
 	if def == nil {
 		return nil, fmt.Errorf("there is no definition of %s", obj.GroupVersionKind())
@@ -69,7 +69,7 @@ func (d *Definitions) Stored(ctx context.Context, obj *unstructured.Unstructured
 	if err := def.prepare(); err != nil {
 		return nil, err
 	}
-	out, errs := def.decode(ctx, obj)
+	out, errs := def.decode(obj)
 	if len(errs) > 0 {
 		return nil, errs.ToAggregate()
 	}
@@ -77,7 +77,7 @@ func (d *Definitions) Stored(ctx context.Context, obj *unstructured.Unstructured
 }
 
 // decode takes unknown fields away, names them, and fills in defaults.
-func (d *definition) decode(ctx context.Context, obj *unstructured.Unstructured) (*unstructured.Unstructured, field.ErrorList) {
+func (d *definition) decode(obj *unstructured.Unstructured) (*unstructured.Unstructured, field.ErrorList) {
 	u := obj.DeepCopy()
 	meta, found, unknown, err := objectmeta.GetObjectMetaWithOptions(u.Object, objectmeta.ObjectMetaOptions{ReturnUnknownFieldPaths: true})
 	if err != nil {

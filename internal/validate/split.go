@@ -57,7 +57,7 @@ func (s *splitter) next() (chunk, error) {
 		if starts && separates(piece) {
 			s.line++
 			for !ends && err != nil && !errors.Is(err, io.EOF) { // a separator with an endless comment
-				piece, err = s.in.ReadSlice('\n')
+				_, err = s.in.ReadSlice('\n')
 				ends = err == nil
 			}
 			s.over = errors.Is(err, io.EOF)

@@ -96,7 +96,7 @@ func (w *world) judge(ctx context.Context, d *validate.Document) (Object, error)
 	if ask := tables[u.GetKind()]; ask != nil && len(errs) == 0 {
 		c := w.context(is, old)
 		if old != nil {
-			if old, err = w.definitions.Stored(ctx, old); err != nil {
+			if old, err = w.definitions.Stored(old); err != nil {
 				return o, fmt.Errorf("the %s %s that exists: %w", u.GetKind(), u.GetName(), err)
 			}
 		}
