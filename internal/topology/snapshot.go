@@ -49,7 +49,9 @@ type Limits struct {
 	RegistryShort time.Duration
 	// LeadersApart: raft groups led by different members while somebody waits to join.
 	LeadersApart time.Duration
-	// Hold: how long a leader is held so that another takes its groups. An election comes 31 to 38 s after the loss of a leader.
+	// Hold: how long a leader is held so that another takes its groups. An election comes 31 to 38 s after the loss of a leader, and after 80 s at the latest: 20 s of lease, 10 to 20 s
+	// of timer, and 40 s more for a member that once saw a longer log than its own. Of two voters the other can win only when the held one is back, and only if it has stood for election
+	// meanwhile: released sooner, the former leader goes on in its old term, and nothing has changed.
 	Hold time.Duration
 	// PodPending: a pod that does not run, for a reason that somebody has to mend.
 	PodPending time.Duration
@@ -62,7 +64,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		HalfJoin: 20 * time.Second, JoinRollback: 60 * time.Second, FoundRollback: 30 * time.Second, NodeStart: 60 * time.Second,
 		ListIncomplete: 15 * time.Second, RegistryShort: 45 * time.Second, RaftDead: 15 * time.Second,
-		LeadersApart: 15 * time.Second, Hold: 45 * time.Second, PodPending: 10 * time.Second,
+		LeadersApart: 15 * time.Second, Hold: 100 * time.Second, PodPending: 10 * time.Second,
 	}
 }
 
