@@ -238,6 +238,10 @@ func createConfigurations(ctx context.Context, c client.Client, suffix, value st
 				return err
 			}
 			v.Webhooks = append(v.Webhooks, operations.Webhooks...)
+			if suffix != "" {
+				// A policy is in no namespace, so nothing confines a second configuration's webhook for policies to the test that made it.
+				v.Webhooks = slices.DeleteFunc(v.Webhooks, func(w admissionregistrationv1.ValidatingWebhook) bool { return w.Name == "policies.robustmq.io" })
+			}
 			for i := range v.Webhooks {
 				adapt(&v.Webhooks[i].ClientConfig)
 				v.Webhooks[i].NamespaceSelector = selector

@@ -20,6 +20,14 @@ func samples(t *testing.T) []string {
 	return files
 }
 
+// removePolicies takes away what no tenant's namespace holds.
+func removePolicies(t *testing.T, n *tenant) {
+	t.Helper()
+	if err := n.DeleteAllOf(t.Context(), &v1alpha1.RobustMQPolicy{}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestEverySampleIsAdmittedWithStrictValidationAndADryRunOfItStoresNothing(t *testing.T) {
 	for _, on := range []bool{true, false} {
 		for _, file := range samples(t) {
@@ -39,6 +47,7 @@ func TestEverySampleIsAdmittedWithStrictValidationAndADryRunOfItStoresNothing(t 
 			if out, err := n.run(t, "", "apply", "--validate=strict", "-f", file); err != nil {
 				t.Errorf("webhooks %t: %s: %v: %s", on, file, err, out)
 			}
+			removePolicies(t, n)
 		}
 	}
 }
@@ -71,6 +80,7 @@ func TestApplyingASampleTwiceChangesNothing(t *testing.T) {
 				} else {
 					do("diff", "-f", file)
 				}
+				removePolicies(t, n)
 			}
 		}
 	}
