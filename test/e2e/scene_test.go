@@ -240,6 +240,9 @@ func (s *scene) sameTerms(before, after map[string]uint64) {
 	}
 }
 
+// clientsReturn is how long clients may be turned away after the loss of a leader: one election.
+const clientsReturn = 45 * time.Second
+
 // messages sends some from the first broker to the last, on a topic that is made when it does not exist.
 func (s *scene) messages(topic string) {
 	s.Helper()
@@ -248,9 +251,18 @@ func (s *scene) messages(topic string) {
 	s.must(err)
 	s.topic(access, topic)
 	from, to := int32(0), c.Spec.MQTTBroker.Replicas-1
-	r, err := messages.Exchange(s.Context(), access.Broker(from), access.Broker(to), topic, messages.NewRun(time.Now()), 20, time.Minute)
-	if err != nil || r.Acknowledged != 20 || r.Received != 20 {
-		s.Fatalf("%+v, %v", r, err)
+	// For a moment after a leader's pod went away, brokers can turn clients away ("server unavailable"): clients try again then, and so does this one. Once something was sent, nothing is tried twice.
+	for deadline := time.Now().Add(clientsReturn); ; {
+		r, err := messages.Exchange(s.Context(), access.Broker(from), access.Broker(to), topic, messages.NewRun(time.Now()), 20, time.Minute)
+		if err != nil && r.Sent == 0 && time.Now().Before(deadline) {
+			s.Logf("nobody gets in yet: %v", err)
+			time.Sleep(time.Second)
+			continue
+		}
+		if err != nil || r.Acknowledged != 20 || r.Received != 20 {
+			s.Fatalf("%+v, %v", r, err)
+		}
+		return
 	}
 }
 
