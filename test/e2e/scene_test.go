@@ -256,7 +256,10 @@ func (s *scene) messages(topic string) {
 		r, err := messages.Exchange(s.Context(), access.Broker(from), access.Broker(to), topic, messages.NewRun(time.Now()), 20, time.Minute)
 		if err != nil && r.Sent == 0 && time.Now().Before(deadline) {
 			s.Logf("nobody gets in yet: %v", err)
-			time.Sleep(time.Second)
+			select {
+			case <-time.After(time.Second):
+			case <-s.Context().Done():
+			}
 			continue
 		}
 		if err != nil || r.Acknowledged != 20 || r.Received != 20 {
