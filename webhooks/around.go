@@ -69,20 +69,13 @@ func (s *surroundings) ofRestore(ctx context.Context, r *v1alpha1.RobustMQRestor
 	ctx, cancel := context.WithTimeout(ctx, aroundPatience)
 	defer cancel()
 	var around rules.Around
-	var c v1alpha1.RobustMQCluster
-	switch found, known := s.get(ctx, namespace, r.Spec.ClusterName, &c); {
-	case !known:
+	var known bool
+	if around.Clusters, known = named[v1alpha1.RobustMQCluster](ctx, s, namespace, r.Spec.ClusterName); !known {
 		return nil
-	case found:
-		around.Clusters = append(around.Clusters, c)
 	}
 	if name := r.Spec.Source.BackupName; name != "" {
-		var b v1alpha1.RobustMQBackup
-		switch found, known := s.get(ctx, namespace, name, &b); {
-		case !known:
+		if around.Backups, known = named[v1alpha1.RobustMQBackup](ctx, s, namespace, name); !known {
 			return nil
-		case found:
-			around.Backups = append(around.Backups, b)
 		}
 	}
 	around.Restores = s.restores(ctx, namespace)
@@ -96,15 +89,11 @@ func (s *surroundings) ofBackup(ctx context.Context, b *v1alpha1.RobustMQBackup,
 	}
 	ctx, cancel := context.WithTimeout(ctx, aroundPatience)
 	defer cancel()
-	var around rules.Around
-	var c v1alpha1.RobustMQCluster
-	switch found, known := s.get(ctx, namespace, b.Spec.ClusterName, &c); {
-	case !known:
+	clusters, known := named[v1alpha1.RobustMQCluster](ctx, s, namespace, b.Spec.ClusterName)
+	if !known {
 		return nil
-	case found:
-		around.Clusters = append(around.Clusters, c)
 	}
-	return &around
+	return &rules.Around{Clusters: clusters}
 }
 
 // ofDeletedBackup reads the restores that may read it.
@@ -123,10 +112,16 @@ func (s *surroundings) restores(ctx context.Context, namespace string) []v1alpha
 	return list.Items
 }
 
-// get reads one object by its name: whether there is one, and whether that is known.
-func (s *surroundings) get(ctx context.Context, namespace, name string, into client.Object) (found, known bool) {
-	err := s.near.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, into)
-	return err == nil, err == nil || apierrors.IsNotFound(err)
+// named reads one object by its name: a list of it, empty when there is none, and whether that is known.
+func named[T any, P interface {
+	*T
+	client.Object
+}](ctx context.Context, s *surroundings, namespace, name string) (list []T, known bool) {
+	var one T
+	if err := s.near.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, P(&one)); err != nil {
+		return nil, apierrors.IsNotFound(err)
+	}
+	return []T{one}, true
 }
 
 // list reports whether the objects could be listed. A kind that is not there or forbidden is left alone for a while: it does not come by being asked for.

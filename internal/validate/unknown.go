@@ -7,6 +7,8 @@ import (
 
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/robustmq/robustmq-operator/internal/spelling"
 )
 
 // unknownField says that a field does not exist, and which one is probably meant.
@@ -98,7 +100,7 @@ func closest(name string, properties map[string]schema.Structural) string {
 	}
 	slices.Sort(names) // of two that are as near, always the same
 	for _, p := range names {
-		d := distance(strings.ToLower(name), strings.ToLower(p), least)
+		d := spelling.Distance(strings.ToLower(name), strings.ToLower(p), least)
 		if len(name) >= 4 && strings.Contains(strings.ToLower(p), strings.ToLower(strings.TrimSuffix(name, "s"))) {
 			d = min(d, least-1) // brokers: mqttBroker
 		}
@@ -107,28 +109,4 @@ func closest(name string, properties map[string]schema.Structural) string {
 		}
 	}
 	return best
-}
-
-// distance is how many letters have to be put in, taken out or changed, counted up to a limit.
-func distance(a, b string, limit int) int {
-	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
-		return limit
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j+1]+1, row[j]+1)
-		}
-	}
-	return min(row[len(b)], limit)
 }

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/spelling"
 )
 
 type robustMQPolicy = v1alpha1.RobustMQPolicy
@@ -82,31 +83,11 @@ func rulesKnown(_, new *robustMQPolicy, _ Context) []Violation {
 func nearest(word string, names []string) string {
 	best, at := "", len(word)/3+1 // more than a third of the letters wrong is another word
 	for _, n := range names {
-		if d := distance(strings.ToLower(word), strings.ToLower(n)); d < at {
+		if d := spelling.Distance(strings.ToLower(word), strings.ToLower(n), at); d < at {
 			best, at = n, d
 		}
 	}
 	return best
-}
-
-// distance is how many letters have to be put in, taken out or replaced to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(diagonal+cost, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 func rulesOnlyStricter(_, new *robustMQPolicy, _ Context) []Violation {
