@@ -6,6 +6,12 @@ const (
 	LabelRole    = "app.kubernetes.io/component"
 	LabelManaged = "app.kubernetes.io/managed-by"
 	ManagedBy    = "robustmq-operator"
+	// LabelSchedule on a RobustMQBackup: the schedule of spec.backup.schedules that made it.
+	LabelSchedule = "robustmq.io/schedule"
+	// LabelBackup on a Job and its pods: the RobustMQBackup that it works for.
+	LabelBackup = "robustmq.io/backup"
+	// LabelJob on a Job and its pods: what it does (take, probe, collect, delete, verify).
+	LabelJob = "robustmq.io/job"
 
 	// AnnotationClusterUID on a PVC: the cluster whose data it holds.
 	AnnotationClusterUID = "robustmq.io/cluster-uid"
@@ -24,6 +30,8 @@ const (
 	ComponentPlacementCenter = "placement-center"
 	ComponentMQTTBroker      = "mqtt-broker"
 	ComponentJournalServer   = "journal-server"
+	// ComponentBackup are Jobs, which belong to no role.
+	ComponentBackup = "backup"
 )
 
 // Ports of the server and its agent that no field of the API changes (RobustMQ's own defaults). No listener can have them.

@@ -37,7 +37,9 @@ func (r *Reconciler) observeKubernetes(ctx context.Context, cluster *v1alpha1.Ro
 		return nil, fmt.Errorf("listing the pods of cluster %s: %w", cluster.Name, err)
 	}
 	for i := range pods.Items {
-		o.pods[pods.Items[i].Name] = &pods.Items[i]
+		if pods.Items[i].Labels[v1alpha1.LabelRole] != v1alpha1.ComponentBackup { // a Job's pod has no agent
+			o.pods[pods.Items[i].Name] = &pods.Items[i]
+		}
 	}
 	var claims corev1.PersistentVolumeClaimList
 	if err := r.List(ctx, &claims, own...); err != nil {

@@ -123,6 +123,7 @@ func (r *Reconciler) ensureCertificates(ctx context.Context, p *pass) (agentclie
 		{manifests.AuthoritySecretName(p.desired), &existing.Authority},
 		{manifests.AgentPKISecretName(p.desired), &existing.Agent},
 		{manifests.OperatorPKISecretName(p.desired), &existing.Operator},
+		{manifests.JobPKISecretName(p.desired), &existing.Job},
 		{manifests.ServerTLSSecretName(p.desired), &existing.Listener},
 	} {
 		if s.into == &existing.Listener && !manifests.GeneratesServerTLS(p.desired) {

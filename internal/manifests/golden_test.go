@@ -55,7 +55,7 @@ func everything(t testing.TB, cluster *v1alpha1.RobustMQCluster, in Inputs) []cl
 	data := func(s string) map[string][]byte {
 		return map[string][]byte{pki.KeyTrust: []byte(s), pki.KeyCert: []byte(s), pki.KeyKey: []byte(s)}
 	}
-	certs := pki.Secrets{Authority: data("authority"), Agent: data("agent"), Operator: data("operator")}
+	certs := pki.Secrets{Authority: data("authority"), Agent: data("agent"), Operator: data("operator"), Job: data("job")}
 	if GeneratesServerTLS(cluster) {
 		certs.Listener = data("listener")
 	}

@@ -88,6 +88,9 @@ func OperatorPKISecretName(cluster *v1alpha1.RobustMQCluster) string {
 	return cluster.Name + "-operator-pki"
 }
 
+// JobPKISecretName is the Secret with the client certificate of the cluster's Jobs.
+func JobPKISecretName(cluster *v1alpha1.RobustMQCluster) string { return cluster.Name + "-job-pki" }
+
 // GeneratesServerTLS says whether the operator makes the listeners' certificate itself.
 func GeneratesServerTLS(cluster *v1alpha1.RobustMQCluster) bool {
 	return cluster.Spec.TLS.SecretName == "" && cluster.Spec.TLS.IssuerRef == nil

@@ -70,6 +70,7 @@ func PKISecrets(cluster *v1alpha1.RobustMQCluster, certs pki.Secrets) []*corev1.
 		{AuthoritySecretName(cluster), certs.Authority},
 		{AgentPKISecretName(cluster), certs.Agent},
 		{OperatorPKISecretName(cluster), certs.Operator},
+		{JobPKISecretName(cluster), certs.Job},
 		{cluster.Name + "-server-tls", certs.Listener},
 	} {
 		if s.data != nil {

@@ -36,9 +36,9 @@ func volumes(cluster *v1alpha1.RobustMQCluster, row v1alpha1.RoleView) []corev1.
 		{Name: volumeCredentials, VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
 			DefaultMode: ptr.To(secretMode),
 			Sources: []corev1.VolumeProjection{
-				projected(AdminSecretName(cluster), "admin", corev1.BasicAuthUsernameKey, corev1.BasicAuthPasswordKey),
-				projected(MQTTSecretName(cluster), "mqtt", corev1.BasicAuthUsernameKey, corev1.BasicAuthPasswordKey),
-				projected(JWTSecretName(cluster), "jwt", jwtKey),
+				projected(AdminSecretName(cluster), "admin/", corev1.BasicAuthUsernameKey, corev1.BasicAuthPasswordKey),
+				projected(MQTTSecretName(cluster), "mqtt/", corev1.BasicAuthUsernameKey, corev1.BasicAuthPasswordKey),
+				projected(JWTSecretName(cluster), "jwt/", jwtKey),
 			},
 		}}},
 		secretVolume(volumeServerTLS, ServerTLSSecretName(cluster), corev1.TLSCertKey, corev1.TLSPrivateKeyKey),
@@ -57,9 +57,10 @@ func secretVolume(name, secret string, keys ...string) corev1.Volume {
 	}}}
 }
 
-func projected(secret, dir string, keys ...string) corev1.VolumeProjection {
+// projected puts keys of a Secret into files; prefix is that of their names, a folder with its slash or nothing.
+func projected(secret, prefix string, keys ...string) corev1.VolumeProjection {
 	return corev1.VolumeProjection{Secret: &corev1.SecretProjection{
-		LocalObjectReference: corev1.LocalObjectReference{Name: secret}, Items: keyPaths(dir+"/", keys),
+		LocalObjectReference: corev1.LocalObjectReference{Name: secret}, Items: keyPaths(prefix, keys),
 	}}
 }
 

@@ -41,11 +41,12 @@ type Subject struct {
 	ListenerDNSNames []string
 }
 
-// Secrets are the data of the four Secrets; a nil map is a Secret that does not exist.
+// Secrets are the data of the Secrets; a nil map is a Secret that does not exist.
 type Secrets struct {
 	Authority map[string][]byte // <cluster>-ca
 	Agent     map[string][]byte // <cluster>-agent-pki
 	Operator  map[string][]byte // <cluster>-operator-pki
+	Job       map[string][]byte // <cluster>-job-pki
 	Listener  map[string][]byte // <cluster>-server-tls, when it is generated
 }
 
@@ -62,7 +63,7 @@ func (Secrets) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"
 
 // Change is one Secret that has to be written, and why.
 type Change struct {
-	Secret string // Authority, Agent, Operator, Listener
+	Secret string // Authority, Agent, Operator, Job, Listener
 	Reason string // for people; holds no secret
 }
 
@@ -97,6 +98,7 @@ func Desired(existing Secrets, who Subject, rules Rules, now time.Time, random i
 	}{
 		{"Agent", existing.Agent, &r.Secrets.Agent, agentRequest(who)},
 		{"Operator", existing.Operator, &r.Secrets.Operator, operatorRequest(who)},
+		{"Job", existing.Job, &r.Secrets.Job, jobRequest(who)},
 		{"Listener", existing.Listener, &r.Secrets.Listener, listenerRequest(who)},
 	} {
 		if leaf.want.empty() {

@@ -58,9 +58,9 @@ func reasons(r Result) string {
 	return strings.Join(s, "; ")
 }
 
-func TestAClusterWithoutSecretsGetsAllFour(t *testing.T) {
+func TestAClusterWithoutSecretsGetsThemAll(t *testing.T) {
 	r := desired(t, Secrets{}, start)
-	if len(r.Changes) != 4 {
+	if len(r.Changes) != 5 {
 		t.Fatalf("changes: %s", reasons(r))
 	}
 	agent, err := ParseCertificate(r.Secrets.Agent[KeyCert])
@@ -77,10 +77,21 @@ func TestAClusterWithoutSecretsGetsAllFour(t *testing.T) {
 	if len(operator.DNSNames) != 0 || operator.URIs[0].String() != protocol.ClientURI("ns", "c", protocol.ClientOperator) {
 		t.Errorf("operator: %v %v", operator.DNSNames, operator.URIs)
 	}
+	job, err := ParseCertificate(r.Secrets.Job[KeyCert])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(job.DNSNames) != 0 || len(job.URIs) != 1 || job.URIs[0].String() != protocol.ClientURI("ns", "c", protocol.ClientJob) {
+		t.Errorf("job: %v %v", job.DNSNames, job.URIs)
+	}
+	if err := trusts(r.Secrets.Agent, r.Secrets.Job, start, x509.ExtKeyUsageServerAuth); err == nil {
+		t.Error("a Job's certificate passes as a server's")
+	}
 	for name, check := range map[string]error{
 		"agent as server":    trusts(r.Secrets.Operator, r.Secrets.Agent, start, x509.ExtKeyUsageServerAuth),
 		"agent as client":    trusts(r.Secrets.Agent, r.Secrets.Agent, start, x509.ExtKeyUsageClientAuth),
 		"operator as client": trusts(r.Secrets.Agent, r.Secrets.Operator, start, x509.ExtKeyUsageClientAuth),
+		"job as client":      trusts(r.Secrets.Agent, r.Secrets.Job, start, x509.ExtKeyUsageClientAuth),
 		"listener":           trusts(r.Secrets.Listener, r.Secrets.Listener, start, x509.ExtKeyUsageServerAuth),
 	} {
 		if check != nil {
@@ -109,7 +120,7 @@ func TestTheListenersKeyIsNobodyToAnAgent(t *testing.T) {
 func TestTheAuthoritysKeyIsInItsOwnSecretOnly(t *testing.T) {
 	r := desired(t, Secrets{}, start)
 	key := r.Secrets.Authority[KeyKey]
-	for name, s := range map[string]map[string][]byte{"agent": r.Secrets.Agent, "operator": r.Secrets.Operator, "listener": r.Secrets.Listener} {
+	for name, s := range map[string]map[string][]byte{"agent": r.Secrets.Agent, "operator": r.Secrets.Operator, "job": r.Secrets.Job, "listener": r.Secrets.Listener} {
 		for k, v := range s {
 			if bytes.Contains(v, bytes.TrimSpace(key)) {
 				t.Errorf("%s/%s holds it", name, k)
@@ -123,7 +134,7 @@ func TestTheAuthoritysKeyIsInItsOwnSecretOnly(t *testing.T) {
 
 func TestACertificateThatSomebodyElseMakesIsLeftOut(t *testing.T) {
 	r, err := Desired(Secrets{}, Subject{Namespace: "ns", Cluster: "c"}, short, start, rand.Reader)
-	if err != nil || r.Secrets.Listener != nil || len(r.Changes) != 3 {
+	if err != nil || r.Secrets.Listener != nil || len(r.Changes) != 4 {
 		t.Errorf("%v %s %v", r.Secrets.Listener, reasons(r), err)
 	}
 }
@@ -150,7 +161,7 @@ func TestCertificatesAreRenewedAtTwoThirdsOfTheirLife(t *testing.T) {
 		t.Fatalf("renewal after %s of two minutes", life)
 	}
 	r := desired(t, first.Secrets, first.Next)
-	if reasons(r) != "Agent: two thirds of its life are over; Operator: two thirds of its life are over; Listener: two thirds of its life are over" {
+	if reasons(r) != "Agent: two thirds of its life are over; Operator: two thirds of its life are over; Job: two thirds of its life are over; Listener: two thirds of its life are over" {
 		t.Fatal(reasons(r))
 	}
 	// Old and new are good together: pods see the new ones at different times.
@@ -173,10 +184,11 @@ func TestWhateverIsWrongWithACertificateIsSaidAndMended(t *testing.T) {
 		"Agent: it is not signed by the authority that signs now":                    func(s *Secrets) { s.Agent = foreign.Agent },
 		"Agent: its DNS names shall be [agent.c.ns.robustmq.io]":                     func(s *Secrets) { s.Agent = s.Operator },
 		"Operator: its DNS names shall be []":                                        func(s *Secrets) { s.Operator = s.Agent },
+		"Job: its identity shall be [spiffe://robustmq.io/ns/c/job]":                 func(s *Secrets) { s.Job = s.Operator },
 		"Listener: its DNS names shall be [*.c-mqtt-broker.ns.svc c.ns.svc]":         func(s *Secrets) { s.Listener = s.Agent },
 		"Authority: the Secret held more or less than the authority":                 func(s *Secrets) { s.Authority["note"] = []byte("x") },
 	} {
-		have := Secrets{Authority: clone(good.Authority), Agent: clone(good.Agent), Operator: clone(good.Operator), Listener: clone(good.Listener)}
+		have := Secrets{Authority: clone(good.Authority), Agent: clone(good.Agent), Operator: clone(good.Operator), Job: clone(good.Job), Listener: clone(good.Listener)}
 		spoil(&have)
 		r := desired(t, have, start.Add(time.Second))
 		if reasons(r) != reason {
@@ -194,7 +206,7 @@ func TestAnAuthorityThatIsLostTakesEveryCertificateWithIt(t *testing.T) {
 		have := good
 		have.Authority = lost
 		r := desired(t, have, start)
-		if len(r.Changes) != 4 {
+		if len(r.Changes) != 5 {
 			t.Errorf("%s", reasons(r))
 		}
 		if err := trusts(r.Secrets.Operator, r.Secrets.Agent, start, x509.ExtKeyUsageServerAuth); err != nil {
@@ -253,6 +265,7 @@ func TestEveryoneTrustsEveryoneThroughTheRotationOfTheAuthority(t *testing.T) {
 			for j, b := range mounted {
 				for _, err := range []error{
 					trusts(a.Agent, b.Agent, now, x509.ExtKeyUsageServerAuth), trusts(a.Agent, b.Operator, now, x509.ExtKeyUsageClientAuth), trusts(a.Operator, b.Agent, now, x509.ExtKeyUsageServerAuth),
+					trusts(a.Agent, b.Job, now, x509.ExtKeyUsageClientAuth), trusts(a.Job, b.Agent, now, x509.ExtKeyUsageServerAuth),
 				} {
 					if err != nil {
 						t.Fatalf("after %s: pod with version %d refuses version %d: %v", now.Sub(start), -i, -j, err)
@@ -381,7 +394,7 @@ func FuzzDesiredMendsWhateverIsInTheSecrets(f *testing.F) {
 	f.Add([]byte{}, []byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"), []byte("-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n"))
 	f.Fuzz(func(t *testing.T, trust, cert, key []byte) {
 		d := map[string][]byte{KeyTrust: trust, KeyCert: cert, KeyKey: key, KeyOldCert: cert, KeyOldKey: key}
-		for _, have := range []Secrets{{Authority: d, Agent: d}, {Authority: good.Secrets.Authority, Agent: d, Operator: d, Listener: d}} {
+		for _, have := range []Secrets{{Authority: d, Agent: d}, {Authority: good.Secrets.Authority, Agent: d, Operator: d, Job: d, Listener: d}} {
 			r, err := Desired(have, who, short, start, rand.Reader)
 			if err != nil {
 				t.Fatal(err)

@@ -34,6 +34,15 @@ func operatorRequest(who Subject) request {
 	}
 }
 
+// jobRequest is that of the backup and restore Jobs: the agents let it move images and nothing else.
+func jobRequest(who Subject) request {
+	return request{
+		commonName: "RobustMQ job",
+		uris:       []string{protocol.ClientURI(who.Namespace, who.Cluster, protocol.ClientJob)},
+		usages:     []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+}
+
 // listenerRequest carries no identity and no client usage: whoever gets hold of the listeners' key is nobody to an agent.
 func listenerRequest(who Subject) request {
 	names := slices.Clone(who.ListenerDNSNames)
