@@ -4,7 +4,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // RobustMQClusterStatus is what was seen. Of a cluster that has converged it does not move.
 type RobustMQClusterStatus struct {
-	// conditions are Ready, QuorumHealthy, Progressing, Degraded, ConfigApplied, VersionSupported and Paused. Their messages name the pod and what is awaited.
+	// conditions are Ready, QuorumHealthy, Progressing, Degraded, ConfigApplied, VersionSupported and Paused, and with spec.backup StorageReady. Their messages name the pod and what is awaited.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -54,6 +54,10 @@ type RobustMQClusterStatus struct {
 	// +listMapKey=pod
 	// +kubebuilder:validation:MaxItems=2048
 	Members []MemberStatus `json:"members,omitempty"`
+
+	// backup is what became of spec.backup; without that there is none.
+	// +optional
+	Backup *BackupPlanStatus `json:"backup,omitempty"`
 }
 
 // RoleStatus counts one role.
