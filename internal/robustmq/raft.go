@@ -41,6 +41,7 @@ type GroupState struct {
 	MillisSinceQuorumAck *uint64           // only a leader has it; null or large: no quorum behind it
 	Configs              [][]uint64        // membership: one list, or two while it changes; empty when uninitialised
 	Nodes                map[uint64]string // id -> address, voters and learners
+	MembershipLog        *LogID            // the log entry that made the membership; nil for the one that a member starts with
 	Replication          map[uint64]*LogID // only a leader has it
 }
 
@@ -105,6 +106,7 @@ func parseGroup(raw []byte) (GroupState, error) {
 		CurrentLeader        *uint64    `json:"current_leader"`
 		MillisSinceQuorumAck *uint64    `json:"millis_since_quorum_ack"`
 		MembershipConfig     struct {
+			LogID      *wireLogID `json:"log_id"`
 			Membership struct {
 				Configs [][]uint64 `json:"configs"`
 				Nodes   map[string]struct {
@@ -121,6 +123,7 @@ func parseGroup(raw []byte) (GroupState, error) {
 		ID: w.ID, Term: w.CurrentTerm, VoteNode: w.Vote.LeaderID.NodeID, VoteCommitted: w.Vote.Committed,
 		LastApplied: w.LastApplied.logID(), Snapshot: w.Snapshot.logID(), Purged: w.Purged.logID(),
 		State: w.State, MillisSinceQuorumAck: w.MillisSinceQuorumAck, Configs: w.MembershipConfig.Membership.Configs,
+		MembershipLog: w.MembershipConfig.LogID.logID(),
 	}
 	var running map[string]json.RawMessage
 	if err := json.Unmarshal(w.RunningState, &running); err == nil {

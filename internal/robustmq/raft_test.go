@@ -49,6 +49,18 @@ func TestALeaderAndItsFollowersAreReadFromTheirOwnAnswers(t *testing.T) {
 	}
 }
 
+func TestTheMembershipsLogEntryIsRead(t *testing.T) {
+	follower := parsed(t, "clusterstatus-0.4.11-3m-n2.json")
+	for group, index := range map[string]uint64{GroupMetadata: 30, GroupOffset: 7, GroupData: 15} {
+		if got := follower[group].MembershipLog; got == nil || *got != (LogID{Term: 1, NodeID: 1, Index: index}) {
+			t.Errorf("%s: %+v, want index %d", group, got, index)
+		}
+	}
+	if got := parsed(t, "clusterstatus-half-member-n2-own-view.json")[GroupOffset].MembershipLog; got != nil {
+		t.Errorf("a group without a membership has its log entry: %+v", got)
+	}
+}
+
 func TestAHalfMemberHasGroupsWithoutMembership(t *testing.T) {
 	status := parsed(t, "clusterstatus-half-member-n2-own-view.json")
 	if !status[GroupMetadata].Initialised() || status[GroupOffset].Initialised() || status[GroupData].Initialised() {

@@ -35,6 +35,8 @@ type Client interface {
 	// Admin calls the server's admin API: path starts with "/api/". A nil body sends none. It returns the data of the answer's envelope; a failure that the
 	// server itself reports is an *admin.Error.
 	Admin(ctx context.Context, method, path string, body any) (json.RawMessage, error)
+	// Images takes images and puts them in place.
+	Images
 }
 
 // Error is an agent's refusal or failure.

@@ -87,12 +87,17 @@ func NewPool(limits Limits, dial func(ctx context.Context, network, addr string)
 // Client returns a client of the agent at podIP. key names the cluster for ever (its clusterUID); another identity under the same key replaces the old one and
 // drops its idle connections. The error says what is wrong with the identity.
 func (p *Pool) Client(key string, identity Identity, podIP string) (Client, error) {
+	return p.ClientAt(key, identity, net.JoinHostPort(podIP, strconv.Itoa(protocol.Port)))
+}
+
+// ClientAt is Client with the agent's host:port.
+func (p *Pool) ClientAt(key string, identity Identity, address string) (Client, error) {
 	transport, err := p.transport(key, identity)
 	if err != nil {
 		return nil, fmt.Errorf("agent identity of cluster %s: %w", key, err)
 	}
 	return &podClient{
-		base:   "https://" + net.JoinHostPort(podIP, strconv.Itoa(protocol.Port)),
+		base:   "https://" + address,
 		http:   &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		limits: p.limits,
 	}, nil

@@ -44,6 +44,10 @@ const (
 	ReasonConflict     = "Conflict"     // the order does not fit the present state (e.g. found on an initialised volume)
 	ReasonServerDown   = "ServerDown"   // the server does not run or does not answer
 	ReasonServerFailed = "ServerFailed" // the server answered with an error; a membership call may have changed something
+	ReasonNotFound     = "NotFound"     // no image or placement of that ID, or no file of that name in it
+	ReasonBusy         = "Busy"         // another image, or too many streams: later it may be possible
+	ReasonNoSpace      = "NoSpace"      // the volume has not enough free space
+	ReasonBadData      = "BadData"      // a received file has another SHA-256 than was announced: it must be sent again from offset 0
 	ReasonInternal     = "Internal"
 )
 
@@ -73,6 +77,8 @@ type State struct {
 	Registry []uint64 `json:"registry,omitempty"`
 	// Fenced: the server is stopped because too few members can be reached.
 	Fenced bool `json:"fenced,omitempty"`
+	// Images are the image that is being taken of this pod, and the one that is being put in place.
+	Images ImagesState `json:"images,omitzero"`
 }
 
 // VolumeState describes the data volume.
@@ -103,8 +109,10 @@ type Marker struct {
 	Member bool `json:"member,omitempty"`
 	// HasData: data was seen in the volume after the marker was written. The agent adds it by itself. An empty volume with it has lost its data and must not start,
 	// one without it was never started: the order that the marker stands for is still to be carried out.
-	HasData bool      `json:"hasData,omitempty"`
-	Written time.Time `json:"written"`
+	HasData bool `json:"hasData,omitempty"`
+	// Placement is the ID of the image that is being put in place, or is in place and not opened yet: the gate is shut. Empty otherwise.
+	Placement string    `json:"placement,omitempty"`
+	Written   time.Time `json:"written"`
 }
 
 // Origin says how a volume came by its data.
@@ -139,6 +147,10 @@ const (
 	GateNewerGeneration = "NewerGeneration"
 	// GateDataLost: the marker says that there was data, and the volume is empty: wipe, then join or seed.
 	GateDataLost = "DataLost"
+	// GatePlacing: an image is being put in place, or is in place and waits for the word to open.
+	GatePlacing = "Placing"
+	// GateUnsettled: what a power cut interrupted while an image was put in place cannot be finished or undone.
+	GateUnsettled = "Unsettled"
 )
 
 // ServerState describes the child process.
