@@ -18,6 +18,9 @@ const (
 	ConditionPaused = "Paused"
 )
 
+// ConditionStorageReady of a RobustMQCluster with spec.backup, and of no other: backups can be written to the destination, as the last probe found. It is no part of Ready: a cluster whose backups have no place serves all the same.
+const ConditionStorageReady = "StorageReady"
+
 // Types of the conditions of a RobustMQBackup and of a RobustMQRestore.
 const (
 	// ConditionComplete: the backup can be restored, or the cluster has what the backup held. Why not, says its reason.
@@ -159,6 +162,79 @@ const (
 	ReasonApplyFailed = "ApplyFailed"
 	// ReasonNameTaken: an object of a name that the cluster needs exists and belongs to somebody else.
 	ReasonNameTaken = "NameTaken"
+
+	// Backups: what came of a Job, as package backup/job has it. Success first.
+
+	// ReasonBackupComplete: the backup can be restored.
+	ReasonBackupComplete = "BackupComplete"
+	// ReasonDestinationWritable: a small object was written, read, listed and deleted with the credentials that backups have.
+	ReasonDestinationWritable = "DestinationWritable"
+	// ReasonBackupsCollected: what no retention keeps was deleted, with what no backup needs (event).
+	ReasonBackupsCollected = "BackupsCollected"
+	// ReasonBackupDeleted: the backup is gone from the bucket.
+	ReasonBackupDeleted = "BackupDeleted"
+	// ReasonBackupVerified: the bucket has what the manifest says.
+	ReasonBackupVerified = "BackupVerified"
+
+	// ReasonAccessDenied: the credentials are good, an operation is not allowed.
+	ReasonAccessDenied = "AccessDenied"
+	// ReasonCredentialsInvalid: there are no credentials, or the store does not take them.
+	ReasonCredentialsInvalid = "CredentialsInvalid"
+	// ReasonCredentialsExpired: the credentials were good once.
+	ReasonCredentialsExpired = "CredentialsExpired"
+	// ReasonWrongRegion: the bucket is in another region.
+	ReasonWrongRegion = "WrongRegion"
+	// ReasonBucketMissing: there is no such bucket.
+	ReasonBucketMissing = "BucketMissing"
+	// ReasonClockSkew: the clocks of node and store are too far apart.
+	ReasonClockSkew = "ClockSkew"
+	// ReasonCertificateInvalid: the endpoint's certificate is not to be trusted.
+	ReasonCertificateInvalid = "CertificateInvalid"
+	// ReasonBucketFull: the store has no space, or no quota.
+	ReasonBucketFull = "BucketFull"
+	// ReasonStoreUnavailable: the store was not reached, or gave no answer, several times.
+	ReasonStoreUnavailable = "StoreUnavailable"
+	// ReasonStoreMisbehaved: what was read is not what was written, or an answer is not known.
+	ReasonStoreMisbehaved = "StoreMisbehaved"
+	// ReasonDestinationInvalid: settings that make no sense to the store.
+	ReasonDestinationInvalid = "DestinationInvalid"
+	// ReasonForeignOwner: the place belongs to another cluster.
+	ReasonForeignOwner = "ForeignOwner"
+	// ReasonBusy: someone else is at work, in the bucket or at the agent.
+	ReasonBusy = "Busy"
+	// ReasonAgentLost: the agent that the backup was copied from went away.
+	ReasonAgentLost = "AgentLost"
+	// ReasonAgentRefused: the agent does not take the Job's certificate, or does not know the call.
+	ReasonAgentRefused = "AgentRefused"
+	// ReasonImageFailed: the agent could not take the image, or what it sent is not what it announced.
+	ReasonImageFailed = "ImageFailed"
+	// ReasonNoSpace: the member's volume has no room for an image.
+	ReasonNoSpace = "NoSpace"
+	// ReasonBackupMissing: there is no such backup in the bucket.
+	ReasonBackupMissing = "BackupMissing"
+	// ReasonBackupBroken: the bucket has not what the manifest says.
+	ReasonBackupBroken = "BackupBroken"
+	// ReasonEncryptionInvalid: recipients or identities that cannot be used.
+	ReasonEncryptionInvalid = "EncryptionInvalid"
+	// ReasonDeadline: nothing moved for too long.
+	ReasonDeadline = "Deadline"
+	// ReasonInterrupted: the Job was told to end.
+	ReasonInterrupted = "Interrupted"
+	// ReasonRequestInvalid: the operator's request, or the Job's pod, is not what it should be.
+	ReasonRequestInvalid = "RequestInvalid"
+	// ReasonCrashed: the Job ended without a result.
+	ReasonCrashed = "Crashed"
+
+	// Backups: the plan of a cluster.
+
+	// ReasonProbing: the destination is new, or has changed, and is being tried.
+	ReasonProbing = "Probing"
+	// ReasonBackupScheduled: a schedule made a backup (event).
+	ReasonBackupScheduled = "BackupScheduled"
+	// ReasonTicksMissed: ticks of a schedule passed unseen; one backup stands for them (event).
+	ReasonTicksMissed = "TicksMissed"
+	// ReasonCollectionFailed: what no retention keeps could not be deleted (event).
+	ReasonCollectionFailed = "CollectionFailed"
 
 	// Events alone: what the operator did, and what it saw change.
 
