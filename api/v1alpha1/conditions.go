@@ -135,7 +135,7 @@ const (
 	ReasonConfigPending = "ConfigPending"
 	// ReasonConfigInvalid: a server would refuse to start with the wanted configuration, certificate or key.
 	ReasonConfigInvalid = "ConfigInvalid"
-	// ReasonSpecInvalid: the spec breaks a rule that no webhook was there to enforce. Nothing is changed until it is corrected.
+	// ReasonSpecInvalid: the spec breaks a rule that no webhook was there to enforce, or that came with a newer operator. Nothing is changed until it is corrected.
 	ReasonSpecInvalid = "SpecInvalid"
 	// ReasonChangeHeld: a rule that looks at the living cluster forbids a change now; the message names the rule. It is carried out when the rule lets it.
 	ReasonChangeHeld = "ChangeHeld"
@@ -224,6 +224,46 @@ const (
 	ReasonRequestInvalid = "RequestInvalid"
 	// ReasonCrashed: the Job ended without a result.
 	ReasonCrashed = "Crashed"
+
+	// Backups: what a Job could not say by itself.
+
+	// ReasonOOMKilled: the Job's program was killed for the memory that it took.
+	ReasonOOMKilled = "OOMKilled"
+	// ReasonEvicted: the Job's pod was removed from its node.
+	ReasonEvicted = "Evicted"
+	// ReasonJobDeadline: the Job was active for longer than a Job may be.
+	ReasonJobDeadline = "JobDeadlineExceeded"
+	// ReasonPodLost: the Job's pod is gone, or on a node that is gone, and its result with it.
+	ReasonPodLost = "PodLost"
+	// ReasonJobLost: the Job was removed by somebody else before its result was seen.
+	ReasonJobLost = "JobLost"
+
+	// Backups: what one waits for, and how far it is.
+
+	// ReasonWaitingForCluster: the cluster that shall be saved does not exist, was not founded yet, or is being deleted.
+	ReasonWaitingForCluster = "WaitingForCluster"
+	// ReasonNoDestination: the cluster does not say where its backups go.
+	ReasonNoDestination = "NoDestination"
+	// ReasonWaitingForTurn: another backup of the cluster, or a Job at work in its part of the bucket, goes first.
+	ReasonWaitingForTurn = "WaitingForTurn"
+	// ReasonRestoreRunning: a restore of the cluster is under way.
+	ReasonRestoreRunning = "RestoreRunning"
+	// ReasonMembershipChanging: the placement centre's membership is changing, or its members do not agree on it.
+	ReasonMembershipChanging = "MembershipChanging"
+	// ReasonWaitingForMember: no member can be saved from yet.
+	ReasonWaitingForMember = "WaitingForMember"
+	// ReasonBackupStarted: the Job of a backup was made, and copies from the named member.
+	ReasonBackupStarted = "BackupStarted"
+	// ReasonBackupUploading: the image goes to the bucket.
+	ReasonBackupUploading = "BackupUploading"
+	// ReasonBackupVerifying: the backup is read back.
+	ReasonBackupVerifying = "BackupVerifying"
+	// ReasonClusterDeleted: the cluster was deleted while it was being saved.
+	ReasonClusterDeleted = "ClusterDeleted"
+	// ReasonDeletingBackup: the backup is being removed from the bucket, with its object (event).
+	ReasonDeletingBackup = "DeletingBackup"
+	// ReasonBackupLeft: the object was deleted, and what it stood for is still in the bucket (event).
+	ReasonBackupLeft = "BackupLeft"
 
 	// Backups: the plan of a cluster.
 

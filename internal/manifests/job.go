@@ -46,7 +46,8 @@ const (
 const (
 	KeyAccessKey    = "accessKey"
 	KeySecretKey    = "secretKey"
-	KeySessionToken = "sessionToken" // only temporary credentials have one
+	KeySessionToken = "sessionToken"   // only temporary credentials have one
+	KeyCustomerKey  = "sseCustomerKey" // for a store that encrypts with a key of ours and does not keep it
 	KeyS3CA         = "ca.crt"
 	KeyIdentity     = "identity"
 )
@@ -59,7 +60,7 @@ type JobOptions struct {
 	Kind JobKind
 	// Name of the object: a DNS label, at most 63 characters, the same for the same work, so that it is never made twice (see BackupJobName and its like).
 	Name string
-	// Owner controls the Job, and takes it with it when it is deleted.
+	// Owner controls the Job, and takes it with it when it is deleted. The zero value: nobody does, and the Job goes when it has ended and Keep is over.
 	Owner metav1.OwnerReference
 	// Backup is the RobustMQBackup that it works for; empty when it is about the destination as a whole.
 	Backup string
@@ -103,10 +104,14 @@ func Job(cluster *v1alpha1.RobustMQCluster, in Inputs, j JobOptions) *batchv1.Jo
 	if j.Backup != "" {
 		l[v1alpha1.LabelBackup] = j.Backup
 	}
+	var owners []metav1.OwnerReference
+	if j.Owner.UID != "" {
+		owners = []metav1.OwnerReference{j.Owner}
+	}
 	return &batchv1.Job{
 		TypeMeta: metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},
 		ObjectMeta: metav1.ObjectMeta{
-			Name: j.Name, Namespace: cluster.Namespace, Labels: l, Annotations: j.Annotations, OwnerReferences: []metav1.OwnerReference{j.Owner},
+			Name: j.Name, Namespace: cluster.Namespace, Labels: l, Annotations: j.Annotations, OwnerReferences: owners,
 		},
 		Spec: batchv1.JobSpec{
 			Parallelism: ptr.To[int32](1), Completions: ptr.To[int32](1),
@@ -191,7 +196,7 @@ func jobResources() corev1.ResourceRequirements {
 func jobVolumes(cluster *v1alpha1.RobustMQCluster, j JobOptions) []corev1.Volume {
 	volumes := []corev1.Volume{memoryless(volumeTmp, "64Mi")}
 	if d := j.Destination; d != nil && d.CredentialsSecretName != "" {
-		optional := projected(d.CredentialsSecretName, "", KeySessionToken)
+		optional := projected(d.CredentialsSecretName, "", KeySessionToken, KeyCustomerKey)
 		optional.Secret.Optional = ptr.To(true)
 		volumes = append(volumes, corev1.Volume{Name: volumeS3, VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
 			DefaultMode: ptr.To(secretMode),

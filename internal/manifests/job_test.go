@@ -154,7 +154,7 @@ func TestOnlyWhatAJobNeedsIsMounted(t *testing.T) {
 	for want, o := range map[string]JobOptions{
 		"":                        {Destination: &v1alpha1.S3Destination{}},
 		cluster.Name + "-job-pki": {Destination: &v1alpha1.S3Destination{}, Agent: true},
-		"k/accessKey k/secretKey k/sessionToken?": {Destination: &v1alpha1.S3Destination{CredentialsSecretName: "k"}},
+		"k/accessKey k/secretKey k/sessionToken? k/sseCustomerKey?": {Destination: &v1alpha1.S3Destination{CredentialsSecretName: "k"}},
 		"ca id": {Destination: &v1alpha1.S3Destination{CASecretName: "ca"}, IdentitySecretName: "id"},
 	} {
 		if got := strings.Join(sources(o), " "); got != want {
@@ -166,6 +166,9 @@ func TestOnlyWhatAJobNeedsIsMounted(t *testing.T) {
 func TestAJobOfAClusterThatIsGoneNeedsNothingOfIt(t *testing.T) {
 	gone := &v1alpha1.RobustMQCluster{ObjectMeta: metav1.ObjectMeta{Name: "c", Namespace: "ns"}}
 	pod := Job(gone, Inputs{AgentImage: "agent"}, JobOptions{Kind: JobDelete, Name: "x", Destination: &v1alpha1.S3Destination{Bucket: "b"}, Deadline: time.Minute}).Spec.Template.Spec
+	if owners := Job(gone, Inputs{}, JobOptions{Kind: JobDelete, Name: "x"}).OwnerReferences; len(owners) != 0 {
+		t.Errorf("without an owner it has %v", owners)
+	}
 	if pod.ServiceAccountName != "" || len(pod.ImagePullSecrets) != 0 || slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Secret != nil }) {
 		t.Errorf("account %q, %v, %v", pod.ServiceAccountName, pod.ImagePullSecrets, pod.Volumes)
 	}
