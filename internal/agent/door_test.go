@@ -63,6 +63,27 @@ func TestOnlyTheOperatorMayGiveOrders(t *testing.T) {
 	}
 }
 
+func TestAJobMovesImagesAndReadsListsAndNothingElse(t *testing.T) {
+	for _, c := range []struct {
+		method, path string
+		want         bool
+	}{
+		{http.MethodGet, "/v1/admin/api/cluster/user/list", true}, {http.MethodGet, "/v1/admin/api/cluster/topic/list", true},
+		{http.MethodPost, "/v1/admin/api/cluster/user/list", false}, {http.MethodDelete, "/v1/admin/api/cluster/user/list", false},
+		{http.MethodGet, "/v1/admin/api/cluster/user/list/", false}, {http.MethodGet, "/v1/adminx/api/cluster/user/list", false}, {http.MethodGet, "/api/cluster/user/list", false},
+		{http.MethodGet, "/v1/admin/api/cluster/config/get", false}, {http.MethodPost, "/v1/admin/api/cluster/user/create", false},
+		{http.MethodPost, protocol.PathImages, true}, {http.MethodDelete, protocol.PathImages + "/a", true}, {http.MethodGet, protocol.PathImages + "x", false},
+		{http.MethodGet, protocol.PathState, false}, {http.MethodGet, protocol.PathPeer, false}, {http.MethodPost, protocol.PathWipe, false}, {http.MethodPost, protocol.PathServer, false},
+	} {
+		if got := allowed(protocol.ClientJob, c.method, c.path); got != c.want {
+			t.Errorf("%s %s: %t", c.method, c.path, got)
+		}
+		if allowed(protocol.ClientAgent, c.method, c.path) != (c.path == protocol.PathPeer) || !allowed(protocol.ClientOperator, c.method, c.path) || allowed("", c.method, c.path) {
+			t.Errorf("%s %s for others", c.method, c.path)
+		}
+	}
+}
+
 func TestCertificatesAreRotatedWithoutARestart(t *testing.T) {
 	w := newWorld(t)
 	p := w.add(config.RolePlacementCenter, 0).start()

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -139,13 +140,25 @@ func caller(r *http.Request, namespace, cluster string) protocol.ClientKind {
 	return kind
 }
 
-// allowed are the paths that each kind of caller may use: the operator all, an agent one.
-func allowed(kind protocol.ClientKind, path string) bool {
+// allowed are the calls that each kind of caller may make: the operator all, an agent one, a Job those that move images and, for reading, the lists that a backup counts.
+func allowed(kind protocol.ClientKind, method, path string) bool {
 	switch kind {
 	case protocol.ClientOperator:
 		return true
 	case protocol.ClientAgent:
 		return path == protocol.PathPeer
+	case protocol.ClientJob:
+		return path == protocol.PathImages || strings.HasPrefix(path, protocol.PathImages+"/") || method == http.MethodGet && counts(path)
+	}
+	return false
+}
+
+func counts(path string) bool {
+	api, ok := strings.CutPrefix(path, strings.TrimSuffix(protocol.PathAdmin, "/"))
+	for _, list := range protocol.CountPaths {
+		if ok && api == list {
+			return true
+		}
 	}
 	return false
 }

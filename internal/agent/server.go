@@ -104,7 +104,7 @@ func (a *Agent) Handler() http.Handler {
 		a.mu.Lock()
 		namespace, cluster := a.mounted.config.Namespace, a.mounted.config.Cluster
 		a.mu.Unlock()
-		if kind := caller(r, namespace, cluster); !allowed(kind, r.URL.Path) {
+		if kind := caller(r, namespace, cluster); !allowed(kind, r.Method, r.URL.Path) {
 			a.refuse(w, &refusal{protocol.ReasonForbidden, fmt.Sprintf("%q may not call %s", kind, r.URL.Path)})
 			return
 		}
