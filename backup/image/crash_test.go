@@ -163,7 +163,7 @@ func (v *volume) settled(t *testing.T, fsys *crashFS, when string) string {
 		t.Fatalf("%s: %s database, snapshot there: %v (%v)", when, s, there, names)
 	}
 	if s == "new" {
-		old, err := contentsOf(fsys, target+oldSuffix)
+		old, err := contentsOf(fsys, target+OldSuffix)
 		if err != nil || !reflect.DeepEqual(old, v.old) {
 			t.Fatalf("%s: the old database is not kept: %v", when, err)
 		}

@@ -13,8 +13,9 @@ import (
 
 // Names beside the database's folder while one is put in its place.
 const (
-	newSuffix    = ".new"     // being built
-	oldSuffix    = ".old"     // what was there before, until Discard
+	newSuffix = ".new" // being built
+	// OldSuffix is of what was there before, until Discard. While it is there, and no Settle is due, the new database is the one in force.
+	OldSuffix    = ".old"
 	goneSuffix   = ".gone"    // being removed
 	intentSuffix = ".placing" // an exchange is under way
 	appendSuffix = ".append"  // edits being written
@@ -174,7 +175,7 @@ func swap(fsys FS, target, other string, there bool) error {
 		if !errors.Is(err, errors.ErrUnsupported) {
 			return err
 		}
-		if err := fsys.Rename(target, target+oldSuffix); err != nil {
+		if err := fsys.Rename(target, target+OldSuffix); err != nil {
 			return err
 		}
 		if err := fsys.Sync(parent(target)); err != nil {
@@ -190,7 +191,7 @@ func swap(fsys FS, target, other string, there bool) error {
 // setAside renames the folders that go with the old database.
 func setAside(fsys FS, folders []string) error {
 	for _, folder := range folders {
-		if err := renameIfThere(fsys, folder, folder+oldSuffix); err != nil {
+		if err := renameIfThere(fsys, folder, folder+OldSuffix); err != nil {
 			return err
 		}
 	}

@@ -60,11 +60,11 @@ func settle(fsys FS, target string) error {
 
 // goBack takes back the first of the two steps that an exchange has where the file system has none: the old database was moved away, and the new one not yet in.
 func goBack(fsys FS, target string) error {
-	old, err := exists(fsys, target+oldSuffix)
+	old, err := exists(fsys, target+OldSuffix)
 	if err != nil || !old {
 		return err
 	}
-	if err := fsys.Rename(target+oldSuffix, target); err != nil {
+	if err := fsys.Rename(target+OldSuffix, target); err != nil {
 		return err
 	}
 	return fsys.Sync(parent(target))
@@ -75,12 +75,12 @@ func (i *intent) finish(fsys FS, target string) error {
 	switch i.Action {
 	case "revert":
 		// .old has what was given up.
-		if err := errors.Join(fsys.RemoveAll(target+oldSuffix), fsys.RemoveAll(target+newSuffix)); err != nil {
+		if err := errors.Join(fsys.RemoveAll(target+OldSuffix), fsys.RemoveAll(target+newSuffix)); err != nil {
 			return err
 		}
 		return removeAside(fsys, i.Beside)
 	default:
-		return renameIfThere(fsys, target+newSuffix, target+oldSuffix)
+		return renameIfThere(fsys, target+newSuffix, target+OldSuffix)
 	}
 }
 
@@ -95,7 +95,7 @@ func (i *intent) undo(fsys FS, target string) error {
 			return err
 		}
 		if !there {
-			if err := renameIfThere(fsys, folder+oldSuffix, folder); err != nil {
+			if err := renameIfThere(fsys, folder+OldSuffix, folder); err != nil {
 				return err
 			}
 		}
@@ -106,7 +106,7 @@ func (i *intent) undo(fsys FS, target string) error {
 func removeAside(fsys FS, folders []string) error {
 	var errs []error
 	for _, folder := range folders {
-		errs = append(errs, fsys.RemoveAll(folder+oldSuffix), fsys.RemoveAll(folder))
+		errs = append(errs, fsys.RemoveAll(folder+OldSuffix), fsys.RemoveAll(folder))
 	}
 	return errors.Join(errs...)
 }
@@ -126,7 +126,7 @@ func revert(fsys FS, target string, beside []string) error {
 	if err := settle(fsys, target); err != nil {
 		return err
 	}
-	old, err := exists(fsys, target+oldSuffix)
+	old, err := exists(fsys, target+OldSuffix)
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func revert(fsys FS, target string, beside []string) error {
 		return err
 	}
 	defer lock.Close()
-	id, err := identity(fsys, target+oldSuffix)
+	id, err := identity(fsys, target+OldSuffix)
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func revert(fsys FS, target string, beside []string) error {
 
 // swapBack exchanges target and target.old.
 func swapBack(fsys FS, target string) error {
-	err := fsys.Exchange(target+oldSuffix, target)
+	err := fsys.Exchange(target+OldSuffix, target)
 	if errors.Is(err, errors.ErrUnsupported) {
 		// Without an exchange the new database is given up first; Settle then finds only the old one and takes it.
 		if err := fsys.RemoveAll(target + newSuffix); err != nil {
@@ -165,7 +165,7 @@ func swapBack(fsys FS, target string) error {
 		if err := fsys.Sync(parent(target)); err != nil {
 			return err
 		}
-		err = fsys.Rename(target+oldSuffix, target)
+		err = fsys.Rename(target+OldSuffix, target)
 	}
 	if err != nil {
 		return err
@@ -180,7 +180,7 @@ func Discard(fsys FS, target string, beside []string) error {
 	}
 	errs := []error{discardOld(fsys, target)}
 	for _, folder := range beside {
-		errs = append(errs, fsys.RemoveAll(folder+oldSuffix))
+		errs = append(errs, fsys.RemoveAll(folder+OldSuffix))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("discard the old database of %s: %w", target, err)
@@ -190,7 +190,7 @@ func Discard(fsys FS, target string, beside []string) error {
 
 // discardOld removes the old database so that a power cut leaves it complete or gone: half of it must not be what Revert finds.
 func discardOld(fsys FS, target string) error {
-	if err := renameIfThere(fsys, target+oldSuffix, target+goneSuffix); err != nil {
+	if err := renameIfThere(fsys, target+OldSuffix, target+goneSuffix); err != nil {
 		return err
 	}
 	return fsys.RemoveAll(target + goneSuffix)
