@@ -86,7 +86,8 @@ func (l *Lock) write(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.modified.IsZero() && info.Modified.Sub(l.modified) > LockTTL/2 {
-		l.lost = fmt.Errorf("the lock %s was not renewed for %s: what it kept away may have begun", l.key, info.Modified.Sub(l.modified))
+		l.lost = &store.Error{Op: "renew", Key: l.key, Place: l.archive.store.String(), Kind: store.KindTransient,
+			Detail: fmt.Sprintf("the lock was not renewed for %s: what it kept away may have begun", info.Modified.Sub(l.modified))}
 	}
 	l.modified = info.Modified
 	return l.lost

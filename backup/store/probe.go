@@ -13,6 +13,10 @@ type Probed struct {
 	Checksums bool
 	// Modified is the store's clock.
 	Modified time.Time
+	// Versioned: what is deleted goes on to cost space, as an old version.
+	Versioned bool
+	// RetainUntil is until when the store keeps what is written now, whatever is deleted (object lock). Zero: it does not, or the credentials may not know.
+	RetainUntil time.Time
 }
 
 // Probe writes, reads back, lists and deletes a small object, with the credentials that backups will have. The key must be one that nothing else has;
@@ -62,5 +66,5 @@ func probe(ctx context.Context, s Store, key string, body []byte) (Probed, error
 	if !listed {
 		return Probed{}, mismatch("list", "what was written is not listed")
 	}
-	return Probed{Checksums: info.Checksum != "", Modified: info.Modified}, nil
+	return Probed{Checksums: info.Checksum != "", Modified: info.Modified, Versioned: info.Versioned, RetainUntil: info.RetainUntil}, nil
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -72,7 +73,7 @@ func NewS3(c Config) (*S3, error) {
 	s := &S3{
 		core: core, creds: creds, http: client, bucket: c.Bucket, sse: sse,
 		attempts: defaulted(c.Attempts, 8), backoff: c.Backoff,
-		secrets: []string{string(c.SecretKey), string(c.SessionToken), string(c.SSE.Key)},
+		secrets: []string{string(c.SecretKey), string(c.SessionToken), string(c.SSE.Key), base64.StdEncoding.EncodeToString([]byte(c.SSE.Key))},
 	}
 	s.place = "s3://" + c.Bucket
 	if c.Endpoint != "" {
@@ -176,10 +177,19 @@ func (s *S3) Head(ctx context.Context, key string) (Info, error) {
 		if err != nil {
 			return err
 		}
-		info = Info{Key: key, Size: o.Size, Checksum: o.ChecksumSHA256, Modified: o.LastModified}
+		info = Info{Key: key, Size: o.Size, Checksum: o.ChecksumSHA256, Modified: o.LastModified, Versioned: o.VersionID != "" && o.VersionID != "null", RetainUntil: retained(o)}
 		return nil
 	})
 	return info, err
+}
+
+// retained is the date of a lock on an object, which is told to who may know it (s3:GetObjectRetention).
+func retained(o minio.ObjectInfo) time.Time {
+	until, err := time.Parse(time.RFC3339, o.Metadata.Get("X-Amz-Object-Lock-Retain-Until-Date"))
+	if err != nil {
+		return time.Time{}
+	}
+	return until
 }
 
 // readSSE: reading names the key only where it is ours.

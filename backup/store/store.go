@@ -37,6 +37,10 @@ type Info struct {
 	SHA256 string
 	// Modified by the store's clock.
 	Modified time.Time
+	// Versioned: the store keeps what is replaced or deleted as an old version. Only a Head knows it.
+	Versioned bool
+	// RetainUntil is until when the store itself refuses to remove it (object lock); zero where it does not. Only a Head knows it.
+	RetainUntil time.Time
 }
 
 // Content is what a Put writes.

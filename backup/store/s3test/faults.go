@@ -1,6 +1,7 @@
 package s3test
 
 import (
+	"io"
 	"net/http"
 	"sync"
 )
@@ -20,6 +21,8 @@ const (
 	Full             // 507, nothing is done
 	Echo             // 403 that repeats the request's headers, as a chatty proxy does
 	Flipped          // one bit of the answer is another one
+	Hung             // nothing is done, and no answer comes
+	Gone             // nothing is done, and the connection is cut
 )
 
 // Faults stand between a client and a server.
@@ -86,6 +89,12 @@ func (f *Faults) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			text += name + "=" + values[0] + " "
 		}
 		refuse(403, "AccessDenied", text)
+	case Hung:
+		io.Copy(io.Discard, r.Body) //nolint:errcheck // a server sees only behind the body that its client is gone
+		<-r.Context().Done()
+		panic(http.ErrAbortHandler)
+	case Gone:
+		panic(http.ErrAbortHandler)
 	case LostAnswer:
 		f.Next.ServeHTTP(&recorder{header: http.Header{}}, r)
 		panic(http.ErrAbortHandler)

@@ -27,6 +27,10 @@ type Server struct {
 	NoChecksums bool
 	// NoConditions ignores If-None-Match, as older stores do.
 	NoConditions bool
+	// Versioned names a version in answers, as a bucket does that keeps them. The old ones are not kept here.
+	Versioned bool
+	// Locked is until when a bucket with object lock says that it keeps its objects.
+	Locked time.Time
 	// PageSize of lists. 0 means 1000.
 	PageSize int
 	// Now is the server's clock. Nil means the machine's.
@@ -113,6 +117,19 @@ func (s *Server) Corrupt(key string, change func([]byte) []byte) {
 	o := s.objects[key]
 	o.body = change(bytes.Clone(o.body))
 	s.objects[key] = o
+}
+
+// Age makes everything that lies there older.
+func (s *Server) Age(by time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, o := range s.objects {
+		o.modified = o.modified.Add(-by)
+		s.objects[key] = o
+	}
+	for _, u := range s.uploads {
+		u.initiated = u.initiated.Add(-by)
+	}
 }
 
 // Put an object past the protocol.
@@ -255,6 +272,13 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request, key string) error {
 		return failure{412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold"}
 	}
 	w.Header().Set("ETag", `"`+o.etag+`"`)
+	if s.Versioned {
+		w.Header().Set("X-Amz-Version-Id", "v"+o.etag)
+	}
+	if !s.Locked.IsZero() {
+		w.Header().Set("X-Amz-Object-Lock-Mode", "GOVERNANCE")
+		w.Header().Set("X-Amz-Object-Lock-Retain-Until-Date", s.Locked.UTC().Format("2006-01-02T15:04:05.000Z"))
+	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	if r.Header.Get("X-Amz-Checksum-Mode") != "" {
 		s.checksumHeader(w, o)
