@@ -1,13 +1,16 @@
 package job
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	kjson "sigs.k8s.io/json"
@@ -148,14 +151,17 @@ func (r Request) Encode(kind Kind) (string, error) {
 	if err := r.validate(kind); err != nil {
 		return "", fmt.Errorf("writing the request of a backup Job: %w", err)
 	}
-	b, err := json.Marshal(r)
-	if err != nil {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(r); err != nil {
 		return "", fmt.Errorf("writing the request of a backup Job: %w", err)
 	}
-	if len(b) > MaxRequest {
-		return "", fmt.Errorf("writing the request of a backup Job: it has %d bytes, at most %d are read", len(b), MaxRequest)
+	text := strings.TrimSuffix(b.String(), "\n")
+	if len(text) > MaxRequest {
+		return "", fmt.Errorf("writing the request of a backup Job: it has %d bytes, at most %d are read", len(text), MaxRequest)
 	}
-	return string(b), nil
+	return text, nil
 }
 
 // Parse reads a request of a kind, strictly: unknown and repeated fields, other cases of letters, anything behind it and parts of other kinds are errors. What it returns is valid.
@@ -182,7 +188,8 @@ var (
 	nameForm     = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$`)
 	labelForm    = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 	idForm       = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?$`)
-	kmsKeyIDForm = regexp.MustCompile(`^[A-Za-z0-9:/_.-]{1,2048}$`)
+	kmsKeyIDForm = regexp.MustCompile(`^[A-Za-z0-9:/_.-]{1,512}$`)
+	plainForm    = regexp.MustCompile(`^[ -~]+$`)
 )
 
 // Limits of a request.
@@ -200,14 +207,18 @@ func (r Request) validate(kind Kind) error {
 	if r.Destination.Bucket == "" {
 		return errors.New("destination.bucket is empty")
 	}
+	d := r.Destination
+	if err := plain(512, "destination", d.Bucket, d.Prefix, d.Endpoint, d.Region); err != nil {
+		return err
+	}
 	if err := r.Destination.ServerSideEncryption.validate(); err != nil {
 		return err
 	}
 	if !uidForm.MatchString(r.Owner.ClusterUID) || !nameForm.MatchString(r.Owner.Name) || !nameForm.MatchString(r.Owner.Namespace) || (r.Owner.Installation != "" && !uidForm.MatchString(r.Owner.Installation)) {
 		return fmt.Errorf("owner %+v is no cluster: clusterUID, name and namespace have their forms, installation may be empty", r.Owner)
 	}
-	if d := r.ProgressDeadlineSeconds; d != 0 && (d < 10 || d > 86400) {
-		return fmt.Errorf("progressDeadlineSeconds is %d: it is 10 to 86400, or 0 for 300", d)
+	if s := r.ProgressDeadlineSeconds; s != 0 && (s < 10 || s > 86400) {
+		return fmt.Errorf("progressDeadlineSeconds is %d: it is 10 to 86400, or 0 for 300", s)
 	}
 	for part, there := range map[Kind]bool{Take: r.Take != nil, Collect: r.Collect != nil, Delete: r.Delete != nil, Verify: r.Verify != nil} {
 		if there != (part == kind) {
@@ -224,6 +235,16 @@ func (r Request) validate(kind Kind) error {
 	case Verify:
 		return errors.Join(checkID("verify.id", r.Verify.ID), checkMode("verify.mode", r.Verify.Mode))
 	case Probe:
+	}
+	return nil
+}
+
+// plain are texts of printable ASCII, each of at most a number of bytes; what they mean is judged where they are used. Empty ones are fine.
+func plain(limit int, field string, texts ...string) error {
+	for _, text := range texts {
+		if text != "" && (len(text) > limit || !plainForm.MatchString(text)) {
+			return fmt.Errorf("%s has a text of %d bytes, or with characters, that none of its fields has", field, len(text))
+		}
 	}
 	return nil
 }
@@ -271,10 +292,13 @@ func (t *TakeRequest) validate() error {
 			return fmt.Errorf("take.counts has %q, which is there twice or none of %v", name, Countable())
 		}
 	}
-	if len(t.Recipients) > maxRecipients {
-		return fmt.Errorf("take.recipients are %d, at most %d", len(t.Recipients), maxRecipients)
+	if len(t.Recipients) > maxRecipients || slices.Contains(t.Recipients, "") {
+		return fmt.Errorf("take.recipients are %d, at most %d, and none is empty", len(t.Recipients), maxRecipients)
 	}
-	return checkMode("take.verification", t.Verification)
+	return errors.Join(
+		plain(2048, "take.recipients", t.Recipients...), plain(64, "take.positions", slices.Collect(maps.Keys(t.Positions))...),
+		plain(300, "take", t.Agent, t.ServerName, t.Member.Pod, t.RobustMQ.Version, t.RobustMQ.ImageDigest), checkMode("take.verification", t.Verification),
+	)
 }
 
 func (c *CollectRequest) validate() error {

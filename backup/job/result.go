@@ -76,6 +76,11 @@ type Probed struct {
 // OK reports whether the Job did what it was to do.
 func (r Result) OK() bool { return r.Reason != "" && r.Reason == success[r.Kind] }
 
+// InterruptedResult is that of a Job that was told to end.
+func InterruptedResult(kind Kind) Result {
+	return Result{Kind: kind, Reason: Interrupted, Message: advice[Interrupted]}
+}
+
 // Encode writes the result in at most MaxResult bytes: lists for people are cut first, and the message last.
 func (r Result) Encode() []byte {
 	for _, shorten := range []func(*Result){

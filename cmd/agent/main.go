@@ -16,6 +16,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"github.com/robustmq/robustmq-operator/backup/job"
 	"github.com/robustmq/robustmq-operator/internal/agent"
 	"github.com/robustmq/robustmq-operator/internal/agent/process"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
@@ -27,6 +28,8 @@ var version = "dev"
 const usage = `usage:
   agent run             be process 1 of a RobustMQ pod
   agent install TARGET  copy this program to TARGET (a file, or a folder that gets the file "agent")
+  agent backup take|probe|collect|delete|verify --request=JSON
+                        be the Job that makes a backup, tries the destination, collects, deletes or verifies
   agent version
 `
 
@@ -42,6 +45,8 @@ func dispatch(args []string, stdout, stderr io.Writer) int {
 			return 1
 		}
 		return 0
+	case len(args) > 1 && args[0] == "backup":
+		return backup(args[1:], stderr, job.TerminationMessage, nil)
 	case len(args) == 1 && args[0] == "version":
 		fmt.Fprintln(stdout, version, runtime.Version())
 		return 0

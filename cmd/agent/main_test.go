@@ -27,12 +27,13 @@ import (
 	"encoding/pem"
 	"math/big"
 
+	"github.com/robustmq/robustmq-operator/backup/job"
 	"github.com/robustmq/robustmq-operator/internal/agent"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/agent/volume"
 )
 
-// TestMain plays three programs: the tests, the agent as a process of its own, and the server that the agent starts.
+// TestMain plays four programs: the tests, the agent as a process of its own, the server that the agent starts, and a backup Job.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && strings.HasPrefix(os.Args[1], "--conf=") {
 		os.Exit(playServer())
@@ -45,6 +46,9 @@ func TestMain(m *testing.M) {
 			o.Resolve = func(context.Context, string) ([]string, error) { return []string{o.PodIP}, nil }
 			o.Timings = agent.DefaultTimings().Scale(10)
 		}))
+	}
+	if root := os.Getenv("AGENT_TEST_JOB_ROOT"); root != "" {
+		os.Exit(backup(os.Args[1:], os.Stderr, filepath.Join(root, "message"), func(o *job.Options) { o.Root = root }))
 	}
 	os.Exit(m.Run())
 }
