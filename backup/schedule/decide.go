@@ -36,7 +36,7 @@ type Input struct {
 type Decision struct {
 	// Due is the tick whose backup is to be made now, or nil.
 	Due *Tick
-	// Record is the time that status' lastScheduleTime becomes: after the backup is there, or, without one, at once. Zero: it stays.
+	// Record is the time that status' lastScheduleTime becomes: after the backup is there, or, without one, at once. Zero: it stays. It is a tick, or now where the remembered time lay ahead of the clock.
 	Record time.Time
 	// Missed ticks are not made up for one by one: the newest stands for them.
 	Missed int
@@ -57,7 +57,8 @@ type Tick struct {
 // A tick that finds something running waits and is made, once, when that has ended.
 func Decide(in Input) (Decision, error) {
 	last := in.Last
-	if last.After(in.Now.Add(ClockTolerance)) { // of a clock that ran ahead: believed, there would be no backup until then. The name keeps a tick from being made twice.
+	ahead := last.After(in.Now.Add(ClockTolerance)) // of a clock that ran ahead: believed, there would be no backup until then. The name keeps a tick from being made twice.
+	if ahead {
 		last = in.Now
 	}
 	if last.IsZero() {
@@ -69,6 +70,10 @@ func Decide(in Input) (Decision, error) {
 		from = newest
 	}
 	d := Decision{Next: in.Ticks.Next(from)}
+	if ahead { // written down, or every later look would begin at its own present, and no tick would ever have passed
+		d.Record = in.Now
+		return d, nil
+	}
 	switch {
 	case passed == 0:
 		return d, nil

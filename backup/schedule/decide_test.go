@@ -30,7 +30,7 @@ func TestWhatIsDueWhen(t *testing.T) {
 		{"suspended ticks pass", func(in *Input) { in.Suspend = true; in.Now = moment(t, "2026-11-25T04:20:00Z") }, "", 4, "2026-11-25T04:00:00Z", "2026-11-25T05:00:00Z", ""},
 		{"one at a time", func(in *Input) { in.Running = "the backup by-hand"; in.Now = moment(t, "2026-11-25T02:20:00Z") }, "", 1, "", "", "the backup of 2026-11-25T02:00:00Z waits for the backup by-hand to end"},
 		{"nothing due while something runs", func(in *Input) { in.Running = "x"; in.Last = moment(t, "2026-11-25T01:00:00Z") }, "", 0, "", "2026-11-25T02:00:00Z", ""},
-		{"a clock that was a year ahead is forgotten", func(in *Input) { in.Last = moment(t, "2027-11-25T01:00:00Z") }, "", 0, "", "2026-11-25T02:00:00Z", ""},
+		{"a clock that was a year ahead is forgotten", func(in *Input) { in.Last = moment(t, "2027-11-25T01:00:00Z") }, "", 0, "2026-11-25T01:00:30Z", "2026-11-25T02:00:00Z", ""},
 		{"a clock that was a minute ahead is not", func(in *Input) {
 			in.Last, in.Now = moment(t, "2026-11-25T02:00:00Z"), moment(t, "2026-11-25T01:59:00Z")
 		}, "", 0, "", "2026-11-25T03:00:00Z", ""},
@@ -155,6 +155,28 @@ func TestNoTickIsLostAndNoneDoubledOverRestartsAndJumpsOfTheClock(t *testing.T) 
 			}
 		}
 	}
+}
+
+func TestATimeAheadOfTheClockIsForgottenAndTheNextTickIsMade(t *testing.T) {
+	in := input(t, "0 * * * *", "2026-11-25T01:00:30Z")
+	in.Last = moment(t, "2027-11-25T01:00:00Z")
+	for range 3 {
+		d, err := Decide(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Due != nil {
+			if show(d.Due.At) != "2026-11-25T02:00:00Z" {
+				t.Errorf("the tick of %s is made", show(d.Due.At))
+			}
+			return
+		}
+		if !d.Record.IsZero() {
+			in.Last = d.Record
+		}
+		in.Now = d.Next
+	}
+	t.Error("no tick is ever made")
 }
 
 func rand2(r *rand.Rand, most time.Duration) time.Duration {

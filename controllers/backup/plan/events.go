@@ -1,0 +1,45 @@
+package plan
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+)
+
+// tell what changed, one event a transition.
+func (r *Reconciler) tell(p *pass, ready metav1.Condition) {
+	was := meta.FindStatusCondition(p.cluster.Status.Conditions, ready.Type)
+	if was == nil {
+		was = &metav1.Condition{Status: metav1.ConditionUnknown}
+	}
+	switch {
+	case ready.Status == metav1.ConditionFalse && (was.Status != ready.Status || was.Reason != ready.Reason):
+		r.event(p.cluster, nil, corev1.EventTypeWarning, ready.Reason, "backups cannot be written: "+ready.Message)
+	case ready.Status == metav1.ConditionTrue && was.Status != ready.Status:
+		r.event(p.cluster, nil, corev1.EventTypeNormal, ready.Reason, ready.Message)
+	}
+	before := v1alpha1.CollectionStatus{}
+	if p.cluster.Status.Backup != nil {
+		before = p.cluster.Status.Backup.Collection
+	}
+	switch c := p.next.Collection; {
+	case c.JobUID == before.JobUID:
+	case c.Failures > 0 && c.Reason != before.Reason:
+		r.event(p.cluster, nil, corev1.EventTypeWarning, v1alpha1.ReasonCollectionFailed, c.Reason+": "+c.Message)
+	case c.Failures == 0 && (c.ExpiredBackups > 0 || c.DeletedObjects > 0):
+		r.event(p.cluster, nil, corev1.EventTypeNormal, v1alpha1.ReasonBackupsCollected, fmt.Sprintf("deleted from the bucket: %d backups that no retention keeps, %d objects that no backup needs (%d bytes)", c.ExpiredBackups, c.DeletedObjects, c.FreedBytes))
+	}
+}
+
+func (r *Reconciler) event(cluster *v1alpha1.RobustMQCluster, related *v1alpha1.RobustMQBackup, eventType, reason, message string) {
+	if related == nil {
+		r.Events.Eventf(cluster, nil, eventType, reason, reason, "%s", bounded(message, 1000))
+		return
+	}
+	ref := &corev1.ObjectReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "RobustMQBackup", Namespace: related.Namespace, Name: related.Name, UID: related.UID}
+	r.Events.Eventf(cluster, ref, eventType, reason, reason, "%s", bounded(message, 1000))
+}
