@@ -1,10 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -46,6 +48,8 @@ type Config struct {
 	AccessKey    string
 	SecretKey    Secret
 	SessionToken Secret
+	// Shared are AWS's shared files, in the place of all of these. For people's machines: pods have none.
+	Shared *SharedFiles
 	// STSEndpoint exchanges the token of a web identity. Empty: AWS_ENDPOINT_URL_STS, or Amazon's of the region.
 	STSEndpoint string
 
@@ -60,6 +64,14 @@ type Config struct {
 	Attempts int
 	// Backoff before the next attempt, 1 being the first. Nil: doubling from half a second to 20 s, with jitter.
 	Backoff func(attempt int) time.Duration
+}
+
+// SharedFiles name a profile in the files that AWS's own tools share.
+type SharedFiles struct {
+	// File in the form of ~/.aws/credentials. Empty: AWS_SHARED_CREDENTIALS_FILE or ~/.aws/credentials, above AWS_CONFIG_FILE or ~/.aws/config.
+	File string
+	// Profile in it. Empty: AWS_PROFILE, or default.
+	Profile string
 }
 
 // SSEMode is how the store encrypts.
@@ -158,6 +170,9 @@ func (c Config) credentials(client *http.Client) (*credentials.Credentials, erro
 		}
 		return credentials.NewStaticV4(c.AccessKey, string(c.SecretKey), string(c.SessionToken)), nil
 	}
+	if c.Shared != nil {
+		return c.Shared.credentials(client)
+	}
 	sts := c.STSEndpoint
 	if sts == "" {
 		sts = os.Getenv("AWS_ENDPOINT_URL_STS")
@@ -167,4 +182,19 @@ func (c Config) credentials(client *http.Client) (*credentials.Credentials, erro
 		iam.Endpoint = sts // for the other sources Endpoint would be something else
 	}
 	return credentials.NewChainCredentials([]credentials.Provider{&credentials.EnvAWS{}, iam}), nil
+}
+
+// credentials are read at once: a chain would pass over a file that cannot be read, and ask as nobody.
+func (s *SharedFiles) credentials(client *http.Client) (*credentials.Credentials, error) {
+	creds := credentials.NewFileAWSCredentials(s.File, s.Profile)
+	v, err := creds.GetWithContext(&credentials.CredContext{Client: client})
+	if err == nil && v.AccessKeyID != "" {
+		return creds, nil
+	}
+	file, profile := cmp.Or(s.File, "AWS's shared files"), cmp.Or(s.Profile, os.Getenv("AWS_PROFILE"), "default")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: there is no such file", file)
+	}
+	// Not the reader's own words: they repeat the line that it does not understand.
+	return nil, fmt.Errorf("%s: there are no usable keys of the profile %q: write aws_access_key_id and aws_secret_access_key below [%s], or log in again (aws sso login)", file, profile, profile)
 }
