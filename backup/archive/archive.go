@@ -1,9 +1,7 @@
 package archive
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -62,56 +60,12 @@ func (a *Archive) ManifestKey(id string) string { return a.base + "backups/" + i
 // sumKey is the manifest's checksum, as sha256sum writes and checks it: a bit that flips in a manifest may leave it readable.
 func (a *Archive) sumKey(id string) string { return a.base + "backups/" + id + "/manifest.sha256" }
 
+// sumNote is what stands there.
+func sumNote(sum string) string { return sum + "  manifest.json\n" }
+
 // ID of a backup: its time and name. A name alone could come again after its object was deleted.
 func ID(started time.Time, name string) string {
 	return started.UTC().Format("20060102T150405Z") + "-" + name
-}
-
-// Owner is whose backups these are.
-type Owner struct {
-	ClusterUID string `json:"clusterUID"`
-	Name       string `json:"name"`
-	Namespace  string `json:"namespace"`
-	// Installation tells Kubernetes clusters apart that have the same objects, as after etcd was copied: the UID of the namespace kube-system serves.
-	Installation string `json:"installation,omitempty"`
-}
-
-// OwnerError is a place that belongs to another cluster.
-type OwnerError struct{ Place, Problem string }
-
-// Error names the owner.
-func (e *OwnerError) Error() string {
-	return e.Place + " " + e.Problem + ": two clusters must not write to one place; choose another prefix or bucket"
-}
-
-// Claim makes the place the cluster's, or finds that it is already. A place of another owner is an *OwnerError.
-func (a *Archive) Claim(ctx context.Context, o Owner) error {
-	if o.ClusterUID != a.uid {
-		return fmt.Errorf("claiming %s: it is for the cluster %s and not for %s", a.base, a.uid, o.ClusterUID)
-	}
-	body, err := json.Marshal(o)
-	if err != nil {
-		return fmt.Errorf("claiming %s: %w", a.base, err)
-	}
-	key := a.base + "owner.json"
-	_, err = a.store.Create(ctx, key, body)
-	if !store.Is(err, store.KindExists) {
-		return wrap(err, "claiming "+a.base)
-	}
-	there, err := store.ReadAll(ctx, a.store, key, 1<<16)
-	if err != nil {
-		return wrap(err, "claiming "+a.base)
-	}
-	var owner Owner
-	decoder := json.NewDecoder(bytes.NewReader(there))
-	if err := decoder.Decode(&owner); err != nil || owner.ClusterUID == "" {
-		return &OwnerError{Place: key, Problem: "cannot be read, so nobody knows whose it is"}
-	}
-	if owner != o {
-		return &OwnerError{Place: key, Problem: fmt.Sprintf("belongs to %s/%s with UID %s of installation %q, not to %s/%s with UID %s of installation %q",
-			owner.Namespace, owner.Name, owner.ClusterUID, owner.Installation, o.Namespace, o.Name, o.ClusterUID, o.Installation)}
-	}
-	return nil
 }
 
 func wrap(err error, doing string) error {

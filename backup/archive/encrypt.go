@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,11 +16,11 @@ func parseRecipients(texts []string) ([]age.Recipient, error) {
 	var recipients []age.Recipient
 	for i, text := range texts {
 		if strings.HasPrefix(strings.ToUpper(text), "AGE-SECRET-KEY") {
-			return nil, fmt.Errorf("recipient %d is an identity: keep that secret, and give the public key that begins with age1", i)
+			return nil, &RecipientError{i, "is an identity: keep that secret, and give the public key that begins with age1"}
 		}
 		parsed, err := age.ParseRecipients(strings.NewReader(text))
 		if err != nil || len(parsed) != 1 {
-			return nil, fmt.Errorf("recipient %d is no public key of age: write the one that age-keygen prints, which begins with age1", i)
+			return nil, &RecipientError{i, "is no public key of age: write the one that age-keygen prints, which begins with age1"}
 		}
 		recipients = append(recipients, parsed...)
 	}
@@ -31,14 +30,14 @@ func parseRecipients(texts []string) ([]age.Recipient, error) {
 // parseIdentities reads secret keys, one a line. Its errors have nothing of the text.
 func parseIdentities(text string) ([]age.Identity, error) {
 	if strings.TrimSpace(text) == "" {
-		return nil, errors.New("the backup is encrypted: an identity of one of its recipients is needed to read it")
+		return nil, &IdentityError{"the backup is encrypted: an identity of one of its recipients is needed to read it"}
 	}
 	if len(text) > maxIdentities {
-		return nil, fmt.Errorf("the identities have %d bytes, at most %d are read", len(text), maxIdentities)
+		return nil, &IdentityError{fmt.Sprintf("the identities have %d bytes, at most %d are read", len(text), maxIdentities)}
 	}
 	identities, err := age.ParseIdentities(strings.NewReader(text))
 	if err != nil {
-		return nil, errors.New("the identities cannot be read: write lines that begin with AGE-SECRET-KEY-, as age-keygen prints them")
+		return nil, &IdentityError{"the identities cannot be read: write lines that begin with AGE-SECRET-KEY-, as age-keygen prints them"}
 	}
 	return identities, nil
 }

@@ -38,6 +38,35 @@ func FuzzEveryManifestIsRefusedOrReadTheSameTwice(f *testing.F) {
 	})
 }
 
+// Whatever lies there instead of an owner's record, it is read as it was written, to the byte, or refused as damaged.
+func FuzzEveryOwnersRecordIsWhatWasWrittenOrRefused(f *testing.F) {
+	a, d, _ := dir(f)
+	if err := a.Claim(f.Context(), owner); err != nil {
+		f.Fatal(err)
+	}
+	good, err := store.ReadAll(f.Context(), d, a.Key("owner.json"), 1<<16)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add(good[:len(good)-1])
+	f.Add(bytes.Replace(good, []byte("prod"), []byte("test"), 1))
+	f.Add([]byte(`{"clusterUID":"` + uid + `"}`))
+	f.Add([]byte(`null`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		o, err := open(t, one{Store: d, body: b}).Owner(t.Context())
+		var broken *archive.BrokenError
+		switch {
+		case err != nil && !errors.As(err, &broken):
+			t.Fatalf("%v says nothing of the object", err)
+		case err == nil && o == owner && !bytes.Equal(b, good):
+			t.Fatalf("%s was read as %s", b, good)
+		case bytes.Equal(b, good) && (err != nil || o != owner):
+			t.Fatalf("%v: what was written is not read", err)
+		}
+	})
+}
+
 // Whatever lies in the bucket, hashed rightly by whoever put it there: it is read as the manifest says or refused, and never more of it than that.
 func FuzzEveryFilesArchiveIsRefusedOrWhatTheManifestSays(f *testing.F) {
 	a, d, _ := dir(f)

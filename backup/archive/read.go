@@ -28,6 +28,12 @@ type BrokenError struct {
 // Error names the object.
 func (e *BrokenError) Error() string { return fmt.Sprintf("%s: %s", e.Key, e.Problem) }
 
+// IdentityError says that a backup is encrypted and cannot be read with the identities that were given. It has nothing of them.
+type IdentityError struct{ Problem string }
+
+// Error says what is wrong with them.
+func (e *IdentityError) Error() string { return e.Problem }
+
 func isBroken(err error) bool {
 	var broken *BrokenError
 	return errors.As(err, &broken)
@@ -178,7 +184,7 @@ func (r *rawReader) explain(err error) error {
 		return finishErr
 	}
 	if errors.As(err, &none) {
-		return fmt.Errorf("decrypting %s: none of the identities is of a recipient that it was encrypted for", r.key)
+		return &IdentityError{fmt.Sprintf("decrypting %s: none of the identities is of a recipient that it was encrypted for", r.key)}
 	}
 	return &BrokenError{Key: r.key, Problem: "it cannot be read: " + err.Error()}
 }

@@ -2,6 +2,7 @@ package archive_test
 
 import (
 	"bytes"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -25,9 +26,6 @@ func TestABitThatFlipsAnywhereIsFoundAndItsObjectNamed(t *testing.T) {
 		}
 		w := write(t, a, r)
 		for _, key := range objects(t, d) {
-			if strings.HasSuffix(key, "/owner.json") {
-				continue
-			}
 			name := filepath.Join(path, key)
 			good, err := os.ReadFile(name)
 			if err != nil {
@@ -40,10 +38,22 @@ func TestABitThatFlipsAnywhereIsFoundAndItsObjectNamed(t *testing.T) {
 				if err := os.WriteFile(name, bad, 0o600); err != nil {
 					t.Fatal(err)
 				}
+				if strings.HasSuffix(key, "/owner.json") {
+					_, err := a.Owner(t.Context())
+					wantBroken(t, err, key)
+					var owned *archive.OwnerError
+					if err := a.Claim(t.Context(), owner); !errors.As(err, &owned) || !strings.Contains(err.Error(), "cannot be read") {
+						t.Errorf("claimed: %v", err)
+					}
+					continue
+				}
 				if strings.Contains(key, "/manifest.") {
 					l := list(t, a)
-					if strings.HasSuffix(key, ".sha256") && at > 64 {
-						continue // the name in it, which nobody reads
+					if strings.HasSuffix(key, ".sha256") {
+						if at > 64 { // the name in it, without which the backup can be restored
+							wantBroken(t, a.VerifySum(t.Context(), w.ID), key)
+							continue
+						}
 					}
 					if len(l) != 1 || l[0].Good() {
 						t.Errorf("%s at %d: the backup is not broken", key, at)
@@ -60,8 +70,41 @@ func TestABitThatFlipsAnywhereIsFoundAndItsObjectNamed(t *testing.T) {
 			}
 		}
 		m := w.Manifest
-		if err := a.Verify(t.Context(), &m, archive.Full, identities, nil); err != nil {
+		_, ownerErr := a.Owner(t.Context())
+		if err := errors.Join(a.Verify(t.Context(), &m, archive.Full, identities, nil), a.VerifySum(t.Context(), w.ID), ownerErr); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+func TestATableThatSeveralBackupsShareIsReadOnceAndWrongInEach(t *testing.T) {
+	a, server, _ := bucket(t, nil)
+	ms := []archive.Manifest{write(t, a, request("one", noon, 1, 2)).Manifest, write(t, a, request("two", noon.Add(time.Hour), 2, 3)).Manifest}
+	shared := a.Key(ms[0].Tables[1].Object.Key)
+	for _, damaged := range []bool{false, true} {
+		if damaged {
+			server.Corrupt(shared, func(b []byte) []byte { b[9] ^= 1; return b })
+		}
+		before := len(server.Requests())
+		v, err := a.NewVerifier(archive.Full, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range ms {
+			if err := v.Verify(t.Context(), &ms[i]); damaged {
+				wantBroken(t, err, shared)
+			} else if err != nil {
+				t.Error(err)
+			}
+		}
+		gets := 0
+		for _, r := range server.Requests()[before:] {
+			if r == "GET "+shared {
+				gets++
+			}
+		}
+		if gets != 1 {
+			t.Errorf("the shared table was read %d times", gets)
 		}
 	}
 }

@@ -69,6 +69,8 @@ type Request struct {
 	Recipients []string
 	// Verification before the manifest is written.
 	Verification Mode
+	// Identities, if there are some, with which a Full verification of an encrypted backup reads the plain content too.
+	Identities string
 	// Progress is told how far it is, by one caller at a time; it must be quick. Nil: nobody wants to know.
 	Progress func(Progress)
 	// Now is the clock.
@@ -133,7 +135,7 @@ func (w *writer) run(ctx context.Context) (Written, error) {
 	}
 	sum := sha256.Sum256(body)
 	if err == nil {
-		note := hex.EncodeToString(sum[:]) + "  manifest.json\n"
+		note := sumNote(hex.EncodeToString(sum[:]))
 		_, err = w.store.Put(working, w.sumKey(w.id), store.Content{Body: strings.NewReader(note), Size: int64(len(note))})
 	}
 	if err == nil {
@@ -211,7 +213,7 @@ func (w *writer) content(ctx context.Context) (Manifest, error) {
 	if m.Files, err = w.files(ctx); err != nil {
 		return m, err
 	}
-	err = w.Verify(ctx, &m, w.req.Verification, "", w.req.Progress)
+	err = w.Verify(ctx, &m, w.req.Verification, w.req.Identities, w.req.Progress)
 	return m, err
 }
 
@@ -361,7 +363,7 @@ func (a *announced) Read(p []byte) (int, error) {
 	a.n += int64(n)
 	a.w.moved(int64(n))
 	if a.n > a.f.Size || err == io.EOF && (a.n != a.f.Size || hex.EncodeToString(a.hash.Sum(nil)) != a.f.SHA256) {
-		return n, fmt.Errorf("%s was announced with %d bytes and SHA-256 %s, and %d bytes of another content came", a.f.Name, a.f.Size, a.f.SHA256, a.n)
+		return n, &SourceError{Name: a.f.Name, Size: a.f.Size, SHA256: a.f.SHA256, Came: a.n}
 	}
 	return n, err
 }
