@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 
 	"github.com/robustmq/robustmq-operator/backup/image/rocksdb"
+	"github.com/robustmq/robustmq-operator/internal/robustmq"
 )
 
 func FuzzDecodeFiltered(f *testing.F) {
@@ -36,6 +38,28 @@ func FuzzDecodeFiltered(f *testing.F) {
 		quick, quickErr := decodeFiltered(context0, bytes.NewReader(file), nil)
 		if err == nil && (quickErr != nil || quick.Key != end.Key) {
 			t.Fatalf("%v, %v and %v", err, quickErr, quick)
+		}
+	})
+}
+
+// A membership is understood and then written the same again, or not understood.
+func FuzzDecodeMembership(f *testing.F) {
+	for _, m := range []Membership{
+		{LogID: &robustmq.LogID{Term: 1, NodeID: 1, Index: 15}, Addresses: map[uint64]string{1: "n1.lab:1228", 2: "n2.lab:1228", 3: "n3.lab:1228"}}, {Addresses: map[uint64]string{7: ""}}, {},
+	} {
+		value := SetMembership(robustmq.GroupData, m).Value
+		f.Add(value)
+		f.Add(append(value, 0))
+		f.Add(value[:len(value)/2])
+	}
+	f.Fuzz(func(t *testing.T, value []byte) {
+		m := decodeMembership(value)
+		if m == nil {
+			return
+		}
+		again := SetMembership(robustmq.GroupData, *m).Value
+		if len(again) != len(value) || !reflect.DeepEqual(decodeMembership(again), m) {
+			t.Fatalf("%x is %+v, written again %x", value, m, again)
 		}
 	})
 }

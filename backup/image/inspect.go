@@ -47,6 +47,7 @@ type GroupInspection struct {
 	Vote    *Vote
 	Applied *robustmq.LogID
 	Purged  *robustmq.LogID
+	Members *Membership
 }
 
 // Inspect reads a database that is not in use.
@@ -177,6 +178,8 @@ func (r groupReader) operation(op rocksdb.Op) {
 			g.Applied = decodeLogID(op.Value)
 		case statePurged:
 			g.Purged = decodeLogID(op.Value)
+		case stateMembership:
+			g.Members = decodeMembership(op.Value)
 		}
 	}
 }
@@ -206,4 +209,68 @@ func decodeLogID(v []byte) *robustmq.LogID {
 		return nil
 	}
 	return &robustmq.LogID{Term: binary.LittleEndian.Uint64(v), NodeID: binary.LittleEndian.Uint64(v[8:]), Index: binary.LittleEndian.Uint64(v[16:])}
+}
+
+// decodeMembership reads what SetMembership writes. While a membership changes it has two configurations, and is none that can be said in one: then it is nil.
+func decodeMembership(v []byte) *Membership {
+	m := &Membership{Addresses: map[uint64]string{}}
+	switch {
+	case len(v) > 0 && v[0] == 0:
+		v = v[1:]
+	case len(v) >= 25 && v[0] == 1:
+		m.LogID, v = decodeLogID(v[1:25]), v[25:]
+	default:
+		return nil
+	}
+	r := bincode{rest: v}
+	if r.number() != 1 { // configurations
+		return nil
+	}
+	voters := map[uint64]bool{}
+	for range r.count(8) {
+		voters[r.number()] = true
+	}
+	for range r.count(24) { // id, id, length of the address
+		id, again := r.number(), r.number()
+		if m.Addresses[id] = r.text(); id != again || !voters[id] {
+			return nil
+		}
+	}
+	if r.bad || len(r.rest) > 0 || len(voters) != len(m.Addresses) {
+		return nil
+	}
+	return m
+}
+
+// bincode reads numbers and texts as they follow one another. Once something was too short everything is nothing.
+type bincode struct {
+	rest []byte
+	bad  bool
+}
+
+func (r *bincode) number() uint64 {
+	if len(r.rest) < 8 {
+		r.rest, r.bad = nil, true
+		return 0
+	}
+	n := binary.LittleEndian.Uint64(r.rest)
+	r.rest = r.rest[8:]
+	return n
+}
+
+// count is a number of things that have at least size bytes each.
+func (r *bincode) count(size uint64) int {
+	n := r.number()
+	if n > uint64(len(r.rest))/size {
+		r.rest, r.bad = nil, true
+		return 0
+	}
+	return int(n)
+}
+
+func (r *bincode) text() string {
+	n := r.count(1)
+	s := string(r.rest[:n])
+	r.rest = r.rest[n:]
+	return s
 }

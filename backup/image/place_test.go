@@ -294,7 +294,8 @@ func TestInspectionSaysWhatTheOracleSays(t *testing.T) {
 	}
 	for group, last := range map[string]uint64{robustmq.GroupMetadata: 21, robustmq.GroupOffset: 1, robustmq.GroupData: 9} {
 		g := fresh.Groups[group]
-		if g.LastLog == nil || *g.LastLog != last || g.Applied == nil || g.Applied.Index != last || g.Vote == nil || *g.Vote != (Vote{1, 7, true}) || g.Purged != nil {
+		if g.LastLog == nil || *g.LastLog != last || g.Applied == nil || g.Applied.Index != last || g.Vote == nil || *g.Vote != (Vote{1, 7, true}) || g.Purged != nil ||
+			g.Members == nil || len(g.Members.Addresses) != 1 || g.Members.Addresses[7] != "n7.lab:1228" || g.Members.LogID == nil || *g.Members.LogID != (robustmq.LogID{}) {
 			content, err := json.Marshal(g)
 			t.Errorf("%s: %s %v", group, content, err)
 		}

@@ -1,14 +1,19 @@
 """A real RocksDB for the tests of live images (PyPI: rocksdict). Only run where it is installed.
 
   write DIR   writes like a placement centre under load, with buffers so small that RocksDB flushes and compacts all the time, until it is killed;
-              every second it prints the microseconds that the slowest percent of its writes took at least, and how many there were
+              every second it prints its time (Unix), how many writes there were, and how long they took: "bucket:number", where a bucket is 16 * log2 of microseconds
   check       reads names of folders from stdin; for each opens the database and prints "ok ..." or what is wrong
+  serve DIR   keeps a database open with the options of RobustMQ 0.4.11, and does what it reads from stdin, a line each, answering "ok ...":
+              fill MIB (metadata, 1 KiB a key), change PERCENT (of its keys, spread over all), messages MIB KIB (of messages, with KIB of metadata between them), flush
+  count       reads names of folders from stdin; for each opens the database and prints "ok", and how many keys the metadata families have
 """
+import math
 import os
+import random
 import sys
 import time
 
-from rocksdict import AccessType, Options, Rdict, WriteBatch
+from rocksdict import AccessType, DBCompressionType, Options, Rdict, WriteBatch
 
 FAMILIES = ["meta_raft", "meta_data", "meta_metadata", "broker", "storage"]
 DATA_0 = bytes.fromhex("f1d75aee29c89b3a")
@@ -57,8 +62,11 @@ def write(path):
         if i % 200 == 0 and i > 1000:
             cf["meta_raft"].delete_range(log_key(0), log_key(i - 1000))
         if time.time() > due:
-            took.sort()
-            print(int(took[len(took) * 99 // 100] * 1e6), len(took), flush=True)
+            buckets = {}
+            for seconds in took:
+                bucket = int(math.log2(seconds * 1e6 + 1) * 16)
+                buckets[bucket] = buckets.get(bucket, 0) + 1
+            print("%.3f" % time.time(), len(took), *("%d:%d" % b for b in buckets.items()), flush=True)
             took, due = [], time.time() + 1
 
 
@@ -82,10 +90,82 @@ def check(path):
     return "ok %d %d" % (last, len(log))
 
 
-if sys.argv[1] == "write":
-    write(sys.argv[2])
+def robustmq():
+    """Options of RobustMQ 0.4.11's families (rocksdb/testdata/options-0.4.11)."""
+    o = Options(raw_mode=True)
+    o.create_if_missing(True)
+    o.create_missing_column_families(True)
+    o.set_write_buffer_size(128 << 20)
+    o.set_max_write_buffer_number(4)
+    o.set_target_file_size_base(128 << 20)
+    o.set_max_bytes_for_level_base(256 << 20)
+    o.set_level_zero_file_num_compaction_trigger(8)
+    none, lz4 = DBCompressionType.none(), DBCompressionType.lz4()
+    o.set_compression_per_level([none, none, lz4, lz4, DBCompressionType.zstd()])
+    o.set_enable_pipelined_write(True)
+    return o
+
+
+class Serving:
+    """A server without a network: its keys are /meta/topic/<number>, its values cannot be compressed."""
+
+    def __init__(self, path):
+        self.db = Rdict(path, robustmq(), {f: robustmq() for f in FAMILIES})
+        self.handle = {f: self.db.get_column_family_handle(f) for f in FAMILIES}
+        self.random = random.Random(7)
+        self.keys = 0
+
+    def put(self, numbers):
+        batch = WriteBatch(raw_mode=True)
+        for i in numbers:
+            family = FAMILIES[1 + i % 2]
+            batch.put(b"/meta/topic/%09d" % i, self.random.randbytes(1024), self.handle[family])
+        self.db.write(batch)
+
+    def fill(self, mib):
+        for _ in range(mib):
+            self.put(range(self.keys, self.keys + 1024))
+            self.keys += 1024
+
+    def change(self, percent):
+        step = 100 // percent
+        changed = list(range(self.random.randrange(step), self.keys, step))
+        for i in range(0, len(changed), 64):
+            self.put(changed[i:i + 64])
+
+    def messages(self, mib, kib):
+        for i in range(mib * 16):
+            batch = WriteBatch(raw_mode=True)
+            batch.put(b"/engine/%09d" % i, self.random.randbytes(64 << 10), self.handle["storage"])
+            self.db.write(batch)
+            while self.keys * mib * 16 < i * kib:
+                self.put([self.keys])
+                self.keys += 1
+
+    def flush(self):
+        for f in FAMILIES:
+            self.db.get_column_family(f).flush()
+
+
+def serve(path):
+    serving = Serving(path)
+    print("ok", flush=True)
+    for line in sys.stdin:
+        command, *numbers = line.split()
+        getattr(serving, command)(*map(int, numbers))
+        print("ok", serving.keys, flush=True)
+
+
+def keys_of(path):
+    db = Rdict(path, robustmq(), {f: robustmq() for f in FAMILIES}, access_type=AccessType.read_only())
+    return "ok %d" % sum(1 for f in FAMILIES[:3] for _ in db.get_column_family(f).keys())
+
+
+if sys.argv[1] in ("write", "serve"):
+    {"write": write, "serve": serve}[sys.argv[1]](sys.argv[2])
+    sys.exit()
 for line in sys.stdin:
     try:
-        print(check(line.strip()), flush=True)
+        print({"check": check, "count": keys_of}[sys.argv[1]](line.strip()), flush=True)
     except Exception as e:  # whatever RocksDB says is the answer
         print("error", str(e).replace("\n", " "), flush=True)
