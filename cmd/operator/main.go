@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/robustmq/robustmq-operator/cmd/operator/backup"
 	"github.com/robustmq/robustmq-operator/cmd/operator/validate"
 )
 
@@ -19,7 +20,8 @@ func main() {
 	if err := newCommand().ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
 		fmt.Fprintln(os.Stderr, "robustmq-operator:", err)
 		code := 1
-		if ended := (*validate.Ended)(nil); errors.As(err, &ended) {
+		var ended interface{ ExitCode() int } // of validate and backup
+		if errors.As(err, &ended) {
 			code = ended.ExitCode()
 		}
 		os.Exit(code)
@@ -38,6 +40,6 @@ func newCommand() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
 	}
 	o.bind(cmd.Flags())
-	cmd.AddCommand(validate.NewCommand(o.serverImage))
+	cmd.AddCommand(validate.NewCommand(o.serverImage), backup.NewCommand())
 	return cmd
 }
