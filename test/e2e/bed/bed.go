@@ -1,4 +1,4 @@
-// Package bed drives test/bed: power cuts and cut cables of the nodes on which the tests' Kubernetes runs.
+// Package bed drives test/bed: power cuts and cut cables of the nodes on which the tests' Kubernetes runs, and the S3 servers beside it.
 package bed
 
 import (
@@ -42,6 +42,15 @@ func (b Bed) CutCable(ctx context.Context, node string) error {
 // MendCable undoes CutCable.
 func (b Bed) MendCable(ctx context.Context, node string) error {
 	return b.onNode(ctx, "link", "up", node)
+}
+
+// KillContainer kills the first process of a container, by the id in its pod's status, on that node.
+func (b Bed) KillContainer(ctx context.Context, node, container string) error {
+	number, err := Number(node)
+	if err != nil {
+		return err
+	}
+	return b.run(ctx, "kill", strconv.Itoa(number), container)
 }
 
 func (b Bed) onNode(ctx context.Context, what, direction, node string) error {
