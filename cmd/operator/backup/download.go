@@ -66,7 +66,7 @@ func (t *tool) download(ctx context.Context, d downloadOptions, args []string) e
 	if err != nil {
 		return err
 	}
-	o, err := t.open(ctx)
+	o, err := t.open()
 	if err != nil {
 		return err
 	}

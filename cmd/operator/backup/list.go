@@ -63,7 +63,7 @@ func listCommand(t *tool) *cobra.Command {
 	cmd := t.command("list", "List the backups of a place", `List the backups of a place, the oldest first. TIME is the recovery point: every write that was acknowledged before it is in the backup. SIZE is what a restore reads;
 tables that several backups share lie in the bucket once. A backup is good when its manifest can be read and is what was written: whether its objects are still there, verify says.
 Where the place has backups of several clusters, these are listed; choose one with --cluster.`, 0, func(ctx context.Context, _ []string) error {
-		o, err := t.open(ctx)
+		o, err := t.open()
 		if err != nil {
 			return err
 		}

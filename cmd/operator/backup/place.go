@@ -1,7 +1,6 @@
 package backup
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -55,7 +54,7 @@ type opened struct {
 }
 
 // open makes a store of the flags. Nothing is asked of a bucket yet.
-func (t *tool) open(ctx context.Context) (*opened, error) {
+func (t *tool) open() (*opened, error) {
 	p := &t.place
 	o := &opened{prefix: strings.Trim(p.destination.Prefix, "/"), cluster: p.cluster, close: func() {}}
 	switch {
@@ -158,7 +157,7 @@ type named struct {
 }
 
 func (t *tool) destinations(name string) ([]named, error) {
-	var r io.Reader = t.in
+	r := t.in
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {

@@ -29,7 +29,7 @@ func showCommand(t *tool) *cobra.Command {
 			if len(args) == 0 {
 				return usage("name the backup: an ID of robustmq-operator backup list, or %s", latest)
 			}
-			o, err := t.open(ctx)
+			o, err := t.open()
 			if err != nil {
 				return err
 			}

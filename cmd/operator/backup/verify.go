@@ -77,7 +77,7 @@ func (t *tool) verify(ctx context.Context, v verifyOptions, args []string) error
 	if err != nil {
 		return err
 	}
-	o, err := t.open(ctx)
+	o, err := t.open()
 	if err != nil {
 		return err
 	}
