@@ -44,6 +44,7 @@ func TestOnePass(t *testing.T) {
 		if took > 90*time.Second {
 			s.Errorf("it took %s", took)
 		}
+		figures.add("servers that were started again while it formed", "%s", s.restarts())
 	})
 	step("its events tell the order: member 0 founds, 1 joins, 2 joins, then brokers", func(s *scene) {
 		s.tellsTheOrder(int(c.Spec.MQTTBroker.Replicas))
@@ -56,6 +57,23 @@ func TestOnePass(t *testing.T) {
 	step("messages go on", func(s *scene) { s.messages("e2e/one") })
 	step("deleted and applied again, it is adopted and not founded", func(s *scene) { s.deleteAndAdopt(c) })
 	step("messages go on after the adoption", func(s *scene) { s.messages("e2e/one") })
+}
+
+// restarts are the servers of members that were started more than once, and how the former one ended.
+func (s *scene) restarts() string {
+	s.Helper()
+	var again []string
+	for i := range 3 {
+		state, err := s.state(s.Context(), s.member(i))
+		s.must(err)
+		if state.Server.Restarts > 0 {
+			again = append(again, fmt.Sprintf("%s %d times, last exit %+v", s.member(i).Name, state.Server.Restarts, state.Server.LastExit))
+		}
+	}
+	if len(again) == 0 {
+		return "none"
+	}
+	return strings.Join(again, "; ")
 }
 
 // tellsTheOrder compares the events with the order that keeps the quorum safe. On a slow machine a member may be told as out of service and in again: the first

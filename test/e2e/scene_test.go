@@ -252,7 +252,8 @@ func (s *scene) messages(topic string) {
 	s.topic(access, topic)
 	from, to := int32(0), c.Spec.MQTTBroker.Replicas-1
 	// For a moment after a leader's pod went away, brokers can turn clients away ("server unavailable"): clients try again then, and so does this one. Once something was sent, nothing is tried twice.
-	for deadline := time.Now().Add(clientsReturn); ; {
+	begin := time.Now()
+	for deadline := begin.Add(clientsReturn); ; {
 		r, err := messages.Exchange(s.Context(), access.Broker(from), access.Broker(to), topic, messages.NewRun(time.Now()), 20, time.Minute)
 		if err != nil && r.Sent == 0 && time.Now().Before(deadline) {
 			s.Logf("nobody gets in yet: %v", err)
@@ -264,6 +265,9 @@ func (s *scene) messages(topic string) {
 		}
 		if err != nil || r.Acknowledged != 20 || r.Received != 20 {
 			s.Fatalf("%+v, %v", r, err)
+		}
+		if away := time.Since(begin) - r.Took; away > time.Second {
+			figures.add("clients were turned away, "+s.T.Name(), "%.1f s after the cluster was Ready", away.Seconds())
 		}
 		return
 	}
