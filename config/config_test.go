@@ -334,6 +334,9 @@ func TestPoliciesAreReadAndOnlyTheirStatusIsWritten(t *testing.T) {
 			for _, resource := range r.Resources {
 				for _, verb := range r.Verbs {
 					key := r.APIGroups[0] + " " + resource + " " + verb
+					if slices.Equal(r.ResourceNames, []string{"kube-system"}) && key == " namespaces get" {
+						continue // not the namespaces that policies select, but which Kubernetes this is
+					}
 					if name == "robustmq-operator-policies" && !wanted[key] || name != "robustmq-operator-policies" && wanted[key] {
 						t.Errorf("%s: %q", name, key)
 					}
@@ -355,5 +358,82 @@ func TestPoliciesAreReadAndOnlyTheirStatusIsWritten(t *testing.T) {
 	text, err := os.ReadFile("namespaced/kustomization.yaml")
 	if err != nil || !strings.Contains(string(text), "kind: ClusterRoleBinding\n    metadata:\n      name: robustmq-operator-policies\n") {
 		t.Errorf("a namespaced installation reads every namespace's labels: %v", err)
+	}
+}
+
+// What the controller of backups and their plan do, and nothing else: test/simulated runs them with these rights.
+func TestBackupsAreMadeByJobsAndTheOperatorMayDoNoMoreForThem(t *testing.T) {
+	wanted := map[string]bool{
+		"robustmq.io robustmqbackups create": true, "robustmq.io robustmqbackups patch": true, "robustmq.io robustmqbackups delete": true,
+		"robustmq.io robustmqbackups/status update": true, "robustmq.io robustmqbackups/finalizers update": true,
+		"batch jobs create": true, "batch jobs delete": true,
+	}
+	for _, verb := range []string{"get", "list", "watch"} {
+		wanted["robustmq.io robustmqbackups "+verb], wanted["batch jobs "+verb], wanted[" pods "+verb] = true, true, true
+	}
+	for name, rules := range roles(t) {
+		for _, r := range rules {
+			for _, resource := range r.Resources {
+				for _, verb := range r.Verbs {
+					key := r.APIGroups[0] + " " + resource + " " + verb
+					switch {
+					case name == "robustmq-operator-backups" && !wanted[key]:
+						t.Errorf("%s: %q", name, key)
+					case name == "robustmq-operator-backups":
+						delete(wanted, key)
+					case strings.HasPrefix(name, "robustmq-operator") && (resource == "jobs" || strings.HasPrefix(resource, "robustmqbackups")):
+						t.Errorf("%s: %q belongs into the role of backups", name, key)
+					}
+				}
+			}
+		}
+	}
+	for key := range wanted {
+		t.Errorf("the operator may not %q", key)
+	}
+	all := objects(t, "rbac")
+	if installation := find[rbacv1.ClusterRole](t, all, "ClusterRole", "robustmq-operator-installation"); len(installation.Rules) != 1 || !slices.Equal(installation.Rules[0].ResourceNames, []string{"kube-system"}) || !slices.Equal(installation.Rules[0].Verbs, []string{"get"}) {
+		t.Errorf("more than the name of one namespace: %v", installation.Rules)
+	}
+	for verb, want := range map[string]bool{"watch": true, "create": false} {
+		if allows(find[rbacv1.ClusterRole](t, all, "ClusterRole", "robustmq-view").Rules, "robustmq.io", "robustmqbackups", verb) != want {
+			t.Errorf("whoever may view may %s backups: want %t", verb, want)
+		}
+	}
+	if !allows(find[rbacv1.ClusterRole](t, all, "ClusterRole", "robustmq-edit").Rules, "robustmq.io", "robustmqbackups", "create") {
+		t.Error("whoever may edit cannot make a backup")
+	}
+	if edit := find[rbacv1.ClusterRole](t, all, "ClusterRole", "robustmq-edit").Rules; allows(edit, "robustmq.io", "robustmqbackups/status", "update") {
+		t.Error("people may write what the operator saw")
+	}
+}
+
+// A namespaced installation has every role of everywhere.yaml bound in its namespaces, and nowhere else.
+func TestTheNamespacedInstallationBindsEveryRoleWhereItIsWanted(t *testing.T) {
+	text, err := os.ReadFile("namespaced/kustomization.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bound := objects(t, "namespaced")
+	seen := 0
+	for _, u := range objects(t, "rbac") {
+		data, err := os.ReadFile("rbac/everywhere.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u.GetKind() != "ClusterRoleBinding" || !strings.Contains(string(data), "kind: ClusterRoleBinding\nmetadata:\n  name: "+u.GetName()+"\n") {
+			continue
+		}
+		seen++
+		if !strings.Contains(string(text), "kind: ClusterRoleBinding\n    metadata:\n      name: "+u.GetName()+"\n") {
+			t.Errorf("%s is still bound everywhere", u.GetName())
+		}
+		here := find[rbacv1.RoleBinding](t, bound, "RoleBinding", u.GetName())
+		if everywhere := find[rbacv1.ClusterRoleBinding](t, objects(t, "rbac"), "ClusterRoleBinding", u.GetName()); here.RoleRef != everywhere.RoleRef || !slices.Equal(here.Subjects, everywhere.Subjects) {
+			t.Errorf("%s binds %v to %v in a namespace, %v to %v everywhere", u.GetName(), here.RoleRef, here.Subjects, everywhere.RoleRef, everywhere.Subjects)
+		}
+	}
+	if seen != 3 {
+		t.Errorf("%d bindings", seen)
 	}
 }

@@ -49,15 +49,15 @@ func included(t *testing.T, folder string) []string {
 }
 
 // A kind without a controller would take orders that nobody carries out. The day there is one, this test goes with the line that leaves its definition out.
-func TestBackupsAndRestoresAreNotInstalledWhileNobodyCarriesThemOut(t *testing.T) {
+func TestRestoresAreNotInstalledWhileNobodyCarriesThemOut(t *testing.T) {
 	for _, folder := range []string{"default", "namespaced", "bed"} {
 		files := included(t, folder)
-		for _, wanted := range []string{"crd/robustmq.io_robustmqclusters.yaml", "webhook/manifests.yaml"} {
+		for _, wanted := range []string{"crd/robustmq.io_robustmqclusters.yaml", "crd/robustmq.io_robustmqbackups.yaml", "webhook/manifests.yaml", "rbac/backups.yaml"} {
 			if !slices.Contains(files, wanted) {
 				t.Errorf("%s does not install %s: %v", folder, wanted, files)
 			}
 		}
-		for _, later := range []string{"crd/robustmq.io_robustmqbackups.yaml", "crd/robustmq.io_robustmqrestores.yaml", "webhook/operations.yaml"} {
+		for _, later := range []string{"crd/robustmq.io_robustmqrestores.yaml", "webhook/operations.yaml"} {
 			if _, err := os.Stat(later); err != nil {
 				t.Error(err)
 			}
@@ -89,7 +89,7 @@ func validating(t *testing.T, file string) admissionregistrationv1.ValidatingWeb
 }
 
 // The operator puts its authority into the configuration of that name; the patch adds to it.
-func TestTheWebhooksOfBackupsAndRestoresAreAPatchOfTheConfigurationThatIsInstalled(t *testing.T) {
+func TestTheWebhookOfRestoresIsAPatchOfTheConfigurationThatIsInstalled(t *testing.T) {
 	installed, patch := validating(t, "webhook/manifests.yaml"), validating(t, "webhook/operations.yaml")
 	if installed.Name != patch.Name || installed.Kind != patch.Kind {
 		t.Errorf("%s %s and %s %s", installed.Kind, installed.Name, patch.Kind, patch.Name)

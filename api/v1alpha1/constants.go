@@ -21,6 +21,12 @@ const (
 	AnnotationGeneration = "robustmq.io/generation"
 	// AnnotationAdoptVolume on a RobustMQCluster: names a pod whose foreign volume may be taken over as it is.
 	AnnotationAdoptVolume = "robustmq.io/adopt-volume"
+	// AnnotationDestination on the Job of a backup: spec.backup.destination of the cluster as it was then, as JSON, with the names of its Secrets.
+	AnnotationDestination = "robustmq.io/destination"
+	// AnnotationBackupUID on the Job that removes a backup from the bucket: the RobustMQBackup that it works for, which does not own it.
+	AnnotationBackupUID = "robustmq.io/backup-uid"
+	// FinalizerBackup on a RobustMQBackup with deletionPolicy Delete: it goes when the backup is gone from the bucket, or was given up.
+	FinalizerBackup = "robustmq.io/backup"
 	// AnnotationDeletionProtection on a RobustMQCluster: "true" refuses its deletion while the webhooks are there.
 	AnnotationDeletionProtection = "robustmq.io/deletion-protection"
 )

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/controllers/backup"
 	"github.com/robustmq/robustmq-operator/controllers/cluster"
 	"github.com/robustmq/robustmq-operator/controllers/policy"
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
@@ -72,12 +73,17 @@ func run(ctx context.Context, o *options) error {
 	if err := auditor.SetupWithManager(mgr); err != nil {
 		return err
 	}
+	agents := agentclient.NewPool(agentclient.Limits{}, nil)
 	reconciler := &cluster.Reconciler{
-		Agents: agentclient.NewPool(agentclient.Limits{}, nil), ServerImage: o.serverImage, AgentImage: o.agentImage,
+		Agents: agents, ServerImage: o.serverImage, AgentImage: o.agentImage,
 		ClusterDomain: o.clusterDomain, OperatorNamespace: namespace(), DisableRelay: o.disableRelay,
 	}
 	if err := reconciler.SetupWithManager(mgr, cluster.Options{Concurrency: o.concurrency}); err != nil {
 		return fmt.Errorf("cluster controller: %w", err)
+	}
+	backups := &backup.Reconciler{Agents: agents, AgentImage: o.agentImage}
+	if err := backups.SetupWithManager(mgr, backup.Options{Concurrency: o.concurrency}); err != nil {
+		return fmt.Errorf("backup controller: %w", err)
 	}
 	logger.Info("starting", "version", version, "webhooks", o.webhooks, "namespaces", o.watchNamespaces)
 	return mgr.Start(ctx)

@@ -1,0 +1,179 @@
+package backup
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
+	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+)
+
+// Reconciler carries out RobustMQBackups. Every field but the client may be injected by tests.
+type Reconciler struct {
+	client.Client
+	// Reader reads past the cache: Secrets that users named, and what must not be decided on old news.
+	Reader client.Reader
+	Events events.EventRecorder
+	// Agents makes clients of the agents, with one mutual-TLS transport a cluster.
+	Agents AgentPool
+	// AgentImage carries the program of the Jobs.
+	AgentImage string
+	// Restores lists the restores of a namespace; nil while RobustMQRestore is not installed. No backup is begun beside one that is under way, and none that it reads is removed.
+	Restores func(ctx context.Context, namespace string) ([]v1alpha1.RobustMQRestore, error)
+
+	Timings Timings
+	Now     func() time.Time
+
+	// beginning lets one pass at a time look past the cache and make a Job.
+	beginning sync.Mutex
+
+	mu         sync.Mutex
+	memory     map[types.UID]*memory
+	kubeSystem string
+}
+
+// AgentPool gives clients of agents.
+type AgentPool interface {
+	// Client gives the client of the agent at podIP; key tells clusters apart.
+	Client(key string, identity agentclient.Identity, podIP string) (agentclient.Client, error)
+}
+
+// Timings are the reconciler's own times. Zero values are replaced by the defaults.
+type Timings struct {
+	// Waiting is how soon a backup that waits is looked at again.
+	Waiting time.Duration
+	// Progress is how often the agent is asked for the progress, and how often that is written at most.
+	Progress time.Duration
+	// Observe bounds the questions to all agents together.
+	Observe time.Duration
+	// CatchUp is how long a follower may take to reach the recovery point before the leader is taken.
+	CatchUp time.Duration
+	// Slack is how much later than the Job itself a backup that stands still is given up: the Job knows better why.
+	Slack time.Duration
+	// Deletion is how long the removal from the bucket may keep an object; Retry is the time between two attempts.
+	Deletion, Retry time.Duration
+}
+
+// DefaultTimings are the times at real speed.
+func DefaultTimings() Timings {
+	return Timings{
+		Waiting: 2 * time.Second, Progress: 5 * time.Second, Observe: 5 * time.Second, CatchUp: 15 * time.Second, Slack: 30 * time.Second,
+		Deletion: 10 * time.Minute, Retry: time.Minute,
+	}
+}
+
+// memory is what the operator remembers of a backup between two passes. Losing it delays the backup and changes no decision.
+type memory struct {
+	point        recoveryPoint
+	asked        time.Time
+	image        *protocol.Image
+	imageProblem string
+}
+
+// Reconcile is one pass: observe, decide, status, act.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	var b v1alpha1.RobustMQBackup
+	if err := r.Get(ctx, req.NamespacedName, &b); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	result, err := r.reconcile(ctx, &b)
+	if apierrors.IsConflict(err) {
+		// Somebody wrote in between: what was read is old, the next pass reads anew.
+		return ctrl.Result{RequeueAfter: r.Timings.Waiting}, nil
+	}
+	return result, err
+}
+
+func (r *Reconciler) reconcile(ctx context.Context, b *v1alpha1.RobustMQBackup) (ctrl.Result, error) {
+	if !b.DeletionTimestamp.IsZero() {
+		return r.finalize(ctx, b)
+	}
+	if b.Spec.DeletionPolicy == v1alpha1.BackupDeleted && !b.Ended() && !controllerutil.ContainsFinalizer(b, v1alpha1.FinalizerBackup) {
+		// Before anything can be in the bucket.
+		after := b.DeepCopy()
+		controllerutil.AddFinalizer(after, v1alpha1.FinalizerBackup)
+		if err := r.Patch(ctx, after, client.MergeFromWithOptions(b, client.MergeFromWithOptimisticLock{}), client.FieldOwner(FieldManager)); apierrors.IsNotFound(err) {
+			return ctrl.Result{}, nil // deleted since it was read
+		} else if err != nil {
+			return ctrl.Result{}, fmt.Errorf("putting the finalizer on backup %s: %w", b.Name, err)
+		}
+		b = after
+	}
+	o, err := r.observe(ctx, b)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	v := decide(o, r.Timings)
+	if err := r.writeStatus(ctx, b, computeStatus(o, v, r.Timings)); err != nil {
+		return ctrl.Result{}, err
+	}
+	if v.begin {
+		if err := r.begin(ctx, o); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	if v.remove {
+		if err := r.removeJob(ctx, o.job); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	switch {
+	case over(v.stage) && !b.Ended():
+		r.forget(b.UID)
+		return ctrl.Result{RequeueAfter: r.Timings.Waiting}, nil // once more, for what is left of its Job
+	case over(v.stage):
+		return ctrl.Result{}, nil
+	case v.stage == v1alpha1.BackupWaiting:
+		return ctrl.Result{RequeueAfter: r.Timings.Waiting}, nil
+	}
+	return ctrl.Result{RequeueAfter: r.Timings.Progress}, nil
+}
+
+// writeStatus writes the status where it differs, and tells what changed as events. The resource version is part of it: what has ended in the meantime stays as it ended.
+func (r *Reconciler) writeStatus(ctx context.Context, b *v1alpha1.RobustMQBackup, next v1alpha1.RobustMQBackupStatus) error {
+	if equality.Semantic.DeepEqual(b.Status, next) {
+		return nil
+	}
+	after := b.DeepCopy()
+	after.Status = next
+	err := r.Status().Update(ctx, after, client.FieldOwner(FieldManager))
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil // deleted since it was read
+	case err != nil:
+		return fmt.Errorf("writing the status of backup %s: %w", b.Name, err)
+	}
+	for _, t := range transitions(b.Status, next) {
+		r.Events.Eventf(after, nil, t.kind, t.reason, t.reason, "%s", t.message)
+	}
+	return nil
+}
+
+func (r *Reconciler) remember(uid types.UID) *memory {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.memory == nil {
+		r.memory = map[types.UID]*memory{}
+	}
+	if r.memory[uid] == nil {
+		r.memory[uid] = &memory{}
+	}
+	return r.memory[uid]
+}
+
+func (r *Reconciler) forget(uid types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.memory, uid)
+}

@@ -1,0 +1,572 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/backup/job"
+	"github.com/robustmq/robustmq-operator/controllers/backup/outcome"
+	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
+	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/manifests"
+)
+
+var testScheme = func() *runtime.Scheme {
+	s := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(s); err != nil {
+			panic(err)
+		}
+	}
+	return s
+}()
+
+// dice is a world of backups in which everything happens in an order that a seed decides, and the operator sees it late, or half, or is gone.
+type dice struct {
+	*rand.Rand
+	t     *testing.T
+	trail []string // what happened
+	now   time.Time
+	uids  int
+
+	truth client.Client
+	cache map[string]snapshot // by kind: the API server's objects at some earlier time
+	r     *Reconciler
+
+	writes   int
+	breakIn  int // how many writes until one fails, or its answer is lost; 0: none does
+	lost     bool
+	agents   bool
+	progress protocol.ImageProgress
+
+	said    map[types.UID]bool // by backup: its own program said that it is complete
+	last    map[types.UID]v1alpha1.RobustMQBackupStatus
+	made    map[types.UID]int
+	removed map[types.UID]int // Jobs removed by somebody else
+}
+
+var errBroken = errors.New("the connection to the API server broke")
+
+func newDice(t *testing.T, seed uint64) *dice {
+	t.Helper()
+	d := &dice{
+		Rand: rand.New(rand.NewPCG(seed, 1)), t: t, now: noon, agents: true, said: map[types.UID]bool{}, last: map[types.UID]v1alpha1.RobustMQBackupStatus{},
+		made: map[types.UID]int{}, removed: map[types.UID]int{}, cache: map[string]snapshot{},
+	}
+	secret := func(name string, keys ...string) *corev1.Secret {
+		s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "ns"}, Data: map[string][]byte{}}
+		for _, k := range keys {
+			s.Data[k] = []byte("x")
+		}
+		return s
+	}
+	objects := []client.Object{
+		newCluster(), secret("s3", "accessKey", "secretKey"), secret("c-operator-pki", "tls.crt", "tls.key"), secret("c-job-pki", "tls.crt", "tls.key"),
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "kube-system", UID: "11111111-0000-4000-8000-000000000000"}},
+	}
+	for node := range 3 {
+		objects = append(objects, &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("c-placement-center-%d", node), Namespace: "ns", Labels: manifests.Selector(newCluster(), v1alpha1.RolePlacementCenter)},
+			Status:     corev1.PodStatus{Phase: corev1.PodRunning, PodIP: fmt.Sprintf("10.0.0.%d", node+1)},
+		})
+	}
+	d.truth = fake.NewClientBuilder().WithScheme(testScheme).WithTypeConverters(managedfields.NewDeducedTypeConverter()).WithObjects(objects...).WithStatusSubresource(&v1alpha1.RobustMQBackup{}, &batchv1.Job{}, &corev1.Pod{}).Build()
+	for i := range 3 {
+		b := newBackup(func(b *v1alpha1.RobustMQBackup) {
+			b.Name, b.UID = fmt.Sprintf("b%d", i), types.UID(fmt.Sprintf("00000000-0000-4000-8000-00000000000%d", i))
+			if d.IntN(2) == 0 {
+				b.Spec.DeletionPolicy = v1alpha1.BackupDeleted
+			}
+		})
+		d.must(d.truth.Create(t.Context(), b))
+	}
+	d.restart()
+	return d
+}
+
+func (d *dice) must(err error) {
+	d.t.Helper()
+	if err != nil {
+		d.fail("%v", err)
+	}
+}
+
+func (d *dice) fail(format string, args ...any) {
+	d.t.Helper()
+	for _, line := range d.trail {
+		d.t.Log(line)
+	}
+	d.t.Fatalf(format, args...)
+}
+
+func (d *dice) note(format string, args ...any) {
+	d.trail = append(d.trail, fmt.Sprintf(format, args...))
+}
+
+// restart is a new operator: without memory, with a cache that is filled once.
+func (d *dice) restart() {
+	for _, kind := range kinds {
+		d.sync(kind)
+	}
+	api := interceptor.NewClient(d.truth.(client.WithWatch), interceptor.Funcs{
+		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+			d.uids++
+			o.SetUID(types.UID(fmt.Sprintf("00000000-0000-4000-8000-1%011d", d.uids)))
+			o.SetCreationTimestamp(metav1.NewTime(d.now))
+			return d.write("create "+o.GetName(), func() error {
+				err := c.Create(ctx, o, opts...)
+				if j, ok := o.(*batchv1.Job); ok && err == nil && j.Labels[v1alpha1.LabelJob] == string(manifests.JobTake) {
+					d.made[j.OwnerReferences[0].UID]++
+				}
+				return err
+			})
+		},
+		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
+			return d.write("delete "+o.GetName(), func() error { return c.Delete(ctx, o, opts...) })
+		},
+		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+			return d.write("patch "+o.GetName(), func() error { return c.Patch(ctx, o, p, opts...) })
+		},
+		SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, o client.Object, opts ...client.SubResourceUpdateOption) error {
+			return d.write(fmt.Sprintf("status of %s: %s", o.GetName(), o.(*v1alpha1.RobustMQBackup).Status.Stage), func() error { return c.SubResource(sub).Update(ctx, o, opts...) })
+		},
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+			if kind := kindOf(o); kind != "" {
+				return d.cache[kind].get(key, o)
+			}
+			return c.Get(ctx, key, o, opts...)
+		},
+		List: func(_ context.Context, _ client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			return d.cache[kindOf(list)].list(list, opts...)
+		},
+	})
+	d.r = &Reconciler{
+		Client: api, Reader: d.truth, Events: quiet{}, Agents: d, AgentImage: "agent", Timings: DefaultTimings(),
+		Now: func() time.Time { return d.now },
+	}
+}
+
+// write does a write, unless its time has come to fail; one half of those that fail were carried out.
+func (d *dice) write(what string, do func() error) error {
+	d.breakIn--
+	if d.breakIn != 0 {
+		err := do()
+		d.note("  %s: %v", what, err)
+		if err == nil {
+			d.writes++
+		}
+		return err
+	}
+	if d.lost {
+		_ = do()
+	}
+	d.note("  %s: broken (carried out: %t)", what, d.lost)
+	return errBroken
+}
+
+// kinds that the operator sees late, each by itself.
+var kinds = []string{"backup", "cluster", "job", "pod"}
+
+// snapshot is what a cache holds of one kind.
+type snapshot []client.Object
+
+func (s snapshot) get(key client.ObjectKey, into client.Object) error {
+	for _, o := range s {
+		if client.ObjectKeyFromObject(o) == key {
+			reflect.ValueOf(into).Elem().Set(reflect.ValueOf(o.DeepCopyObject()).Elem())
+			return nil
+		}
+	}
+	return apierrors.NewNotFound(schema.GroupResource{}, key.Name)
+}
+
+func (s snapshot) list(into client.ObjectList, opts ...client.ListOption) error {
+	var o client.ListOptions
+	o.ApplyOptions(opts)
+	var found []runtime.Object
+	for _, object := range s {
+		if o.LabelSelector == nil || o.LabelSelector.Matches(labels.Set(object.GetLabels())) {
+			found = append(found, object.DeepCopyObject())
+		}
+	}
+	return meta.SetList(into, found)
+}
+
+// kindOf is the kind whose cache an object is read from; empty: it is read past every cache.
+func kindOf(o any) string {
+	switch o.(type) {
+	case *v1alpha1.RobustMQBackup, *v1alpha1.RobustMQBackupList:
+		return "backup"
+	case *v1alpha1.RobustMQCluster:
+		return "cluster"
+	case *batchv1.Job, *batchv1.JobList:
+		return "job"
+	case *corev1.Pod, *corev1.PodList:
+		return "pod"
+	}
+	return ""
+}
+
+// sync brings the cache of a kind up to date.
+func (d *dice) sync(kind string) {
+	list := map[string]client.ObjectList{"backup": &v1alpha1.RobustMQBackupList{}, "cluster": &v1alpha1.RobustMQClusterList{}, "job": &batchv1.JobList{}, "pod": &corev1.PodList{}}[kind]
+	d.must(d.truth.List(d.t.Context(), list))
+	items, err := meta.ExtractList(list)
+	d.must(err)
+	d.cache[kind] = nil
+	for _, o := range items {
+		d.cache[kind] = append(d.cache[kind], o.(client.Object))
+	}
+}
+
+// Client makes the world the agents, too.
+func (d *dice) Client(_ string, _ agentclient.Identity, podIP string) (agentclient.Client, error) {
+	return &agent{d: d, node: uint64(podIP[len(podIP)-1] - '0')}, nil
+}
+
+type agent struct {
+	agentclient.Client
+	d    *dice
+	node uint64
+}
+
+func (a *agent) State(context.Context) (protocol.State, error) {
+	if !a.d.agents {
+		return protocol.State{}, errors.New("connection refused")
+	}
+	state := *newMember(a.node, raft(a.node, 1, 10)).state
+	var jobs batchv1.JobList
+	if err := a.d.truth.List(context.Background(), &jobs); err != nil {
+		return protocol.State{}, err
+	}
+	for i := range jobs.Items {
+		if r := readRecord(&jobs.Items[i]); r.problem == "" && r.take.Member.Pod == state.Pod {
+			state.Images.Image = &protocol.Image{ID: r.take.ImageID, Progress: &a.d.progress}
+		}
+	}
+	return state, nil
+}
+
+type quiet struct{}
+
+func (quiet) Eventf(runtime.Object, runtime.Object, string, string, string, string, ...any) {}
+
+// jobs that live, with their pod if there is one.
+func (d *dice) jobs() map[*batchv1.Job]*corev1.Pod {
+	var jobs batchv1.JobList
+	var pods corev1.PodList
+	d.must(d.truth.List(d.t.Context(), &jobs))
+	d.must(d.truth.List(d.t.Context(), &pods, client.HasLabels{batchv1.JobNameLabel}))
+	out := map[*batchv1.Job]*corev1.Pod{}
+	for i := range jobs.Items {
+		out[&jobs.Items[i]] = nil
+		for k := range pods.Items {
+			if metav1.IsControlledBy(&pods.Items[k], &jobs.Items[i]) {
+				out[&jobs.Items[i]] = &pods.Items[k]
+			}
+		}
+	}
+	return out
+}
+
+// anyJob is one of them, always the same for a seed.
+func (d *dice) anyJob() (*batchv1.Job, *corev1.Pod) {
+	all := d.jobs()
+	var names []*batchv1.Job
+	for j := range all {
+		names = append(names, j)
+	}
+	if len(names) == 0 {
+		return nil, nil
+	}
+	slices.SortFunc(names, func(a, b *batchv1.Job) int {
+		return int(a.CreationTimestamp.Sub(b.CreationTimestamp.Time)) + len(a.UID+a.UID) - len(b.UID+b.UID)
+	})
+	j := names[d.IntN(len(names))]
+	return j, all[j]
+}
+
+// kubernetes takes one step with one Job: its pod is made, runs, ends in one of many ways, and the Job is seen to have ended.
+func (d *dice) kubernetes(luck int) {
+	ctx := d.t.Context()
+	j, pod := d.anyJob()
+	switch {
+	case j == nil:
+	case pod == nil && outcome.Finished(j):
+	case pod == nil:
+		p := podFor(j, corev1.ContainerState{}, func(p *corev1.Pod) {
+			d.uids++
+			p.Name, p.UID, p.CreationTimestamp = fmt.Sprintf("%s-%d", j.Name, d.uids), types.UID(fmt.Sprintf("p%d", d.uids)), metav1.NewTime(d.now)
+			p.Status.Phase = corev1.PodPending
+		})
+		d.must(d.truth.Create(ctx, p))
+		d.note("pod of %s made", j.Name)
+	case pod.Status.Phase == corev1.PodPending:
+		pod.Status.Phase, pod.Status.ContainerStatuses[0].State = corev1.PodRunning, running(d.now)
+		d.must(d.truth.Status().Update(ctx, pod))
+		d.note("%s runs", pod.Name)
+	case pod.Status.Phase == corev1.PodRunning:
+		d.end(j, pod, luck)
+	case !outcome.Finished(j):
+		kind := batchv1.JobComplete
+		if pod.Status.Phase == corev1.PodFailed {
+			kind = batchv1.JobFailed
+		}
+		j.Status.Conditions = append(j.Status.Conditions, batchv1.JobCondition{Type: kind, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(d.now)})
+		d.must(d.truth.Status().Update(ctx, j))
+		d.note("%s is seen to have ended: %s", j.Name, kind)
+	}
+}
+
+func (d *dice) end(j *batchv1.Job, pod *corev1.Pod, luck int) {
+	kind := job.Kind(j.Labels[v1alpha1.LabelJob])
+	message, code := "", int32(1)
+	switch {
+	case luck < 5 && kind == job.Take:
+		r := success(j)
+		message, code = string(r.Encode()), 0
+		d.said[j.OwnerReferences[0].UID] = true
+	case luck < 5:
+		message, code = string(job.Result{Kind: job.Delete, Reason: job.BackupDeleted, Message: "gone"}.Encode()), 0
+	case luck == 5:
+		message = string(job.Result{Kind: kind, Reason: job.StoreUnavailable, Message: "m"}.Encode())
+	case luck == 6: // it ends well and says nothing
+		code = 0
+	case luck == 7: // half of what it wanted to say
+		message, code = string(job.Result{Kind: kind, Reason: job.BackupComplete}.Encode())[:20], 0
+	case luck == 8: // it says success of something else
+		r := success(newJob(newBackup(), newCluster()))
+		message, code = string(r.Encode()), 0
+	case luck == 9: // killed after it had said so
+		if kind == job.Take {
+			r := success(j)
+			message = string(r.Encode())
+		}
+		code = 137
+	}
+	pod.Status.ContainerStatuses[0].State = terminated(d.now, code, message)
+	pod.Status.Phase = corev1.PodSucceeded
+	if code != 0 {
+		pod.Status.Phase = corev1.PodFailed
+	}
+	d.must(d.truth.Status().Update(d.t.Context(), pod))
+	d.note("%s ended with %d: %.60s", pod.Name, code, message)
+}
+
+// collect removes what has lost its owner.
+func (d *dice) collect() {
+	ctx := d.t.Context()
+	var jobs batchv1.JobList
+	d.must(d.truth.List(ctx, &jobs))
+	for i := range jobs.Items {
+		owner := metav1.GetControllerOf(&jobs.Items[i])
+		var b v1alpha1.RobustMQBackup
+		if owner != nil && apierrors.IsNotFound(d.truth.Get(ctx, types.NamespacedName{Namespace: "ns", Name: owner.Name}, &b)) {
+			d.must(d.truth.Delete(ctx, &jobs.Items[i]))
+		}
+	}
+	var pods corev1.PodList
+	d.must(d.truth.List(ctx, &pods, client.HasLabels{batchv1.JobNameLabel}))
+	for i := range pods.Items {
+		var j batchv1.Job
+		if apierrors.IsNotFound(d.truth.Get(ctx, types.NamespacedName{Namespace: "ns", Name: pods.Items[i].Labels[batchv1.JobNameLabel]}, &j)) {
+			d.must(d.truth.Delete(ctx, &pods.Items[i]))
+		}
+	}
+}
+
+func (d *dice) pass(name string) ctrl.Result {
+	d.note("pass of %s", name)
+	result, err := d.r.Reconcile(d.t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Namespace: "ns", Name: name}})
+	if err != nil && !errors.Is(err, errBroken) && !apierrors.IsConflict(err) {
+		d.fail("pass of %s: %v", name, err)
+	}
+	return result
+}
+
+// step is one thing that happens.
+func (d *dice) step() {
+	ctx := d.t.Context()
+	name := fmt.Sprintf("b%d", d.IntN(3))
+	switch n := d.IntN(100); {
+	case n < 40:
+		d.breakIn, d.lost = 0, d.IntN(2) == 0
+		if d.IntN(6) == 0 {
+			d.breakIn = 1 + d.IntN(3)
+		}
+		d.pass(name)
+	case n < 60:
+		kind := kinds[d.IntN(len(kinds))]
+		d.note("the cache sees every %s", kind)
+		d.sync(kind)
+	case n < 80:
+		d.kubernetes(d.IntN(10))
+	case n < 85:
+		d.now = d.now.Add(time.Duration(d.IntN(90)) * time.Second)
+		d.progress = protocol.ImageProgress{Stage: []protocol.ImageStage{protocol.StageStaging, protocol.StageUploading, protocol.StageVerifying}[d.IntN(3)], Bytes: int64(d.IntN(10)), Total: 10}
+	case n < 88:
+		d.note("a new operator")
+		d.restart()
+	case n < 90:
+		d.agents = !d.agents
+	case n < 92:
+		if j, _ := d.anyJob(); j != nil && d.IntN(2) == 0 {
+			d.note("somebody removes %s", j.Name)
+			if owner := metav1.GetControllerOf(j); owner != nil {
+				d.removed[owner.UID]++
+			}
+			d.must(d.truth.Delete(ctx, j))
+		}
+	case n < 94:
+		if _, pod := d.anyJob(); pod != nil {
+			d.note("somebody removes %s", pod.Name)
+			d.must(d.truth.Delete(ctx, pod))
+		}
+	case n < 95:
+		var b v1alpha1.RobustMQBackup
+		if err := d.truth.Get(ctx, types.NamespacedName{Namespace: "ns", Name: name}, &b); err == nil {
+			d.note("%s is deleted", name)
+			d.must(d.truth.Delete(ctx, &b))
+		}
+	case n == 95 && d.IntN(8) == 0:
+		var c v1alpha1.RobustMQCluster
+		if err := d.truth.Get(ctx, types.NamespacedName{Namespace: "ns", Name: "c"}, &c); err == nil {
+			d.note("the cluster is deleted")
+			d.must(d.truth.Delete(ctx, &c))
+		}
+	default:
+		d.collect()
+	}
+	d.check()
+}
+
+// check is what must hold at every moment.
+func (d *dice) check() {
+	var all v1alpha1.RobustMQBackupList
+	d.must(d.truth.List(d.t.Context(), &all))
+	for i := range all.Items {
+		b := &all.Items[i]
+		was := d.last[b.UID]
+		if b.Status.Stage == v1alpha1.BackupComplete && !d.said[b.UID] {
+			d.fail("%s is Complete, and its program never said so", b.Name)
+		}
+		if b.Status.Stage == v1alpha1.BackupComplete != b.Restorable() {
+			d.fail("%s is in stage %s, and its condition says restorable %t", b.Name, b.Status.Stage, b.Restorable())
+		}
+		if over(was.Stage) && !equalStatus(was, b.Status) {
+			d.fail("%s had ended and moved from %+v to %+v", b.Name, was, b.Status)
+		}
+		if !over(b.Status.Stage) && order[b.Status.Stage] < order[was.Stage] {
+			d.fail("%s went back from %s to %s", b.Name, was.Stage, b.Status.Stage)
+		}
+		if d.made[b.UID] > 1+d.removed[b.UID] {
+			d.fail("%s got %d Jobs, and %d were removed by somebody", b.Name, d.made[b.UID], d.removed[b.UID])
+		}
+		d.last[b.UID] = b.Status
+	}
+	running := 0
+	for j := range d.jobs() {
+		if !outcome.Finished(j) && j.Labels[v1alpha1.LabelJob] == string(manifests.JobTake) {
+			running++
+		}
+	}
+	if running > 1 {
+		d.fail("%d backups of one cluster are made at once", running)
+	}
+}
+
+// settle lets everything that was begun come to its end, with good luck, and an operator that sees everything.
+func (d *dice) settle() {
+	d.agents, d.breakIn = true, 0
+	for range 40 {
+		d.now = d.now.Add(45 * time.Second)
+		for range 3 {
+			d.kubernetes(0)
+		}
+		d.collect()
+		for i := range 3 {
+			for _, kind := range kinds {
+				d.sync(kind)
+			}
+			d.pass(fmt.Sprintf("b%d", i))
+			d.check()
+		}
+	}
+	for j := range d.jobs() {
+		if !outcome.Finished(j) {
+			d.fail("Job %s was left behind", j.Name)
+		}
+	}
+	var all v1alpha1.RobustMQBackupList
+	d.must(d.truth.List(d.t.Context(), &all))
+	for i := range all.Items {
+		if b := &all.Items[i]; !b.Ended() || b.DeletionTimestamp != nil {
+			d.fail("%s never ends: %s, to be deleted since %v", b.Name, b.Status.Stage, b.DeletionTimestamp)
+		}
+	}
+	before := d.writes
+	for i := range 6 {
+		d.sync("backup")
+		if result := d.pass(fmt.Sprintf("b%d", i%3)); result.RequeueAfter != 0 {
+			d.fail("what has ended is looked at again in %s", result.RequeueAfter)
+		}
+	}
+	if d.writes != before {
+		d.fail("%d writes when nothing is to be done", d.writes-before)
+	}
+}
+
+// A thousand worlds: Jobs killed, pods gone, answers lost, operators that begin anew, caches that are late, each kind by itself.
+func TestCompleteOnlyEverFollowsAResultThatSaysSoWhateverHappens(t *testing.T) {
+	worlds := uint64(1000)
+	if testing.Short() {
+		worlds = 100
+	}
+	stages := map[v1alpha1.BackupStage]int{}
+	reasons := map[string]int{}
+	for seed := range worlds {
+		d := newDice(t, seed)
+		for range 150 {
+			d.step()
+		}
+		d.settle()
+		for _, s := range d.last {
+			stages[s.Stage]++
+			for _, c := range s.Conditions {
+				if c.Type == v1alpha1.ConditionComplete {
+					reasons[c.Reason]++
+				}
+			}
+		}
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+	t.Logf("%v %v", stages, reasons)
+	if stages[v1alpha1.BackupComplete] < int(worlds)/4 || stages[v1alpha1.BackupFailed] < int(worlds)/4 || len(reasons) < 6 {
+		t.Errorf("the worlds are too tame: %v %v", stages, reasons)
+	}
+}

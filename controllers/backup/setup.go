@@ -1,0 +1,108 @@
+package backup
+
+import (
+	"context"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+)
+
+// Options shape the controller.
+type Options struct {
+	// Name tells several controllers of one process apart (tests); "robustmqbackup" when empty.
+	Name string
+	// Concurrency is how many backups are reconciled at once; at least 1.
+	Concurrency int
+	// SkipNameValidation allows several controllers of one name in a process (tests).
+	SkipNameValidation bool
+}
+
+// SetupWithManager fills what the reconciler was not given with its defaults and registers it.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o Options) error {
+	r.setDefaults(mgr)
+	name := o.Name
+	if name == "" {
+		name = "robustmqbackup"
+	}
+	toBackup := handler.EnqueueRequestsFromMapFunc(backupOf)
+	return ctrl.NewControllerManagedBy(mgr).
+		Named(name).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: max(o.Concurrency, 1), SkipNameValidation: &o.SkipNameValidation,
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, 30*time.Second),
+		}).
+		// Our own status writes need no second look.
+		For(&v1alpha1.RobustMQBackup{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, deleted()))).
+		Watches(&batchv1.Job{}, toBackup).
+		Watches(&corev1.Pod{}, toBackup).
+		// A cluster that comes, or goes, is what some of its backups wait for, or die of.
+		Watches(&v1alpha1.RobustMQCluster{}, handler.EnqueueRequestsFromMapFunc(r.backupsOfCluster), builder.WithPredicates(comesOrGoes())).
+		Complete(r)
+}
+
+func (r *Reconciler) setDefaults(mgr ctrl.Manager) {
+	if r.Client == nil {
+		r.Client = mgr.GetClient()
+	}
+	if r.Reader == nil {
+		r.Reader = mgr.GetAPIReader()
+	}
+	if r.Events == nil {
+		r.Events = mgr.GetEventRecorder(v1alpha1.ManagedBy)
+	}
+	if r.Now == nil {
+		r.Now = time.Now
+	}
+	if r.Timings == (Timings{}) {
+		r.Timings = DefaultTimings()
+	}
+}
+
+// backupOf maps a Job or a pod of one to the backup that it works for.
+func backupOf(_ context.Context, object client.Object) []reconcile.Request {
+	name := object.GetLabels()[v1alpha1.LabelBackup]
+	if name == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}}}
+}
+
+// backupsOfCluster are those of a cluster that have not ended.
+func (r *Reconciler) backupsOfCluster(ctx context.Context, cluster client.Object) []reconcile.Request {
+	var all v1alpha1.RobustMQBackupList
+	if err := r.List(ctx, &all, client.InNamespace(cluster.GetNamespace())); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "listing the backups of a cluster that changed; they are looked at again anyway")
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range all.Items {
+		if b := &all.Items[i]; b.Spec.ClusterName == cluster.GetName() && !b.Ended() {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(b)})
+		}
+	}
+	return requests
+}
+
+func comesOrGoes() predicate.Predicate {
+	return predicate.Or(predicate.GenerationChangedPredicate{}, deleted())
+}
+
+// deleted lets the wish to delete through, which changes no generation of an object with a finalizer alone.
+func deleted() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero()
+	}}
+}
