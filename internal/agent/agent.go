@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/robustmq/robustmq-operator/internal/agent/images"
 	"github.com/robustmq/robustmq-operator/internal/agent/process"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/agent/volume"
@@ -22,6 +23,8 @@ type Agent struct {
 	pki     *identity
 	peers   *peers
 	metrics *metrics
+	source  *images.Source
+	target  *images.Target
 	wake    chan struct{}
 
 	orders sync.Mutex // one order after another
@@ -37,6 +40,7 @@ type Agent struct {
 	mounted   mounted
 	vol       protocol.VolumeState
 	unwritten string // why the volume could not be written when it was tried last
+	unsettled string // why an interrupted exchange of databases could not be settled
 	gate      protocol.GateState
 
 	held        bool   // ServerOrder Stop
@@ -78,6 +82,7 @@ func New(o Options) (*Agent, error) {
 	a.pki = newIdentity(o.Paths.PKIDir, o.Now)
 	a.peers = newPeers(a)
 	a.metrics = newMetrics(a)
+	a.source, a.target = newSource(a), newTarget(a)
 	return a, nil
 }
 
@@ -92,6 +97,7 @@ func (a *Agent) Run(ctx context.Context) int {
 		a.o.Log.Error("cannot listen", "error", err)
 		return 1
 	}
+	a.orders.Lock() // until the volume is settled; supervise unlocks it
 	var background sync.WaitGroup
 	start := func(name string, work func(context.Context)) {
 		background.Go(func() { a.forever(ctx, name, work) })
@@ -102,10 +108,13 @@ func (a *Agent) Run(ctx context.Context) int {
 	start("relay", a.relay)
 	start("fence", a.fence)
 	start("hold", a.hold)
+	start("images", a.tickImages)
 	code := a.supervise(ctx)
 	cancel()
 	servers.close()
 	background.Wait()
+	a.source.Wait()
+	a.target.Wait()
 	a.observing.open.Wait()
 	a.peers.close()
 	return code
@@ -206,10 +215,14 @@ func (a *Agent) supervise(ctx context.Context) int {
 	if err := a.volume.Sweep(); err != nil {
 		a.o.Log.Warn("left-overs in the volume", "error", err)
 	}
+	var settled settling
+	a.guarded("settle", func() { a.settleAll(ctx, &settled) })
+	a.orders.Unlock()
 	var look looking
 	for {
 		done := false
 		a.guarded("supervise", func() {
+			a.settleAll(ctx, &settled)
 			a.inspect(&look)
 			done = a.step(ctx)
 		})

@@ -148,9 +148,14 @@ func allowed(kind protocol.ClientKind, method, path string) bool {
 	case protocol.ClientAgent:
 		return path == protocol.PathPeer
 	case protocol.ClientJob:
-		return path == protocol.PathImages || strings.HasPrefix(path, protocol.PathImages+"/") || method == http.MethodGet && counts(path)
+		return path == protocol.PathImages || strings.HasPrefix(path, protocol.PathImages+"/") || movesPlacement(method, path) || method == http.MethodGet && counts(path)
 	}
 	return false
+}
+
+// movesPlacement are the calls that bring the bytes of an image. That it comes into force is the operator's word.
+func movesPlacement(method, path string) bool {
+	return method == http.MethodPost && path == protocol.PathPlacements || method != http.MethodPost && strings.HasPrefix(path, protocol.PathPlacements+"/")
 }
 
 func counts(path string) bool {

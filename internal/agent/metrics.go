@@ -17,6 +17,10 @@ type metrics struct {
 	exits       *prometheus.CounterVec
 	relayed     *prometheus.CounterVec
 	relayFailed *prometheus.CounterVec
+
+	images        prometheus.Counter
+	imageFailures *prometheus.CounterVec
+	imageSeconds  prometheus.Histogram
 }
 
 func newMetrics(a *Agent) *metrics {
@@ -30,7 +34,8 @@ func newMetrics(a *Agent) *metrics {
 		relayed:     counter("robustmq_agent_heartbeats_total", "Heartbeats of this node that a placement-centre member accepted.", "member"),
 		relayFailed: counter("robustmq_agent_heartbeat_failures_total", "Heartbeats of this node that a placement-centre member refused or did not answer.", "member"),
 	}
-	m.registry.MustRegister(m.panics, m.exits, m.relayed, m.relayFailed, collector{a}, collectors.NewGoCollector(),
+	m.describeImages()
+	m.registry.MustRegister(m.panics, m.exits, m.relayed, m.relayFailed, m.images, m.imageFailures, m.imageSeconds, collector{a}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -81,6 +86,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	seen := c.a.lastObserved()
 	c.a.collectState(gauge)
+	c.a.collectImages(gauge)
 	for group, g := range seen.raft {
 		gauge(descLeader, one(g.LeadsWithQuorum()), group)
 		gauge(descHasLeader, one(g.CurrentLeader != 0), group)

@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/robustmq/robustmq-operator/internal/agent/images"
 	"github.com/robustmq/robustmq-operator/internal/agent/process"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 )
@@ -57,6 +58,12 @@ type Options struct {
 	BootID string
 	// CPUs is what the server sees; only 0.3.x needs it.
 	CPUs int
+
+	// FS is the data volume's file system for images; default the machine's.
+	FS images.FS
+	// StagingLimit bounds what is written for an image, in bytes; Reserve is what images leave free on the volume. Default 2 GiB and 256 MiB.
+	StagingLimit int64
+	Reserve      uint64
 }
 
 // Timings are how long the agent waits for what. See DefaultTimings for the values of a pod.
@@ -95,6 +102,10 @@ type Timings struct {
 	HoldPoll    time.Duration
 	PeerTimeout time.Duration `floor:"io"`
 
+	ImageTick  time.Duration // between looks at leases and space
+	ImagePause time.Duration // between two attempts at an image during which the raft state changed
+	ImageLease time.Duration `floor:"lease"` // an image lives so long without a call
+
 	OrderWait time.Duration `floor:"io"` // a call waits this long for a server to be gone
 	StartWait time.Duration `floor:"io"` // a call waits this long for a server to be started
 }
@@ -113,6 +124,7 @@ func DefaultTimings() Timings {
 		Relay: 3 * time.Second, RelayTimeout: 1500 * time.Millisecond,
 		FenceProbe: 3 * time.Second, FenceTimeout: 1500 * time.Millisecond, FenceAfter: 15 * time.Second,
 		HoldMax: protocol.TerminationGracePeriod - stopReserve, HoldPoll: time.Second, PeerTimeout: 2 * time.Second,
+		ImageTick: 2 * time.Second, ImagePause: time.Second, ImageLease: protocol.ImageLease,
 		OrderWait: 40 * time.Second, StartWait: 5 * time.Second,
 	}
 }
@@ -120,6 +132,8 @@ func DefaultTimings() Timings {
 const (
 	// ioFloor is the least limit of real input and output: a loopback call on a busy machine needs it at any speed.
 	ioFloor = 500 * time.Millisecond
+	// leaseFloor is the least lease of an image: its caller is another process, with intervals of its own.
+	leaseFloor = 30 * time.Second
 	// waitFloor keeps a hurried loop from spinning.
 	waitFloor = 5 * time.Millisecond
 )
@@ -129,8 +143,11 @@ func (t Timings) Scale(speed float64) Timings {
 	v := reflect.ValueOf(&t).Elem()
 	for i := range v.NumField() {
 		floor := waitFloor
-		if v.Type().Field(i).Tag.Get("floor") == "io" {
+		switch v.Type().Field(i).Tag.Get("floor") {
+		case "io":
 			floor = ioFloor
+		case "lease":
+			floor = leaseFloor
 		}
 		full := time.Duration(v.Field(i).Int())
 		v.Field(i).SetInt(int64(min(full, max(floor, time.Duration(float64(full)/speed)))))
@@ -177,6 +194,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Stderr == nil {
 		o.Stderr = io.Discard
+	}
+	if o.FS == nil {
+		o.FS = images.OS{}
 	}
 	if o.OOMKills == nil {
 		o.OOMKills = process.OOMKills

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"syscall"
 	"time"
 
+	backupimage "github.com/robustmq/robustmq-operator/backup/image"
 	"github.com/robustmq/robustmq-operator/internal/agent/gate"
+	"github.com/robustmq/robustmq-operator/internal/agent/images"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/agent/volume"
 	"github.com/robustmq/robustmq-operator/internal/robustmq/metaclient"
@@ -33,11 +36,17 @@ func badRequest(format string, args ...any) error {
 func explain(err error) (int, protocol.Error) {
 	var refused *refusal
 	var closed *gate.Refusal
+	var image *images.Refusal
+	var space *backupimage.NoSpaceError
 	switch {
 	case errors.As(err, &refused):
 		return statusOf(refused.reason), protocol.Error{Reason: refused.reason, Message: refused.message}
 	case errors.As(err, &closed):
 		return statusOf(closed.Reason), protocol.Error{Reason: closed.Reason, Message: closed.Message}
+	case errors.As(err, &image):
+		return statusOf(image.Reason), protocol.Error{Reason: image.Reason, Message: image.Message}
+	case errors.As(err, &space), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return statusOf(protocol.ReasonNoSpace), protocol.Error{Reason: protocol.ReasonNoSpace, Message: err.Error()}
 	case errors.Is(err, errServerDown):
 		return statusOf(protocol.ReasonServerDown), protocol.Error{Reason: protocol.ReasonServerDown, Message: err.Error()}
 	}
@@ -50,8 +59,14 @@ func statusOf(reason string) int {
 		return http.StatusBadRequest
 	case protocol.ReasonForbidden:
 		return http.StatusForbidden
-	case protocol.ReasonConflict:
+	case protocol.ReasonNotFound:
+		return http.StatusNotFound
+	case protocol.ReasonConflict, protocol.ReasonBusy:
 		return http.StatusConflict
+	case protocol.ReasonBadData:
+		return http.StatusUnprocessableEntity
+	case protocol.ReasonNoSpace:
+		return http.StatusInsufficientStorage
 	case protocol.ReasonServerDown:
 		return http.StatusServiceUnavailable
 	case protocol.ReasonServerFailed:
@@ -190,6 +205,9 @@ func (a *Agent) orderWipe(_ context.Context, order protocol.WipeOrder) error {
 		return conflict("the volume holds data without a marker: nobody knows whose it is")
 	case !volume.SameVolume(*vol.Marker, order.Marker):
 		return conflict("the volume's marker (%s, cluster %s, node %d, generation %d) is not the one named", vol.Marker.Origin, vol.Marker.ClusterUID, vol.Marker.NodeID, vol.Marker.Generation)
+	}
+	if err := errors.Join(a.source.Drop("the volume is wiped"), a.target.Forget()); err != nil {
+		return err
 	}
 	a.o.Log.Warn("wiping the volume", "reason", order.Reason, "origin", vol.Marker.Origin, "generation", vol.Marker.Generation)
 	if err := a.volume.Wipe(); err != nil {

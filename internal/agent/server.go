@@ -96,6 +96,8 @@ func (a *Agent) Handler() http.Handler {
 			return a.orderMembership(ctx, call, order)
 		}))
 	}
+	a.handleImages(mux)
+	a.handlePlacements(mux)
 	mux.HandleFunc(protocol.PathAdmin, a.serveAdmin)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, badRequest("no such call: %s %s", r.Method, r.URL.Path))
@@ -129,11 +131,9 @@ func (a *Agent) recovering(name string, h http.Handler) http.Handler {
 // ordered decodes an order, carries it out and answers with the state. The order goes on when the caller hangs up: it would be half done otherwise.
 func ordered[T any](a *Agent, carryOut func(context.Context, T) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		var order T
-		decoder := json.NewDecoder(io.LimitReader(r.Body, maxBody))
-		decoder.DisallowUnknownFields()
-		if err := decoder.Decode(&order); err != nil {
-			a.refuse(w, badRequest("the order cannot be read: %v", err))
+		order, err := decode[T](r, maxBody)
+		if err != nil {
+			a.refuse(w, err)
 			return
 		}
 		ctx := context.WithoutCancel(r.Context())

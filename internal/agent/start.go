@@ -51,6 +51,9 @@ func (a *Agent) start(lifetime, ctx context.Context, at *attempt, m mounted, mar
 	if err := a.volume.CheckWritable(); err != nil {
 		return err
 	}
+	if err := a.settle(); err != nil {
+		return err
+	}
 	if err := a.writeFiles(m); err != nil {
 		return err
 	}

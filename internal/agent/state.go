@@ -11,12 +11,13 @@ import (
 
 // State returns what the agent knows, with an observation of its server that is no older than Timings.Cache. It takes at most twice Timings.Probe.
 func (a *Agent) State(ctx context.Context) protocol.State {
-	seen := a.observed(ctx, a.o.Timings.Cache)
+	seen, taken := a.observed(ctx, a.o.Timings.Cache), a.imagesState()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.o.Now()
 	m := a.mounted
 	s := protocol.State{
+		Images:       taken,
 		AgentVersion: a.o.Version, Pod: a.o.PodName, BootID: a.o.BootID, Terminating: a.terminating,
 		Volume: a.vol, Gate: a.gate, Server: a.server(now), Fenced: a.fenced,
 		Config: protocol.ConfigState{Mounted: m.hash, Running: a.running, Problem: m.problem, Warning: m.warning(now)},

@@ -18,13 +18,19 @@ type Input struct {
 	ConfigProblem string
 	// Held: stopped by order.
 	Held bool
+	// Placing: databases are being exchanged at this moment.
+	Placing bool
+	// Unsettled is why an exchange that was interrupted could be neither finished nor undone; empty when none was.
+	Unsettled string
 }
 
 // Decide returns the gate's state. The rules in the order in which they win:
 //
 //	unusable volume                      closed: nothing can be read or written
+//	databases half exchanged             closed
 //	no configuration                     closed
 //	data without marker, foreign marker  closed: only an explicit Adopt takes it over
+//	marker that names a placement        closed until that is opened or reverted
 //	older generation                     closed until restored or seeded
 //	newer generation                     closed until the configuration has arrived
 //	empty, no marker                     closed until ordered
@@ -36,6 +42,10 @@ func Decide(in Input) protocol.GateState {
 	switch {
 	case v.Phase == protocol.VolumeUnusable:
 		return closed(protocol.GateVolumeUnusable, "%s", v.Message)
+	case in.Unsettled != "":
+		return closed(protocol.GateUnsettled, "an image was being put in place when the pod ended, and it can be neither finished nor undone: %s", in.Unsettled)
+	case in.Placing:
+		return closed(protocol.GatePlacing, "an image is being put in place")
 	case in.ClusterUID == "":
 		return closed(protocol.GateConfigInvalid, "%s", orElse(in.ConfigProblem, "the configuration was not read yet"))
 	case m == nil && v.Phase == protocol.VolumeInitialised:
@@ -46,6 +56,8 @@ func Decide(in Input) protocol.GateState {
 		return closed(protocol.GateForeign, "the volume belongs to cluster %s, this is cluster %s", m.ClusterUID, in.ClusterUID)
 	case m.NodeID != in.NodeID || m.Role != in.Role:
 		return closed(protocol.GateForeign, "the volume belongs to %s node %d, this is %s node %d", m.Role, m.NodeID, in.Role, in.NodeID)
+	case m.Placement != "":
+		return closed(protocol.GatePlacing, "image %s was put in place, or was being, and is not opened yet", m.Placement)
 	case m.Generation < in.Generation:
 		return closed(protocol.GateOldGeneration, "the volume is of generation %d, the cluster is at generation %d", m.Generation, in.Generation)
 	case m.Generation > in.Generation:
@@ -99,6 +111,10 @@ func Order(order protocol.GateOrder, in Input) (*protocol.Marker, error) {
 			order.ClusterUID, order.NodeID, order.Generation, in.ClusterUID, in.NodeID, in.Generation)
 	case v.Phase == protocol.VolumeUnusable:
 		return nil, conflict("the volume is unusable: %s", v.Message)
+	case m != nil && m.Placement != "":
+		return nil, conflict("image %s is in this volume and not opened yet: open it, revert it, or wipe the volume", m.Placement)
+	case in.Placing:
+		return nil, conflict("an image is being put in place")
 	case order.Action == protocol.GateFound && in.Role != "PlacementCenter":
 		return nil, conflict("only the placement centre is founded, this is %s", in.Role)
 	}

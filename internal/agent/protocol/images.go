@@ -58,6 +58,7 @@ const (
 	ImageUnsupported = "Unsupported" // the database has records, families or options that are not known: a newer RobustMQ?
 	ImageRaftChanged = "RaftChanged" // vote or membership changed at every attempt, or the membership is joint
 	ImageServerDown  = "ServerDown"  // the server ended, was started again, or did not say its raft state
+	ImageInterrupted = "Interrupted" // the agent ended while an image was put in place
 	ImageInternal    = "Internal"    // anything else: the message has it
 )
 

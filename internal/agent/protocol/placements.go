@@ -73,7 +73,7 @@ const (
 	PlacementOpen      PlacementPhase = "Open"   // in force; what was there before is kept until it is discarded
 	PlacementReverting PlacementPhase = "Reverting"
 	PlacementReverted  PlacementPhase = "Reverted" // what was there before is in force
-	// PlacementFailed: putting it in place failed, and the database is the old one. It may be placed again, reverted or deleted.
+	// PlacementFailed: putting it in place failed or was interrupted. It may be placed again, or reverted; the gate is shut until then.
 	PlacementFailed PlacementPhase = "Failed"
 )
 

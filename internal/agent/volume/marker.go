@@ -69,6 +69,14 @@ func (v Volume) WriteMarker(m protocol.Marker) error {
 	return syncDir(v.Dir)
 }
 
+// RemoveMarker removes the marker, for a volume that has no data.
+func (v Volume) RemoveMarker() error {
+	if err := os.Remove(v.Path(protocol.MarkerFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("marker: %w", err)
+	}
+	return syncDir(v.Dir)
+}
+
 // SameVolume reports whether two markers name the same life of a volume; what the agent adds by itself does not count.
 func SameVolume(a, b protocol.Marker) bool {
 	return a.ClusterUID == b.ClusterUID && a.NodeID == b.NodeID && a.Role == b.Role && a.Generation == b.Generation && a.Origin == b.Origin
@@ -94,7 +102,7 @@ func (v Volume) Wipe() error {
 	if err != nil {
 		return fmt.Errorf("wipe: %w", err)
 	}
-	for _, name := range []string{DataDir, EngineDir} {
+	for _, name := range []string{DataDir, EngineDir, PlacementDir} {
 		if err := os.Rename(v.Path(name), filepath.Join(trash, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("wipe: %w", err)
 		}
@@ -118,14 +126,14 @@ func (v Volume) did(step string) error {
 	return v.crash(step)
 }
 
-// Sweep removes what an interrupted write or wipe left behind.
+// Sweep removes what an interrupted write or wipe left behind, and what was staged for images. What was received to be put in place stays.
 func (v Volume) Sweep() error {
 	entries, err := os.ReadDir(v.Dir)
 	if err != nil {
 		return fmt.Errorf("sweep: %w", err)
 	}
 	for _, entry := range entries {
-		if !strings.HasPrefix(entry.Name(), own) {
+		if !strings.HasPrefix(entry.Name(), own) || entry.Name() == PlacementDir {
 			continue
 		}
 		if err := os.RemoveAll(v.Path(entry.Name())); err != nil {

@@ -21,6 +21,12 @@ const (
 // own is the prefix of the names that this package makes and ignores: temporary files and what a wipe moved aside.
 const own = ".robustmq-operator-"
 
+// Folders for images, beside the data: links need the same file system.
+const (
+	StagingDir   = own + "images"    // images that are taken; gone after every start of the agent
+	PlacementDir = own + "placement" // the image that is received to be put in place; it outlives the agent
+)
+
 // Volume is a data volume mounted at Dir.
 type Volume struct {
 	Dir string

@@ -1,0 +1,165 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+)
+
+// spaceStep is how many bytes are received between two looks at the free space.
+const spaceStep = 16 << 20
+
+// Put receives the bytes of a file from offset on. Where a connection was cut it goes on later from what arrived; the last byte is followed by the check of the whole file.
+func (t *Target) Put(ctx context.Context, id, name string, offset int64, body io.Reader) (protocol.PlacedFile, error) {
+	file, err := t.claim(id, name, offset)
+	if err != nil {
+		return protocol.PlacedFile{}, err
+	}
+	defer t.unclaim(name)
+	at := protocol.PlacedFile{Name: name, Size: file.Size, Received: offset}
+	if t.isVerified(name) {
+		at.Verified = true
+		return at, t.complete(id) // the last one was verified when this could not be noted
+	}
+	part := filepath.Join(t.o.Dir, partsName, name)
+	n, err := t.appendTo(part, body, file.Size-offset)
+	at.Received += n
+	t.note(name, at.Received, false)
+	if err != nil {
+		var refusal *Refusal
+		if errors.As(err, &refusal) && refusal.Reason == protocol.ReasonBadRequest {
+			return at, errors.Join(err, t.restart(name, part))
+		}
+		return at, fmt.Errorf("receiving %s: %w", name, err)
+	}
+	if at.Received < file.Size {
+		return at, nil
+	}
+	if err := t.verify(ctx, file, part); err != nil {
+		return at, err
+	}
+	at.Verified = true
+	t.note(name, file.Size, true)
+	return at, t.complete(id)
+}
+
+// claim finds the file and makes this call the only one that writes it.
+func (t *Target) claim(id, name string, offset int64) (protocol.PlacementFile, error) {
+	r, err := t.of(id)
+	if err != nil {
+		return protocol.PlacementFile{}, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	// The name is looked up, never made a path of: what was not announced does not exist.
+	for _, f := range r.Request.Files {
+		if f.Name != name {
+			continue
+		}
+		switch received := t.received[name]; {
+		case t.open[name]:
+			return f, refuse(protocol.ReasonBusy, "file %s is being received by another call", name)
+		case offset != received:
+			return f, refuse(protocol.ReasonConflict, "file %s: %d bytes were received, go on from there and not from %d", name, received, offset)
+		case r.Phase != protocol.PlacementReceiving && !t.verified[name]:
+			return f, refuse(protocol.ReasonConflict, "placement %s is %s: nothing is received any more", id, r.Phase)
+		}
+		t.open[name] = true
+		return f, nil
+	}
+	return protocol.PlacementFile{}, refuse(protocol.ReasonNotFound, "placement %s has no file %.80q", id, name)
+}
+
+func (t *Target) unclaim(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.open, name)
+}
+
+func (t *Target) isVerified(name string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.verified[name]
+}
+
+func (t *Target) note(name string, received int64, verified bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.received[name], t.verified[name] = received, verified
+}
+
+// appendTo writes at most limit bytes, and refuses a body that has more. It returns how many are in the file.
+func (t *Target) appendTo(part string, body io.Reader, limit int64) (written int64, err error) {
+	f, err := t.o.FS.Append(part)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	buffer := make([]byte, chunk)
+	for left := int64(0); ; left -= chunk {
+		if left <= 0 {
+			if err := t.room(0); err != nil {
+				return written, err
+			}
+			left = spaceStep
+		}
+		n, readErr := body.Read(buffer)
+		if int64(n) > limit-written {
+			return written, refuse(protocol.ReasonBadRequest, "file %s has more bytes than the %d that were announced", filepath.Base(part), limit)
+		}
+		m, err := f.Write(buffer[:n])
+		written += int64(m)
+		switch {
+		case err != nil:
+			return written, err
+		case readErr == io.EOF: //nolint:errorlint // readers return it as it is
+			return written, f.Sync()
+		case readErr != nil:
+			return written, readErr
+		}
+	}
+}
+
+// verify reads back what was received, and gives the file its place if it is what was announced.
+func (t *Target) verify(ctx context.Context, file protocol.PlacementFile, part string) error {
+	sum, size, err := sumOf(ctx, t.o.FS, part)
+	if err != nil {
+		return fmt.Errorf("verifying %s: %w", file.Name, err)
+	}
+	if sum != file.SHA256 || size != file.Size {
+		return errors.Join(refuse(protocol.ReasonBadData, "file %s: %d bytes with SHA-256 %s were received, %d bytes with %s were announced: send it again from offset 0",
+			file.Name, size, sum, file.Size, file.SHA256), t.restart(file.Name, part))
+	}
+	if err := t.o.FS.Rename(part, filepath.Join(t.o.Dir, filesName, file.Name)); err != nil {
+		return fmt.Errorf("verifying %s: %w", file.Name, err)
+	}
+	return t.o.FS.Sync(filepath.Join(t.o.Dir, filesName))
+}
+
+// restart throws away what was received of a file.
+func (t *Target) restart(name, part string) error {
+	t.note(name, 0, false)
+	return t.o.FS.RemoveAll(part)
+}
+
+// complete makes the placement Received when the last file is verified.
+func (t *Target) complete(id string) error {
+	t.mu.Lock()
+	r := t.record
+	whole := r != nil && r.Request.ID == id && r.Phase == protocol.PlacementReceiving
+	if whole {
+		for _, f := range r.Request.Files {
+			whole = whole && t.verified[f.Name]
+		}
+	}
+	t.mu.Unlock()
+	if !whole {
+		return nil
+	}
+	_, err := t.enter(*r, protocol.PlacementReceived)
+	return err
+}
