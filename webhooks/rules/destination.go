@@ -78,6 +78,11 @@ func destination(d *v1alpha1.S3Destination, at *field.Path) []Violation {
 			Field: at.Child("prefix"), Value: d.Prefix, Message: "it is not names of letters, digits and !_.*()- with single slashes between them", WayOut: "write one such as production/eu",
 		})
 	}
+	if e := d.ServerSideEncryption; e != nil && e.KMSKeyID != "" && e.Mode != v1alpha1.ServerSideEncryptionKMS {
+		out = append(out, Violation{
+			Field: at.Child("serverSideEncryption", "kmsKeyID"), Value: e.KMSKeyID, Message: "it names a key of the store's key management, which mode " + string(e.Mode) + " does not use", WayOut: "write mode KMS, or leave it out",
+		})
+	}
 	return append(out, endpoint(d, at)...)
 }
 

@@ -150,3 +150,15 @@ func TestTwoClustersOfANamespaceDoNotShareAPlaceInABucket(t *testing.T) {
 		t.Errorf("with prefixes of their own: %s", Summary(vs))
 	}
 }
+
+func TestAKeyOfKMSIsNamedWithItsModeAlone(t *testing.T) {
+	for mode, refused := range map[v1alpha1.ServerSideEncryptionMode]bool{v1alpha1.ServerSideEncryptionS3: true, v1alpha1.ServerSideEncryptionKMS: false} {
+		for _, key := range []string{"", "alias/backups"} {
+			d := v1alpha1.S3Destination{Bucket: "backups", ServerSideEncryption: &v1alpha1.ServerSideEncryption{Mode: mode, KMSKeyID: key}}
+			vs := Denied(Cluster(nil, saved(d), Context{Operation: Create}))
+			if len(vs) > 0 != (refused && key != "") || len(vs) > 0 && (vs[0].Rule != "BackupDestination" || vs[0].Field.String() != "spec.backup.destination.serverSideEncryption.kmsKeyID") {
+				t.Errorf("%s with %q: %s", mode, key, Summary(vs))
+			}
+		}
+	}
+}

@@ -16,6 +16,14 @@ var live = []string{"NoShrinkBelowQuorum", "NoShrinkWhileDegraded", "BrokersWith
 // onlyLive are those of them that are no reason to leave a cluster alone: a degraded one has to be mended, whatever its spec asks for meanwhile.
 var onlyLive = []string{"NoShrinkWhileDegraded", "NoChangeDuringRestore"}
 
+// ofSettings are the rules about the keys of spec.config.
+var ofSettings = []string{"ConfigTypes", "ConfigReserved", "ConfigKnownKeys"}
+
+// OnlySettings reports whether there are violations, and all of them are about keys of spec.config: what one release of the operator takes for wrong, another may have let in.
+func OnlySettings(vs []Violation) bool {
+	return len(vs) > 0 && !slices.ContainsFunc(vs, func(v Violation) bool { return !slices.Contains(ofSettings, v.Rule) })
+}
+
 // LiveCluster returns what forbids to act upon a cluster's spec now. old is the cluster as its objects and its members' own answers have it, spec and status; nil when nothing exists yet.
 // What it returns holds back the change that it names, and nothing else: repairs go on.
 func LiveCluster(old, new *v1alpha1.RobustMQCluster, around *Around) []Violation {

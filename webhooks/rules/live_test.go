@@ -220,3 +220,30 @@ func TestNothingThatARestoreCountsOnChangesWhileItRuns(t *testing.T) {
 		t.Errorf("through scale: %s", Summary(vs))
 	}
 }
+
+func TestOnlySettingsAreMeantWhereNoOtherRuleIsBroken(t *testing.T) {
+	for _, name := range ofSettings {
+		if !slices.ContainsFunc(Clusters, func(r Rule[cluster]) bool { return r.Name == name }) {
+			t.Errorf("there is no rule %s", name)
+		}
+	}
+	for _, r := range Clusters {
+		if strings.HasPrefix(r.Name, "Config") != slices.Contains(ofSettings, r.Name) {
+			t.Errorf("%s is about settings, or is called so", r.Name)
+		}
+	}
+	for what, c := range map[string]struct {
+		of   *cluster
+		want bool
+	}{
+		"nothing is broken": {valid(), false},
+		"an unknown key":    {valid(setting("runtime", "no_such_key", `1`)), true},
+		"three rules":       {valid(setting("runtime", "no_such_key", `1`), setting("", "broker_id", `1`), setting("runtime", "pprof_enable", `1`)), true},
+		"a size as well":    {valid(setting("runtime", "no_such_key", `1`), members(4)), false},
+		"a size":            {valid(members(4)), false},
+	} {
+		if got := OnlySettings(GuardCluster(nil, c.of)); got != c.want {
+			t.Errorf("%s: %t", what, got)
+		}
+	}
+}

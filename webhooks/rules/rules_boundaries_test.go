@@ -115,3 +115,60 @@ func TestNamesOfSettingsEndAtTheirLimit(t *testing.T) {
 		}
 	}
 }
+
+func TestAValueMayHaveAsManyBytesAsTheLimitAndNotOneMore(t *testing.T) {
+	for n, want := range map[int]bool{maxValue - 1: true, maxValue: true, maxValue + 1: false} {
+		vs := configTypes(nil, valid(setting("mqtt_runtime.schema", "log_level", `"`+strings.Repeat("x", n-2)+`"`)), Context{})
+		if got := len(vs) == 0; got != want || !want && !strings.Contains(vs[0].Message, "more than 8192 bytes") {
+			t.Errorf("%d bytes: %+v", n, vs)
+		}
+	}
+}
+
+// Of a key that is not known, ConfigKnownKeys speaks; its shape matters only where it is passed on.
+func TestTheShapeOfAValueIsLookedAtOnlyWhereAKeyIsPassedOnUnknown(t *testing.T) {
+	for name, c := range map[string]struct {
+		version, section, key string
+		want                  int
+	}{
+		"not known, of a version that is":         {"0.4.11", "runtime", "no_such_key", 0},
+		"not known, of a version that is neither": {"9.0.0", "runtime", "no_such_key", 1},
+		"the operator's own, of a known version":  {"0.4.11", "", "broker_id", 0},
+		"the operator's own, of a newer version":  {"9.0.0", "", "broker_id", 0},
+	} {
+		if vs := configTypes(nil, valid(version(c.version), setting(c.section, c.key, `{}`)), Context{}); len(vs) != c.want {
+			t.Errorf("%s: %+v", name, vs)
+		}
+	}
+}
+
+func TestANumberOutOfRangeIsToldWhyTheRangeIsWhatItIsWhereSomethingIsKnown(t *testing.T) {
+	numbers := map[bool]int{} // with a reason, and without
+	for _, s := range catalogue.All() {
+		if s.Owned {
+			continue
+		}
+		raw := `1e999` // beyond every number
+		if !s.Number() {
+			raw = `1`
+		}
+		v, bad := entry{section: s.Section, key: s.Key, raw: []byte(raw), known: true, setting: s}.judge()
+		want := "the setting " + s.Problem(json.Number(raw))
+		if s.Number() {
+			numbers[s.Why != ""]++
+			if s.Why != "" {
+				want += ". " + strings.TrimSuffix(s.Why, ".")
+			}
+		}
+		if !bad || v.Message != want {
+			t.Errorf("%s: %q, want %q", s.Name(), v.Message, want)
+		}
+		text, _ := entry{section: s.Section, key: s.Key, raw: []byte(`{}`), known: true, setting: s}.judge()
+		if want := "the setting " + s.Problem(map[string]any{}); text.Message != want {
+			t.Errorf("%s: an object: %q, want %q", s.Name(), text.Message, want)
+		}
+	}
+	if numbers[true] < 10 || numbers[false] < 10 {
+		t.Errorf("%v numbers with a reason and without", numbers)
+	}
+}
