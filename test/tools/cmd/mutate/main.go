@@ -1,6 +1,6 @@
 // Command mutate changes one comparison, boundary or connective of a package at a time, and asks the package's tests whether they notice.
 //
-//	mutate [-equivalent FILE] [-timeout 60s] [-list] PACKAGE...
+//	mutate [-equivalent FILE] [-timeout 60s] [-files A.go,B.go] [-list] PACKAGE...
 //
 // Packages are folders of the module in the current directory. The tree is not touched: the tests are compiled with an overlay, once for all mutants of a package, and an environment
 // variable says which of them is in force; only numbers outside of comparisons are compiled one by one. What the tests do not notice has survived: either a test is
@@ -10,6 +10,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -26,9 +27,14 @@ import (
 func main() {
 	equivalents := flag.String("equivalent", "", "file of mutants that mean the same: `id<TAB>reason` a line")
 	timeout := flag.Duration("timeout", time.Minute, "how long the tests of one mutant may run; over it the mutant counts as killed")
+	files := flag.String("files", "", "names of the files to change, with commas between them; empty: all of the packages")
 	list := flag.Bool("list", false, "only list the mutants")
 	flag.Parse()
-	ok, err := run(context.Background(), os.Stdout, flag.Args(), *equivalents, *timeout, *list)
+	var names []string
+	if *files != "" {
+		names = strings.Split(*files, ",")
+	}
+	ok, err := run(context.Background(), os.Stdout, flag.Args(), names, *equivalents, *timeout, *list)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutate:", err)
 		os.Exit(2)
@@ -38,7 +44,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, out io.Writer, packages []string, equivalents string, timeout time.Duration, list bool) (bool, error) {
+func run(ctx context.Context, out io.Writer, packages, files []string, equivalents string, timeout time.Duration, list bool) (bool, error) {
 	if len(packages) == 0 {
 		return false, errors.New("which packages?")
 	}
@@ -52,6 +58,10 @@ func run(ctx context.Context, out io.Writer, packages []string, equivalents stri
 		p, err := readPackage(dir)
 		if err != nil {
 			return false, err
+		}
+		p.mutants = slices.DeleteFunc(p.mutants, func(m Mutant) bool { return !among(m.File, files) })
+		if len(p.mutants) == 0 {
+			return false, fmt.Errorf("%s: nothing to mutate in %s", dir, cmp.Or(strings.Join(files, ", "), "any file"))
 		}
 		if list {
 			for _, m := range p.mutants {
@@ -67,7 +77,7 @@ func run(ctx context.Context, out io.Writer, packages []string, equivalents stri
 		return true, nil
 	}
 	for _, id := range slices.Sorted(maps.Keys(known)) {
-		if !t.used[id] && ofOne(id, packages) {
+		if file, _, _ := strings.Cut(id, " "); !t.used[id] && ofOne(id, packages) && among(file, files) {
 			fmt.Fprintf(out, "UNKNOWN    %s: the file of equivalents names it, and there is no such mutant\n", id)
 			t.wrong++
 		}
@@ -106,6 +116,11 @@ func (t *tally) take(m Mutant, f fate) {
 
 func ofOne(id string, packages []string) bool {
 	return slices.ContainsFunc(packages, func(p string) bool { return strings.HasPrefix(id, filepath.ToSlash(filepath.Clean(p))+"/") })
+}
+
+// among reports whether a file has one of the names; no names are all.
+func among(file string, names []string) bool {
+	return len(names) == 0 || slices.Contains(names, filepath.Base(file))
 }
 
 // readEquivalents reads the reviewed file. Lines that begin with # are comments.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -70,10 +71,10 @@ func module(t *testing.T, tests string) {
 	}
 }
 
-func judge(t *testing.T, equivalents string) (bool, string) {
+func judge(t *testing.T, equivalents string, files ...string) (bool, string) {
 	t.Helper()
 	var out strings.Builder
-	ok, err := run(t.Context(), &out, []string{"p"}, equivalents, time.Minute, false)
+	ok, err := run(t.Context(), &out, []string{"p"}, files, equivalents, time.Minute, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,5 +106,27 @@ func TestAnEquivalentThatIsKilledOrGoneIsToldOf(t *testing.T) {
 	ok, out := judge(t, "equivalents")
 	if ok || !strings.Contains(out, "although it is called equivalent") || !strings.Contains(out, "UNKNOWN    p/p.go Gone") {
 		t.Errorf("%v\n%s", ok, out)
+	}
+}
+
+func TestOnlyTheFilesThatAreAskedForAreChanged(t *testing.T) {
+	module(t, `if Big(3) || !Big(4) || !Small(3) || Small(4) { t.Fail() }`)
+	if err := os.WriteFile("p/q.go", []byte("package p\n\nfunc Small(n int) bool { return n < 4 }\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("equivalents", []byte("p/p.go Gone: a -> b\tit was here once\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if ok, out := judge(t, "equivalents", "q.go"); !ok || strings.Contains(out, "p.go") || !strings.Contains(out, "4 mutants") {
+		t.Errorf("%v\n%s", ok, out)
+	}
+	if ok, out := judge(t, "equivalents", "p.go"); ok || strings.Contains(out, "q.go") || !strings.Contains(out, "UNKNOWN    p/p.go Gone") {
+		t.Errorf("%v\n%s", ok, out)
+	}
+	if ok, out := judge(t, "", "p.go", "q.go"); !ok || !strings.Contains(out, "8 mutants") {
+		t.Errorf("%v\n%s", ok, out)
+	}
+	if _, err := run(t.Context(), io.Discard, []string{"p"}, []string{"r.go"}, "", time.Minute, false); err == nil || !strings.Contains(err.Error(), "r.go") {
+		t.Errorf("a file that there is not: %v", err)
 	}
 }
