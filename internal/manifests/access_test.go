@@ -26,7 +26,7 @@ func TestTheBudgetOfThePlacementCentreIsWhatTheQuorumCanSpare(t *testing.T) {
 		want    string
 	}{{1, false, "none"}, {1, true, "none"}, {2, false, "0"}, {3, false, "1"}, {3, true, "0"}, {4, false, "1"}, {5, false, "2"}, {5, true, "0"}, {7, false, "3"}} {
 		cluster, in := sample(t, "sample-0.4.11")
-		cluster.Spec.PlacementCenter.Replicas, in.VoterMissing = c.voters, c.missing
+		in.Replicas[v1alpha1.RolePlacementCenter], in.VoterMissing = c.voters, c.missing
 		got := "none"
 		if b := PodDisruptionBudget(cluster, in, v1alpha1.RolePlacementCenter); b != nil {
 			got = b.Spec.MaxUnavailable.String()
@@ -45,7 +45,7 @@ func TestASingleBrokerHasNoBudgetAndTwoHave(t *testing.T) {
 	if PodDisruptionBudget(cluster, in, v1alpha1.RoleMQTTBroker) != nil {
 		t.Error("a single broker's budget would block every drain")
 	}
-	cluster.Spec.MQTTBroker.Replicas = 2
+	in.Replicas[v1alpha1.RoleMQTTBroker] = 2
 	if b := PodDisruptionBudget(cluster, in, v1alpha1.RoleMQTTBroker); b == nil || b.Spec.MaxUnavailable.String() != "1" {
 		t.Errorf("%v", b)
 	}
@@ -175,13 +175,13 @@ func TestAClusterWithoutListenersHasNoClientService(t *testing.T) {
 }
 
 func TestWhatOneSpecMakesAnotherRemoves(t *testing.T) {
-	production, in := sample(t, "production")
+	production, _ := sample(t, "production")
 	bare := production.DeepCopy()
 	bare.Spec.Ingress, bare.Spec.TLS.IssuerRef, bare.Spec.NetworkPolicy.Enabled = nil, nil, ptr.To(false)
 	bare.Spec.PlacementCenter.Replicas, bare.Spec.MQTTBroker.Replicas, bare.Spec.JournalServer.Replicas = 1, 1, 1
 	made, still := map[string]bool{}, map[string]bool{}
 	for into, cluster := range map[*map[string]bool]*v1alpha1.RobustMQCluster{&made: production, &still: bare} {
-		objects, err := Objects(cluster, in)
+		objects, err := Objects(cluster, inputsFor(cluster))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,7 +190,7 @@ func TestWhatOneSpecMakesAnotherRemoves(t *testing.T) {
 		}
 	}
 	absent := map[string]bool{}
-	for _, o := range Absent(bare, in) {
+	for _, o := range Absent(bare, inputsFor(bare)) {
 		absent[kindOf(o)+"/"+o.GetName()] = true
 		if kindOf(o) == "StatefulSet" || kindOf(o) == "Secret" {
 			t.Errorf("%s %s would be deleted", kindOf(o), o.GetName())

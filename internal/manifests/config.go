@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
@@ -38,6 +41,20 @@ func AgentConfig(cluster *v1alpha1.RobustMQCluster, in Inputs, r v1alpha1.Role) 
 	}, nil
 }
 
+// GivesSettings reports whether a configuration Secret gives its servers exactly these keys and values of spec.config.
+func GivesSettings(secret *corev1.Secret, settings v1alpha1.Config) bool {
+	var given struct {
+		Sections map[string]map[string]any `json:"sections"`
+	}
+	d := json.NewDecoder(bytes.NewReader(secret.Data[configKey]))
+	d.UseNumber()
+	if d.Decode(&given) != nil {
+		return false
+	}
+	wanted, err := sectionsOf(settings)
+	return err == nil && (len(wanted) == 0 && len(given.Sections) == 0 || reflect.DeepEqual(wanted, given.Sections))
+}
+
 // membersOf names every member from the first start on: one that does not run yet refuses or does not resolve, which is harmless, while a member that is missing from
 // another's list can keep that one from starting at all.
 func membersOf(cluster *v1alpha1.RobustMQCluster, in Inputs) []protocol.Member {
@@ -58,7 +75,11 @@ func engines(cluster *v1alpha1.RobustMQCluster, in Inputs) int32 {
 	if in.Traits.Islands {
 		return 1
 	}
-	return cluster.Spec.Engines()
+	var n int32
+	for _, row := range cluster.Spec.Roles() {
+		n += in.replicas(row)
+	}
+	return n
 }
 
 // workerThreads is one per CPU that the pod may use, and never too few.

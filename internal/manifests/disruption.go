@@ -14,12 +14,13 @@ import (
 // Placement centre: as many as the quorum can spare, and none while a voter is missing, which a pod's readiness does not show. Others: one at a time.
 func PodDisruptionBudget(cluster *v1alpha1.RobustMQCluster, in Inputs, r v1alpha1.Role) *policyv1.PodDisruptionBudget {
 	row := roleOf(cluster, r)
-	if row.Replicas <= 1 {
+	replicas := in.replicas(row)
+	if replicas <= 1 {
 		return nil
 	}
 	unavailable, unhealthy := int32(1), policyv1.AlwaysAllow // a node that is not ready serves nobody: it must not hold up a drain
 	if r == v1alpha1.RolePlacementCenter {
-		unavailable = row.Replicas - (row.Replicas/2 + 1)
+		unavailable = replicas - (replicas/2 + 1)
 		if in.VoterMissing {
 			unavailable = 0
 		}

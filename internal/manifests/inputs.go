@@ -50,6 +50,14 @@ func ServerImage(cluster *v1alpha1.RobustMQCluster, pattern string) string {
 	return strings.ReplaceAll(pattern, "{version}", cluster.Spec.Version)
 }
 
+// replicas is how many pods of a role there are or shall be now: a change of the spec that waits has not changed it.
+func (in Inputs) replicas(row v1alpha1.RoleView) int32 {
+	if n, ok := in.Replicas[row.Role]; ok {
+		return n
+	}
+	return row.Replicas
+}
+
 // members is how many placement-centre members the configuration names.
 func (in Inputs) members(cluster *v1alpha1.RobustMQCluster) int32 {
 	if in.Members > 0 {
