@@ -24,6 +24,7 @@ import (
 	"github.com/robustmq/robustmq-operator/internal/pki"
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
 	"github.com/robustmq/robustmq-operator/internal/topology"
+	"github.com/robustmq/robustmq-operator/webhooks/rules"
 )
 
 // Reconciler brings RobustMQClusters to what their spec says. Every field but the client may be injected by tests.
@@ -90,6 +91,8 @@ type pass struct {
 	waits []topology.Wait
 	// templatesHeld: the servers run a newer version than what would be built, so pods and their configuration stay as they are.
 	templatesHeld bool
+	// upkeepOnly: the spec is refused and the cluster runs on (see upkeep): members are repaired, and no object takes another form.
+	upkeepOnly bool
 }
 
 func (p *pass) agent(pod string) (agentclient.Client, error) {
@@ -139,8 +142,14 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 		return ctrl.Result{}, err
 	}
 	p.observed = o
-	if problem := guard(p.desired, o); problem != "" {
-		return ctrl.Result{}, r.refuse(ctx, p, v1alpha1.ReasonSpecInvalid, problem)
+	if denied := guard(p.desired, o); len(denied) > 0 {
+		goOn, err := r.upkeep(ctx, p, denied)
+		if err != nil {
+			return ctrl.Result{}, err
+		}
+		if !goOn {
+			return ctrl.Result{}, r.refuse(ctx, p, v1alpha1.ReasonSpecInvalid, rules.Summary(denied))
+		}
 	}
 	p.desired.Spec.Version = version.String() // what is built is for the version that runs
 	id, changed, err := identify(p.cluster, o, r.NewUID)

@@ -5,10 +5,13 @@ import (
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/internal/manifests"
+	"github.com/robustmq/robustmq-operator/webhooks/rules"
 )
 
 func desiredSample() *v1alpha1.RobustMQCluster {
@@ -32,11 +35,11 @@ func running(c *v1alpha1.RobustMQCluster) *observation {
 
 func TestTheGuardLetsASoundSpecPass(t *testing.T) {
 	c := desiredSample()
-	if problem := guard(c, running(c)); problem != "" {
-		t.Error(problem)
+	if denied := guard(c, running(c)); len(denied) > 0 {
+		t.Error(rules.Summary(denied))
 	}
-	if problem := guard(c, &observation{}); problem != "" {
-		t.Error(problem)
+	if denied := guard(c, &observation{}); len(denied) > 0 {
+		t.Error(rules.Summary(denied))
 	}
 }
 
@@ -64,8 +67,58 @@ func TestTheGuardRefusesWhatNoWebhookSaw(t *testing.T) {
 		c := desiredSample()
 		o := running(c)
 		rule := change(c)
-		if problem := guard(c, o); !strings.Contains(problem, rule) {
+		if problem := rules.Summary(guard(c, o)); !strings.Contains(problem, rule) {
 			t.Errorf("%s: %q does not name %s", name, problem, rule)
+		}
+	}
+}
+
+func TestSettingsRunWhereTheServersOfEveryRoleWereGivenThemAndNoOthers(t *testing.T) {
+	with := func(raw string) func(*v1alpha1.RobustMQCluster) {
+		return func(c *v1alpha1.RobustMQCluster) {
+			c.Spec.Config = v1alpha1.Config{"runtime": {"gone_key": apiextensionsv1.JSON{Raw: []byte(raw)}}}
+		}
+	}
+	for what, c := range map[string]struct {
+		given, wanted func(*v1alpha1.RobustMQCluster)
+		want          bool
+	}{
+		"the same":                  {with(`1`), with(`1`), true},
+		"more bits than a float":    {with(`9007199254740993`), with(`9007199254740992`), false},
+		"the same of as many bits":  {with(`9007199254740993`), with(`9007199254740993`), true},
+		"another value":             {with(`1`), with(`2`), false},
+		"another kind of value":     {with(`1`), with(`"1"`), false},
+		"a list":                    {with(`["a",1]`), with(` [ "a", 1 ] `), true},
+		"a key more":                {func(*v1alpha1.RobustMQCluster) {}, with(`1`), false},
+		"a key less":                {with(`1`), func(*v1alpha1.RobustMQCluster) {}, false},
+		"none, and none was":        {func(*v1alpha1.RobustMQCluster) {}, func(c *v1alpha1.RobustMQCluster) { c.Spec.Config = v1alpha1.Config{} }, true},
+		"what cannot be read is no": {with(`1`), with(`{`), false},
+	} {
+		before, after := desiredSample(), desiredSample()
+		c.given(before)
+		c.wanted(after)
+		o := running(before)
+		given := map[v1alpha1.Role]*corev1.Secret{}
+		for role := range o.sets {
+			secret, err := manifests.ConfigSecret(before, manifests.Inputs{ClusterUID: testUID}, role)
+			if err != nil {
+				t.Fatal(err)
+			}
+			given[role] = secret
+		}
+		if got := settingsRun(after, o, given); got != c.want {
+			t.Errorf("%s: %t", what, got)
+		}
+		if settingsRun(after, &observation{}, nil) {
+			t.Errorf("%s: nothing exists, and it runs", what)
+		}
+		given[v1alpha1.RoleMQTTBroker].Data = nil
+		if settingsRun(after, o, given) && c.want {
+			t.Errorf("%s: what the brokers were given cannot be read, and it runs", what)
+		}
+		delete(given, v1alpha1.RoleMQTTBroker)
+		if settingsRun(after, o, given) {
+			t.Errorf("%s: the brokers were given nothing, and it runs", what)
 		}
 	}
 }

@@ -48,7 +48,7 @@ func (r *Reconciler) applyObjects(ctx context.Context, p *pass) error {
 		return fmt.Errorf("building the objects of cluster %s: %w", p.cluster.Name, err)
 	}
 	for _, object := range wanted {
-		if p.templatesHeld && shapesPods(object) {
+		if p.templatesHeld && shapesPods(object) || p.upkeepOnly && !keepsUp(object) {
 			continue
 		}
 		if set, ok := object.(*appsv1.StatefulSet); ok {
@@ -64,6 +64,9 @@ func (r *Reconciler) applyObjects(ctx context.Context, p *pass) error {
 		if err != nil {
 			return err
 		}
+	}
+	if p.upkeepOnly {
+		return nil
 	}
 	for _, object := range manifests.Absent(p.desired, p.inputs) {
 		if err := r.remove(ctx, p, object); err != nil {

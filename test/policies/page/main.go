@@ -79,6 +79,7 @@ Every rule is asked as early as it can be, and again where that could be bypasse
 * **schema**: the CustomResourceDefinition, with its CEL. It holds with no operator running.
 * **webhook**: what needs more than one object, or more than CEL can say. ` + "`kubectl apply --dry-run=server`" + ` asks it too, and so does an autoscaler through ` + "`/scale`" + `.
 * **guard**: the same functions when a cluster is reconciled, in case no webhook was there. It sets the conditions Ready=False and Degraded=True with the reason SpecInvalid, and writes nothing but the status.
+  Settings that the servers run with already, since another release of the operator let them in, keep nobody from being repaired.
 * **live**: asked of the running cluster right before the operator acts.
 
 A refusal names the field, the value, the rule and the way out. A rule with an *escape* is taken off by listing that in ` + "`spec.unsafe`" + `; there is no switch for all of them.
