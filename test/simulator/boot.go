@@ -129,9 +129,14 @@ func (n *Node) brokerIP() string {
 	return "127.0.0.1"
 }
 
+// dataPath is where something of the metadata lies.
+func (n *Node) dataPath(name string) string {
+	return filepath.Join(n.o.path(n.file.text("data_path")), name)
+}
+
 // openData opens the database and the raft groups, whatever the roles are.
 func (n *Node) openData() bool {
-	dir := filepath.Join(n.o.path(n.file.text("data_path")), n.gen.rocksDir)
+	dir := n.dataPath(n.gen.rocksDir)
 	if _, err := os.Stat(filepath.Join(dir, "CURRENT")); err == nil {
 		n.foundData = true
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -140,7 +145,7 @@ func (n *Node) openData() bool {
 	}
 	s, err := store.Open(dir)
 	if err != nil {
-		n.panicked("src/common/rocksdb-engine/src/rocksdb.rs:88:17", fmt.Sprintf("IO error: While lock file: %s/LOCK: %v", dir, err))
+		n.panicked("src/common/rocksdb-engine/src/rocksdb.rs:88:17", err.Error())
 		return false
 	}
 	n.storage = s

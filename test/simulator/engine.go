@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
 	"slices"
 	"strings"
@@ -52,15 +51,10 @@ const engineKey = "/engine/"
 
 func newEngine(n *Node) (*engine, error) {
 	e := &engine{n: n, shards: map[string]*shardLog{}, senders: map[uint64]*sender{}, pending: map[uint64][]frame{}, goodAt: time.Now()}
-	err := n.storage.Each(func(r store.Record) error {
-		key, ok := strings.CutPrefix(string(r.Key), engineKey)
-		if r.Family != store.FamilyStorage || !ok {
-			return nil
-		}
-		name, _, _ := strings.Cut(key, "/")
-		var m message
-		if err := json.Unmarshal(r.Value, &m); err != nil {
-			return fmt.Errorf("message of %s: %w", name, err)
+	err := n.storage.Each(store.FamilyStorage, func(key, value []byte) error {
+		name, m, ok := storedMessage(key, value)
+		if !ok {
+			return nil // of a real server's
 		}
 		l := e.log(name)
 		l.messages = append(l.messages, m)
@@ -78,6 +72,17 @@ func (e *engine) log(name string) *shardLog {
 		e.shards[name] = l
 	}
 	return l
+}
+
+// storedMessage reads a message as store wrote it: under the shard and the offset, big endian, as JSON. RobustMQ's have other keys.
+func storedMessage(key, value []byte) (shard string, m message, ok bool) {
+	const offsetBytes = 8
+	rest, ours := strings.CutPrefix(string(key), engineKey)
+	end := len(rest) - offsetBytes - 1
+	if !ours || end < 1 || rest[end] != '/' || json.Unmarshal(value, &m) != nil {
+		return "", message{}, false
+	}
+	return rest[:end], m, true
 }
 
 func messageKey(shard string, offset uint64) []byte {

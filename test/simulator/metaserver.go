@@ -137,7 +137,7 @@ func (m *metaService) write(ctx context.Context, c command) (any, error) {
 	}
 	limit, cancel := context.WithTimeout(ctx, m.n.t.patience(30*time.Second, 2*time.Second))
 	defer cancel()
-	result, err := g.Write(limit, mustJSON(c))
+	result, err := g.Write(limit, c.encode())
 	if err != nil && errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		return nil, say("Raft write timed out. timeout=30s")
 	}

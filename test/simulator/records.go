@@ -1,7 +1,6 @@
 package simulator
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -47,44 +46,33 @@ type kafkaAddrs struct {
 	TCPAddr string `json:"tcp_addr"`
 }
 
-// bincode is the record as NodeList returns it (fixture grpc/NodeList.json): lengths and numbers as little-endian u64.
+// bincode is the record as NodeList returns it (fixture grpc/NodeList.json): lengths and numbers as little-endian u64. Versions leave out the addresses that they do not have.
 func (n nodeRecord) bincode() []byte {
-	var b []byte
-	number := func(v uint64) { b = binary.LittleEndian.AppendUint64(b, v) }
-	text := func(s string) {
-		number(uint64(len(s)))
-		b = append(b, s...)
-	}
-	texts := func(list []string) {
-		number(uint64(len(list)))
-		for _, s := range list {
-			text(s)
-		}
-	}
-	texts(n.Roles)
+	var e encoder
+	e.texts(n.Roles)
 	m := n.Extend.MQTT
 	for _, a := range []string{m.GRPCAddr, m.MQTTAddr, m.MQTTSAddr, m.WebsocketAddr, m.WebsocketsAddr, m.QUICAddr} {
-		text(a)
+		e.text(a)
 	}
 	if a := n.Extend.NATS; a != nil {
 		for _, addr := range []string{a.TCPAddr, a.TLSAddr, a.WSAddr, a.WSSAddr} {
-			text(addr)
+			e.text(addr)
 		}
 	}
 	if a := n.Extend.Kafka; a != nil {
-		text(a.TCPAddr)
+		e.text(a.TCPAddr)
 	}
-	number(n.NodeID)
-	text(n.NodeIP)
-	text(n.GRPCAddr)
+	e.u64(n.NodeID)
+	e.text(n.NodeIP)
+	e.text(n.GRPCAddr)
 	if n.HTTPAddr != "" {
-		text(n.HTTPAddr)
+		e.text(n.HTTPAddr)
 	}
-	text(n.EngineAddr)
-	number(uint64(n.StartTime))
-	number(uint64(n.RegisterTime))
-	texts(n.StorageFold)
-	return b
+	e.text(n.EngineAddr)
+	e.u64(uint64(n.StartTime))
+	e.u64(uint64(n.RegisterTime))
+	e.texts(n.StorageFold)
+	return e.b
 }
 
 // tenant, user, topic, shard and segment have the names of the admin API's answers.

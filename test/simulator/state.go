@@ -5,6 +5,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/robustmq/robustmq-operator/test/simulator/raft"
 	"github.com/robustmq/robustmq-operator/test/simulator/store"
@@ -42,30 +43,26 @@ type state struct {
 	data map[string]json.RawMessage
 }
 
-const stateKey = "/meta/"
-
 func newState(s store.Storage) (*state, error) {
 	st := &state{storage: s, data: map[string]json.RawMessage{}}
-	err := s.Each(func(r store.Record) error {
-		if key, ok := strings.CutPrefix(string(r.Key), stateKey); ok && (r.Family == store.FamilyData || r.Family == store.FamilyMetadata) {
-			st.data[key] = append(json.RawMessage(nil), r.Value...)
+	for _, family := range []string{store.FamilyData, store.FamilyMetadata} {
+		err := s.Each(family, func(key, value []byte) error {
+			if name, content, ok := restored(family, key, value); ok {
+				st.data[name] = content
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
-		return nil
-	})
-	return st, err
-}
-
-func family(key string) string {
-	if strings.HasPrefix(key, kindTopic) || strings.HasPrefix(key, kindSession) {
-		return store.FamilyData
 	}
-	return store.FamilyMetadata
+	return st, nil
 }
 
 // apply runs a command. Its result is the epoch of a registration, or whether an ISR proposal fitted.
 func (s *state) apply(_ raft.LogID, raw []byte) any {
-	var c command
-	if json.Unmarshal(raw, &c) != nil {
+	c, ok := decodeCommand(raw)
+	if !ok {
 		return nil
 	}
 	s.mu.Lock()
@@ -73,12 +70,13 @@ func (s *state) apply(_ raft.LogID, raw []byte) any {
 	switch c.Op {
 	case "delete":
 		delete(s.data, c.Key)
-		_ = s.storage.Write(store.Record{Family: family(c.Key), Key: []byte(stateKey + c.Key), Delete: true})
+		s.write(c.Key, nil)
 	case "register":
-		epoch := uint64(0)
-		_ = json.Unmarshal(s.data[kindEpoch], &epoch)
+		// Each node counts its own registrations; the count outlives the record (seen: node_epoch/<id>).
+		key, epoch := kindEpoch+strings.TrimPrefix(c.Key, kindNode), uint64(0)
+		_ = json.Unmarshal(s.data[key], &epoch)
 		epoch++
-		s.put(kindEpoch, mustJSON(epoch))
+		s.put(key, mustJSON(epoch))
 		s.put(c.Key, c.Value)
 		return epoch
 	case "isr":
@@ -96,7 +94,14 @@ func (s *state) apply(_ raft.LogID, raw []byte) any {
 
 func (s *state) put(key string, value json.RawMessage) {
 	s.data[key] = value
-	_ = s.storage.Write(store.Record{Family: family(key), Key: []byte(stateKey + key), Value: value})
+	s.write(key, value)
+}
+
+// write stores a thing, or without a value deletes it. An error of the disk shows at raft's next write.
+func (s *state) write(key string, value json.RawMessage) {
+	if r, ok := storedRecord(key, value, time.Now().Unix()); ok {
+		_ = s.storage.Write(r)
+	}
 }
 
 func (s *state) get(key string) (json.RawMessage, bool) {

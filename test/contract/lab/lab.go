@@ -275,6 +275,12 @@ func (n *Node) Stop() int {
 	return n.Exit(25 * time.Second)
 }
 
+// Database is the folder of the node's RocksDB (0.4.1 and later), Snapshots the one of raft's snapshots beside it.
+func (n *Node) Database() string { return filepath.Join(n.Dir, "data", "meta", "_rocksdb") }
+
+// Snapshots see Database.
+func (n *Node) Snapshots() string { return filepath.Join(n.Dir, "data", "meta", "_snapshot") }
+
 // Wipe empties the volume of a stopped node.
 func (n *Node) Wipe() {
 	if err := os.RemoveAll(filepath.Join(n.Dir, "data")); err != nil {

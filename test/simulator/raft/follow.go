@@ -36,7 +36,7 @@ func (g *Group) HandleAppend(r AppendRequest) (AppendReply, error) {
 		}
 	}
 	if len(batch) > 0 {
-		if err := g.write(append(batch, g.membershipRecord())...); err != nil {
+		if err := g.write(batch...); err != nil {
 			return AppendReply{}, err
 		}
 	}
@@ -74,17 +74,18 @@ func (g *Group) has(l LogID) bool {
 
 // truncate cuts the log off from index on.
 func (g *Group) truncate(index uint64) {
-	var batch []store.Record
+	end := index
 	for len(g.log) > 0 && g.log[len(g.log)-1].LogID.Index >= index {
-		e := g.log[len(g.log)-1]
-		batch = append(batch, store.Record{Family: store.FamilyRaft, Key: g.keys.entry(e.LogID.Index), Delete: true})
+		end = max(end, g.log[len(g.log)-1].LogID.Index+1)
 		g.log = g.log[:len(g.log)-1]
 	}
 	for len(g.memberships) > 0 && g.memberships[len(g.memberships)-1].LogID.Index >= index {
 		g.memberships = g.memberships[:len(g.memberships)-1]
 	}
 	g.failWaiters(index, &ForwardError{g.currentLeader()})
-	_ = g.write(batch...)
+	if end > index {
+		_ = g.write(g.entriesRecord(index, end))
+	}
 }
 
 // HandleSnapshot installs a snapshot: the position moves, the state machine gets 0 entries, and the install is a success (seen-formation.md, fact 2).
@@ -107,8 +108,11 @@ func (g *Group) HandleSnapshot(r SnapshotRequest) (SnapshotReply, error) {
 	g.truncate(0)
 	last := r.Last
 	g.snapshot, g.purged, g.applied, g.committed = &last, &last, &last, &last
-	g.snapshotted, g.memberships = r.Membership, nil
-	err := g.write(g.snapshotRecord(), g.logIDRecord(keyPurged, g.purged), g.logIDRecord(keyApplied, g.applied), g.logIDRecord(keyCommitted, g.committed), g.membershipRecord())
+	g.snapshotted, g.stored, g.memberships = r.Membership, r.Membership, nil
+	if err := g.saveSnapshot(); err != nil {
+		return SnapshotReply{}, err
+	}
+	err := g.write(g.logIDRecord(keyPurged, g.purged), g.logIDRecord(keyApplied, g.applied), g.logIDRecord(keyCommitted, g.committed), g.membershipRecord())
 	if err != nil {
 		return SnapshotReply{}, err
 	}

@@ -38,6 +38,7 @@ type Options struct {
 	ID        uint64
 	Timing    Timing
 	Storage   store.Storage
+	Snapshots Snapshots
 	Transport Transport
 	// Apply gives a committed command to the state machine; its result goes to the writer.
 	Apply func(LogID, []byte) any
@@ -73,8 +74,9 @@ type Group struct {
 	committed   *LogID
 	applied     *LogID
 	snapshot    *LogID
-	snapshotted StoredMembership // membership at the snapshot
-	memberships []StoredMembership
+	snapshotted StoredMembership   // membership at the snapshot
+	stored      StoredMembership   // of the state machine: the newest that was applied
+	memberships []StoredMembership // those of the log behind it, and applied ones that are still in the log
 	progress    map[uint64]*progress
 	waiting     map[uint64][]*waiter
 	changed     chan struct{} // closed and replaced when something moved
@@ -115,6 +117,7 @@ func (g *Group) drawElection() {
 func (g *Group) Start() {
 	g.mu.Lock()
 	g.voteAt = time.Now()
+	g.applyCommitted() // what a killed process had committed and not applied yet (openraft reads the committed position for this)
 	switch {
 	case g.vote.Committed && g.vote.LeaderID.NodeID == g.o.ID:
 		g.lead()
@@ -167,7 +170,7 @@ func (g *Group) effective() StoredMembership {
 	if n := len(g.memberships); n > 0 {
 		return g.memberships[n-1]
 	}
-	return g.snapshotted
+	return g.stored
 }
 
 // committedMembership is the newest one that is committed.
@@ -177,7 +180,7 @@ func (g *Group) committedMembership() StoredMembership {
 			return m
 		}
 	}
-	return g.snapshotted
+	return g.stored
 }
 
 func (g *Group) last() *LogID {

@@ -2,15 +2,13 @@ package raft
 
 import (
 	"encoding/binary"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"hash/fnv"
 
 	"github.com/robustmq/robustmq-operator/test/simulator/store"
 )
 
-// keys are those of RobustMQ: 'S', the FNV-1a of the group's name, a type; 'L', the same, the index, big endian (robustmq-meta.md A).
+// keys are those of RobustMQ: 'S', the FNV-1a of the group's name, a type; 'L', the same, the index, big endian (seen in recorded directories).
 type keys struct{ hash [8]byte }
 
 const (
@@ -19,7 +17,6 @@ const (
 	keyVote       = 3
 	keyApplied    = 4
 	keyMembership = 5
-	keySnapshot   = 100 // ours: RobustMQ keeps it in a file beside
 )
 
 func newKeys(name string) keys {
@@ -36,32 +33,11 @@ func (k keys) entry(index uint64) []byte {
 	return binary.BigEndian.AppendUint64(append([]byte{'L'}, k.hash[:]...), index)
 }
 
-func appendLogID(b []byte, l LogID) []byte {
-	b = binary.LittleEndian.AppendUint64(b, l.LeaderID.Term)
-	b = binary.LittleEndian.AppendUint64(b, l.LeaderID.NodeID)
-	return binary.LittleEndian.AppendUint64(b, l.Index)
-}
-
-func readLogID(b []byte) (LogID, error) {
-	if len(b) < 24 {
-		return LogID{}, errors.New("a log id needs 24 bytes")
-	}
-	return LogID{LeaderID: LeaderID{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])}, Index: binary.LittleEndian.Uint64(b[16:])}, nil
-}
-
 func (g *Group) record(kind byte, value []byte) store.Record {
 	return store.Record{Family: store.FamilyRaft, Key: g.keys.state(kind), Value: value}
 }
 
-func (g *Group) voteRecord() store.Record {
-	b := binary.LittleEndian.AppendUint64(nil, g.vote.LeaderID.Term)
-	b = binary.LittleEndian.AppendUint64(b, g.vote.LeaderID.NodeID)
-	committed := byte(0)
-	if g.vote.Committed {
-		committed = 1
-	}
-	return g.record(keyVote, append(b, committed))
-}
+func (g *Group) voteRecord() store.Record { return g.record(keyVote, appendVote(nil, g.vote)) }
 
 func (g *Group) logIDRecord(kind byte, l *LogID) store.Record {
 	if l == nil {
@@ -71,77 +47,51 @@ func (g *Group) logIDRecord(kind byte, l *LogID) store.Record {
 }
 
 func (g *Group) entryRecord(e Entry) store.Record {
-	value := appendLogID(nil, e.LogID)
-	switch {
-	case e.Membership != nil:
-		raw, _ := json.Marshal(e.Membership)
-		value = append(binary.LittleEndian.AppendUint32(value, 2), raw...)
-	case e.Command != nil:
-		value = append(binary.LittleEndian.AppendUint32(value, 1), e.Command...)
-	default:
-		value = binary.LittleEndian.AppendUint32(value, 0)
-	}
-	return store.Record{Family: store.FamilyRaft, Key: g.keys.entry(e.LogID.Index), Value: value}
+	return store.Record{Family: store.FamilyRaft, Key: g.keys.entry(e.LogID.Index), Value: appendEntry(nil, e)}
 }
 
-func readEntry(value []byte) (Entry, error) {
-	id, err := readLogID(value)
-	if err != nil || len(value) < 28 {
-		return Entry{}, fmt.Errorf("a log entry of %d bytes", len(value))
-	}
-	e := Entry{LogID: id}
-	switch binary.LittleEndian.Uint32(value[24:]) {
-	case 1:
-		e.Command = value[28:]
-	case 2:
-		e.Membership = &Membership{}
-		if err := json.Unmarshal(value[28:], e.Membership); err != nil {
-			return Entry{}, fmt.Errorf("membership entry %s: %w", id, err)
-		}
-	}
-	return e, nil
+// entriesRecord deletes the entries from one index up to, without, another.
+func (g *Group) entriesRecord(from, to uint64) store.Record {
+	return store.Record{Family: store.FamilyRaft, Key: g.keys.entry(from), Until: g.keys.entry(to)}
 }
 
-type snapshotState struct {
-	Last       LogID            `json:"last"`
-	Membership StoredMembership `json:"membership"`
-}
-
-func (g *Group) snapshotRecord() store.Record {
-	raw, _ := json.Marshal(snapshotState{*g.snapshot, g.snapshotted})
-	return g.record(keySnapshot, raw)
-}
-
-// membershipRecord keeps the membership in effect where RobustMQ has it; we read it back only with the snapshot.
+// membershipRecord is the membership that the state machine has.
 func (g *Group) membershipRecord() store.Record {
-	raw, _ := json.Marshal(g.effective())
-	return g.record(keyMembership, raw)
+	return g.record(keyMembership, appendStoredMembership(nil, g.stored))
 }
 
 // write stores records; an error ends the group, as a storage error ends openraft's core.
 func (g *Group) write(batch ...store.Record) error {
 	err := g.o.Storage.Write(batch...)
-	if err != nil && g.state != Shutdown && g.ctx.Err() == nil {
-		g.fail(fmt.Sprintf(`{"StorageError":{"IO":{"source":{"subject":"Store","verb":"Write","source":{"typ":null,"msg":%q,"source":null,"context":[],"backtrace":null},"backtrace":null}}}}`, err.Error()))
+	if err != nil {
+		g.failStorage("Store", "Write", err)
 	}
 	return err
 }
 
-// load reads the group back.
+func (g *Group) failStorage(subject, verb string, err error) {
+	if g.state == Shutdown || g.ctx.Err() != nil {
+		return
+	}
+	g.fail(fmt.Sprintf(`{"StorageError":{"IO":{"source":{"subject":%q,"verb":%q,"source":{"typ":null,"msg":%q,"source":null,"context":[],"backtrace":null},"backtrace":null}}}}`, subject, verb, err.Error()))
+}
+
+// load reads the group back. The membership that counts is the state machine's, and after it what the log has behind that one's entry: an address that was edited in the record holds,
+// although the entry itself still has the old one (openraft 0.9, StorageHelper::get_membership).
 func (g *Group) load() error {
-	err := g.o.Storage.Each(func(r store.Record) error {
-		if r.Family != store.FamilyRaft || len(r.Key) < 10 || string(r.Key[1:9]) != string(g.keys.hash[:]) {
+	err := g.o.Storage.Each(store.FamilyRaft, func(key, value []byte) error {
+		if len(key) < 10 || string(key[1:9]) != string(g.keys.hash[:]) {
 			return nil
 		}
-		if r.Key[0] == 'L' && len(r.Key) == 17 {
-			e, err := readEntry(r.Value)
+		if key[0] == 'L' && len(key) == 17 {
+			e, err := readEntry(value)
 			if err != nil {
 				return err
 			}
 			g.log = append(g.log, e)
 			return nil
 		}
-		return g.loadState(r.Key[9], r.Value)
+		return g.loadState(key[9], value)
 	})
 	if err != nil {
 		return err
@@ -152,50 +102,44 @@ func (g *Group) load() error {
 		}
 	}
 	for _, e := range g.log {
-		if e.Membership != nil {
+		if e.Membership != nil && (g.stored.LogID == nil || e.LogID.Index > g.stored.LogID.Index) {
 			id := e.LogID
 			g.memberships = append(g.memberships, StoredMembership{&id, *e.Membership})
 		}
 	}
+	if g.snapshot, g.snapshotted, err = g.o.Snapshots.load(g.o.Name); err != nil {
+		return err
+	}
 	if g.o.LosesLogAtStart && g.applied != nil && len(g.log) > 0 {
+		from, to := g.log[0].LogID.Index, g.log[len(g.log)-1].LogID.Index+1
 		g.snapshotted = g.committedMembership()
 		g.snapshot, g.purged = g.applied, g.applied
-		batch := []store.Record{g.snapshotRecord(), g.logIDRecord(keyPurged, g.purged)}
-		for _, e := range g.log {
-			batch = append(batch, store.Record{Family: store.FamilyRaft, Key: g.keys.entry(e.LogID.Index), Delete: true})
+		g.log, g.memberships, g.committed, g.stored = nil, nil, g.applied, g.snapshotted
+		if err := g.o.Snapshots.save(g.o.Name, *g.snapshot, g.snapshotted); err != nil {
+			return err
 		}
-		g.log, g.memberships, g.committed = nil, nil, g.applied
-		return g.o.Storage.Write(batch...)
+		return g.o.Storage.Write(g.logIDRecord(keyPurged, g.purged), g.entriesRecord(from, to), g.membershipRecord())
+	}
+	if g.snapshot == nil && g.purged != nil && g.applied != nil {
+		// A log that begins in the middle, and no snapshot: it was removed, as restores do. openraft makes it anew (seen-backup: the snapshot is rebuilt when the folder is dropped).
+		g.snapshot, g.snapshotted = g.applied, g.committedMembership()
+		return g.o.Snapshots.save(g.o.Name, *g.snapshot, g.snapshotted)
 	}
 	return nil
 }
 
-func (g *Group) loadState(kind byte, value []byte) error {
+func (g *Group) loadState(kind byte, value []byte) (err error) {
 	switch kind {
 	case keyVote:
-		if len(value) != 17 {
-			return fmt.Errorf("a vote of %d bytes", len(value))
-		}
-		g.vote = Vote{LeaderID{binary.LittleEndian.Uint64(value), binary.LittleEndian.Uint64(value[8:])}, value[16] == 1}
-	case keyPurged, keyApplied, keyCommitted:
-		id, err := readLogID(value)
-		if err != nil {
-			return err
-		}
-		switch kind {
-		case keyPurged:
-			g.purged = &id
-		case keyApplied:
-			g.applied = &id
-		default:
-			g.committed = &id
-		}
-	case keySnapshot:
-		var s snapshotState
-		if err := json.Unmarshal(value, &s); err != nil {
-			return fmt.Errorf("snapshot record: %w", err)
-		}
-		g.snapshot, g.snapshotted = &s.Last, s.Membership
+		g.vote, err = readVote(value)
+	case keyPurged:
+		g.purged, err = readPosition(value)
+	case keyApplied:
+		g.applied, err = readPosition(value)
+	case keyCommitted:
+		g.committed, err = readPosition(value)
+	case keyMembership:
+		g.stored, err = readStoredMembership(value)
 	}
-	return nil
+	return err
 }

@@ -223,6 +223,12 @@ func (g *Group) applyCommitted() {
 	if g.applied != nil {
 		from = g.applied.Index + 1
 	}
+	if from > g.committed.Index {
+		return
+	}
+	if g.write(g.logIDRecord(keyCommitted, g.committed)) != nil {
+		return
+	}
 	var removed bool
 	for i := from; i <= g.committed.Index; i++ {
 		e := g.entry(i)
@@ -234,6 +240,12 @@ func (g *Group) applyCommitted() {
 			result = g.o.Apply(e.LogID, e.Command)
 		}
 		id := e.LogID
+		if e.Membership != nil {
+			g.stored = StoredMembership{&id, *e.Membership}
+			if g.write(g.membershipRecord()) != nil {
+				return
+			}
+		}
 		g.applied = &id
 		for _, w := range g.waiting[i] {
 			if w.id == id {
@@ -246,7 +258,7 @@ func (g *Group) applyCommitted() {
 		removed = removed || e.Membership != nil && len(e.Membership.Configs) == 1 && !e.Membership.voter(g.o.ID)
 	}
 	if g.applied != nil && (from == 0 || g.applied.Index >= from) {
-		if g.write(g.logIDRecord(keyApplied, g.applied), g.logIDRecord(keyCommitted, g.committed)) != nil {
+		if g.write(g.logIDRecord(keyApplied, g.applied)) != nil {
 			return
 		}
 		g.takeSnapshot()
@@ -267,31 +279,40 @@ func (g *Group) takeSnapshot() {
 	}
 	g.snapshotted = g.committedMembership()
 	g.snapshot = g.applied
-	batch := []store.Record{g.snapshotRecord()}
-	if g.snapshot.Index > g.o.Keep {
-		batch = append(batch, g.purge(g.snapshot.Index-g.o.Keep)...)
+	if g.saveSnapshot() != nil {
+		return
 	}
-	_ = g.write(batch...)
+	if g.snapshot.Index > g.o.Keep {
+		_ = g.write(g.purge(g.snapshot.Index - g.o.Keep)...)
+	}
+}
+
+// saveSnapshot keeps position and membership of the snapshot; an error ends the group.
+func (g *Group) saveSnapshot() error {
+	err := g.o.Snapshots.save(g.o.Name, *g.snapshot, g.snapshotted)
+	if err != nil {
+		g.failStorage("Snapshot", "Write", err)
+	}
+	return err
 }
 
 // purge drops entries up to index and returns the records that say so.
 func (g *Group) purge(index uint64) []store.Record {
-	var batch []store.Record
+	if len(g.log) == 0 || g.log[0].LogID.Index > index {
+		return nil
+	}
+	from := g.log[0].LogID.Index
 	for len(g.log) > 0 && g.log[0].LogID.Index <= index {
 		id := g.log[0].LogID
 		g.purged = &id
-		batch = append(batch, store.Record{Family: store.FamilyRaft, Key: g.keys.entry(id.Index), Delete: true})
 		g.log = g.log[1:]
 	}
-	if len(batch) > 0 {
-		batch = append(batch, g.logIDRecord(keyPurged, g.purged))
-		kept := g.memberships[:0:0]
-		for _, m := range g.memberships {
-			if m.LogID.Index > index || m.LogID == g.effective().LogID {
-				kept = append(kept, m)
-			}
+	kept := g.memberships[:0:0]
+	for _, m := range g.memberships {
+		if m.LogID.Index > index || m.LogID == g.effective().LogID {
+			kept = append(kept, m)
 		}
-		g.memberships = kept
 	}
-	return batch
+	g.memberships = kept
+	return []store.Record{g.logIDRecord(keyPurged, g.purged), g.entriesRecord(from, g.purged.Index+1)}
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/robustmq/robustmq-operator/test/simulator/store"
 )
 
 // appendLocal puts an entry at the end of the leader's log.
@@ -16,13 +14,11 @@ func (g *Group) appendLocal(e Entry) error {
 		e.LogID.Index = l.Index + 1
 	}
 	g.log = append(g.log, e)
-	batch := []store.Record{g.entryRecord(e)}
 	if e.Membership != nil {
 		id := e.LogID
 		g.memberships = append(g.memberships, StoredMembership{&id, *e.Membership})
-		batch = append(batch, g.membershipRecord())
 	}
-	if err := g.write(batch...); err != nil {
+	if err := g.write(g.entryRecord(e)); err != nil {
 		return err
 	}
 	if g.state == Leader {
