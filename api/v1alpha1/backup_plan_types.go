@@ -22,6 +22,9 @@ type BackupPlanStatus struct {
 	// collection is the last time that backups were deleted which no retention keeps, and with them what no backup needs.
 	// +optional
 	Collection CollectionStatus `json:"collection,omitempty,omitzero"`
+	// verification is what the last one found that spec.backup.verifyEvery asked for. The condition BackupsVerified says it in words.
+	// +optional
+	Verification VerificationStatus `json:"verification,omitempty,omitzero"`
 }
 
 // ScheduleStatus is one schedule.
@@ -97,7 +100,7 @@ type JobOutcome struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	Reason string `json:"reason,omitempty"`
-	// message says what failed and what to do.
+	// message says what failed and what to do; of a success, what is allowed and odd.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
@@ -133,4 +136,21 @@ type CollectionStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	FreedBytes int64 `json:"freedBytes,omitempty"`
+}
+
+// VerificationStatus is what the last verification found that verifyEvery asked for.
+type VerificationStatus struct {
+	JobOutcome `json:",inline"`
+	// backup is the RobustMQBackup that was read.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Backup string `json:"backup,omitempty"`
+	// damaged are the newest backups that were found to be broken, by their folders in the bucket: they do not count as good when others are deleted. Example: 20261125T020000Z-my-cluster-hourly-29660520.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	Damaged []string `json:"damaged,omitempty"`
 }

@@ -21,6 +21,9 @@ const (
 // ConditionStorageReady of a RobustMQCluster with spec.backup, and of no other: backups can be written to the destination, as the last probe found. It is no part of Ready: a cluster whose backups have no place serves all the same.
 const ConditionStorageReady = "StorageReady"
 
+// ConditionBackupsVerified of a RobustMQCluster with spec.backup.verifyEvery, and of no other: the newest backup was read from the bucket and has what its manifest says. False: it has not. Unknown: it could not be read, or not yet.
+const ConditionBackupsVerified = "BackupsVerified"
+
 // Types of the conditions of a RobustMQBackup and of a RobustMQRestore.
 const (
 	// ConditionComplete: the backup can be restored, or the cluster has what the backup held. Why not, says its reason.

@@ -52,6 +52,14 @@ type BackupSpec struct {
 	// +optional
 	// +kubebuilder:default=Checksum
 	Verification VerificationMode `json:"verification,omitempty"`
+	// verifyEvery reads the newest backup in the bucket whole, again and again, and compares it with its manifest, 1h to 9999h. Example: 168h. Default: none, backups are verified when they are made.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,4}h)?([0-9]{1,4}m)?$`
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h')",message="backup.verifyEvery must be 1h or more, as the whole backup is read: write one such as 168h"
+	VerifyEvery *metav1.Duration `json:"verifyEvery,omitempty"`
 	// autoRestore says when the operator restores by itself: OnTotalLoss restores the newest good backup, once, when every volume of the placement centre is empty in a cluster that was founded; Disabled waits for a RobustMQRestore. Default: OnTotalLoss.
 	// +optional
 	// +kubebuilder:default=OnTotalLoss
@@ -110,7 +118,7 @@ type S3Destination struct {
 	// pathStyle puts the bucket into the path instead of the host name, as MinIO wants it. Default: false.
 	// +optional
 	PathStyle bool `json:"pathStyle,omitempty"`
-	// credentialsSecretName names a Secret of this namespace with the keys accessKey and secretKey. Example: s3-credentials. Default: none, the workload's identity is used.
+	// credentialsSecretName names a Secret of this namespace with the keys accessKey and secretKey, for temporary credentials also sessionToken, and, if the store shall encrypt with a key of yours that it does not keep (SSE-C), sseCustomerKey: 32 random bytes or those in base64; without that key nobody reads the backups. Example: s3-credentials. Default: none, the workload's identity is used.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
@@ -120,12 +128,40 @@ type S3Destination struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	CASecretName string `json:"caSecretName,omitempty"`
+	// serverSideEncryption by the store, with keys that it keeps. Example: {mode: KMS, kmsKeyID: alias/backups}. Default: what the bucket is set to.
+	// +optional
+	ServerSideEncryption *ServerSideEncryption `json:"serverSideEncryption,omitempty"`
 	// serviceAccountName that the backup and restore Jobs run under, for a workload identity. Example: robustmq-backup. Default: one without rights.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	ServiceAccountName string `json:"serviceAccountName,omitempty"`
 }
+
+// ServerSideEncryption is encryption by the store. It protects disks that are lost; whoever may read the bucket reads the backups all the same: see BackupEncryption.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.kmsKeyID) || self.mode == 'KMS'",fieldPath=".kmsKeyID",message="BackupDestination: serverSideEncryption.kmsKeyID names a key of the store's key management: write mode KMS with it, or leave it out"
+type ServerSideEncryption struct {
+	// mode is S3 (keys that the store manages by itself) or KMS (a key of its key management, which can be withdrawn). Example: S3.
+	// +required
+	Mode ServerSideEncryptionMode `json:"mode,omitempty"`
+	// kmsKeyID names the key of mode KMS, by its ID, ARN or alias. Example: alias/backups. Default: the store's own for the bucket.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	KMSKeyID string `json:"kmsKeyID,omitempty"`
+}
+
+// ServerSideEncryptionMode is who keeps the keys of encryption by the store.
+//
+// +kubebuilder:validation:Enum=S3;KMS
+type ServerSideEncryptionMode string
+
+// The modes of encryption by the store.
+const (
+	ServerSideEncryptionS3  ServerSideEncryptionMode = "S3"
+	ServerSideEncryptionKMS ServerSideEncryptionMode = "KMS"
+)
 
 // BackupSchedule is one cron line.
 type BackupSchedule struct {

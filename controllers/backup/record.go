@@ -45,6 +45,10 @@ func readRecord(j *batchv1.Job) record {
 	// The annotation can be edited, the request cannot: what says where the backup is comes from the request.
 	d := request.Destination
 	r.destination.Bucket, r.destination.Prefix, r.destination.Endpoint, r.destination.Region, r.destination.PathStyle = d.Bucket, d.Prefix, d.Endpoint, d.Region, d.PathStyle
+	r.destination.ServerSideEncryption = nil
+	if e := d.ServerSideEncryption; e != nil {
+		r.destination.ServerSideEncryption = &v1alpha1.ServerSideEncryption{Mode: v1alpha1.ServerSideEncryptionMode(e.Mode), KMSKeyID: e.KMSKeyID}
+	}
 	return r
 }
 

@@ -13,6 +13,7 @@ import (
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/backup/archive"
 	"github.com/robustmq/robustmq-operator/backup/job"
+	"github.com/robustmq/robustmq-operator/controllers/backup/destination"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/manifests"
 )
@@ -55,7 +56,7 @@ func takeJob(b *v1alpha1.RobustMQBackup, cluster *v1alpha1.RobustMQCluster, from
 		}
 	}
 	request := job.Request{
-		Destination: destinationOf(plan.Destination), Owner: ownerOf(cluster, installation), ProgressDeadlineSeconds: int32(progressPatience(b) / time.Second), Take: &take,
+		Destination: destination.Of(&plan.Destination), Owner: ownerOf(cluster, installation), ProgressDeadlineSeconds: int32(progressPatience(b) / time.Second), Take: &take,
 	}
 	text, err := request.Encode(job.Take)
 	if err != nil {
@@ -79,7 +80,7 @@ func deletionJob(b *v1alpha1.RobustMQBackup, cluster *v1alpha1.RobustMQCluster, 
 		cluster = &v1alpha1.RobustMQCluster{ObjectMeta: metav1.ObjectMeta{Name: b.Spec.ClusterName, Namespace: b.Namespace}}
 	}
 	request := job.Request{
-		Destination: destinationOf(*d), Delete: &job.DeleteRequest{ID: idOf(b)},
+		Destination: destination.Of(d), Delete: &job.DeleteRequest{ID: idOf(b)},
 		Owner: job.Owner{ClusterUID: b.Status.ClusterUID, Name: b.Spec.ClusterName, Namespace: b.Namespace, Installation: installation},
 	}
 	text, err := request.Encode(job.Delete)
@@ -94,13 +95,6 @@ func deletionJob(b *v1alpha1.RobustMQBackup, cluster *v1alpha1.RobustMQCluster, 
 
 // imageID names the image at the agent: one for each backup, for ever.
 func imageID(b *v1alpha1.RobustMQBackup) string { return "backup-" + string(b.UID) }
-
-func destinationOf(d v1alpha1.S3Destination) job.Destination {
-	return job.Destination{
-		Bucket: d.Bucket, Prefix: d.Prefix, Endpoint: d.Endpoint, Region: d.Region, PathStyle: d.PathStyle,
-		StaticCredentials: d.CredentialsSecretName != "", PrivateCA: d.CASecretName != "",
-	}
-}
 
 func ownerOf(cluster *v1alpha1.RobustMQCluster, installation string) job.Owner {
 	return job.Owner{ClusterUID: cluster.Status.ClusterUID, Name: cluster.Name, Namespace: cluster.Namespace, Installation: installation}

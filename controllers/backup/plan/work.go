@@ -13,6 +13,7 @@ import (
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/backup/job"
+	told "github.com/robustmq/robustmq-operator/controllers/backup/destination"
 	"github.com/robustmq/robustmq-operator/controllers/backup/outcome"
 	"github.com/robustmq/robustmq-operator/internal/manifests"
 )
@@ -128,13 +129,9 @@ func (r *Reconciler) request(ctx context.Context, cluster *v1alpha1.RobustMQClus
 	if err != nil {
 		return job.Request{}, err
 	}
-	d := &cluster.Spec.Backup.Destination
 	return job.Request{
-		Destination: job.Destination{
-			Bucket: d.Bucket, Prefix: d.Prefix, Endpoint: d.Endpoint, Region: d.Region, PathStyle: d.PathStyle,
-			StaticCredentials: d.CredentialsSecretName != "", PrivateCA: d.CASecretName != "",
-		},
-		Owner: job.Owner{ClusterUID: cluster.Status.ClusterUID, Name: cluster.Name, Namespace: cluster.Namespace, Installation: installation},
+		Destination: told.Of(&cluster.Spec.Backup.Destination),
+		Owner:       job.Owner{ClusterUID: cluster.Status.ClusterUID, Name: cluster.Name, Namespace: cluster.Namespace, Installation: installation},
 	}, nil
 }
 
