@@ -122,8 +122,10 @@ func (w *world) launch(host string, spec process.Spec) (process.Process, error) 
 	if c.DataPath == "" {
 		data = filepath.Join(c.RocksDB.DataPath, "_data")
 	}
-	if err := errors.Join(os.MkdirAll(data, 0o755), os.WriteFile(filepath.Join(data, "CURRENT"), nil, 0o644)); err != nil {
-		return nil, err
+	if _, err := os.Stat(filepath.Join(data, "CURRENT")); err != nil { // one that is there stays: images of it are taken
+		if err := errors.Join(os.MkdirAll(data, 0o755), os.WriteFile(filepath.Join(data, "CURRENT"), nil, 0o644)); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.serve(c, max(c.MQTTRuntime.Server.TCPPort, c.MQTTServer.TCPPort)); err != nil {
 		return nil, err
@@ -259,8 +261,11 @@ func (s *fakeServer) status(behave behaviour) string {
 	for _, name := range []string{"metadata_0", "offset_0", "data_0"} {
 		g := map[string]any{
 			"running_state": map[string]any{"Ok": nil}, "id": s.id, "current_term": 1, "last_log_index": 7, "state": "Follower",
-			"last_applied":      map[string]any{"leader_id": map[string]any{"term": 1, "node_id": 1}, "index": 7},
-			"membership_config": map[string]any{"membership": map[string]any{"configs": [][]uint64{behave.voters}, "nodes": map[string]any{}}},
+			"last_applied": map[string]any{"leader_id": map[string]any{"term": 1, "node_id": 1}, "index": 7},
+			"membership_config": map[string]any{
+				"log_id": map[string]any{"leader_id": map[string]any{"term": 1, "node_id": 1}, "index": 5}, "membership": map[string]any{"configs": [][]uint64{behave.voters}, "nodes": map[string]any{}},
+			},
+			"vote": map[string]any{"leader_id": map[string]any{"term": 1, "node_id": 1}, "committed": true},
 		}
 		if len(behave.voters) > 0 {
 			g["current_leader"] = slices.Min(behave.voters)

@@ -127,7 +127,7 @@ func (a *Agent) serveImageFile(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(status)
 	control := http.NewResponseController(w)
 	// A write that waits for a caller who reads no more ends when the image is removed.
-	stop := context.AfterFunc(stream.Context(), func() { a.cut(control) })
+	stop := stream.AfterEnd(func() { a.cut(control) })
 	defer stop()
 	sum, err := a.send(control, w, stream, part.Length)
 	if err != nil {
@@ -160,7 +160,7 @@ func (a *Agent) send(control *http.ResponseController, w io.Writer, stream *imag
 		if err := control.SetWriteDeadline(time.Now().Add(a.o.Timings.ImageLease)); err != nil {
 			return "", err
 		}
-		if err := context.Cause(stream.Context()); err != nil {
+		if err := stream.Err(); err != nil {
 			return "", err // the deadline that its end has set was just overwritten
 		}
 		hash.Write(buffer[:n])
@@ -212,7 +212,7 @@ func (p *patient) Read(b []byte) (int, error) {
 		return 0, err
 	}
 	n, err := p.body.Read(b)
-	if err != nil && err != io.EOF { //nolint:errorlint // readers return it as it is
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = errors.Join(errBody, err)
 	}
 	return n, err

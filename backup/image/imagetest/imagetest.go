@@ -82,7 +82,7 @@ func testdata() (string, error) {
 
 // Contents are what is in a database whatever its files' numbers and sequences are: of each family the hashes of its tables, in order, and then the operations of its write-ahead logs.
 // Two databases with the same contents are the same to RocksDB.
-func Contents(dir string) (map[string][]string, error) {
+func Contents(ctx context.Context, dir string) (map[string][]string, error) {
 	database, err := image.Open(image.OS{}, dir)
 	if err != nil {
 		return nil, err
@@ -98,17 +98,17 @@ func Contents(dir string) (map[string][]string, error) {
 			contents[family.Name] = append(contents[family.Name], fmt.Sprintf("level %d table %x", table.Level, sha256.Sum256(content)))
 		}
 	}
-	err = image.Entries(context.Background(), image.OS{}, dir, func(family string, op rocksdb.Op) error {
+	err = image.Entries(ctx, image.OS{}, dir, func(family string, op rocksdb.Op) error {
 		contents[family] = append(contents[family], fmt.Sprintf("operation %d %x %x", op.Kind, op.Key, op.Value))
 		return nil
 	})
 	return contents, err
 }
 
-// Messages appends one more write-ahead log of about size bytes to a database that is not in use: messages of valueSize bytes each, and among them every few some metadata, as a server
-// under load writes them. It returns how many bytes of metadata there are.
-func Messages(dir string, size int64, valueSize int) (metadata int64, err error) {
-	inspection, err := image.Inspect(context.Background(), image.OS{}, dir)
+// Messages appends one more write-ahead log of about size bytes to a database that is not in use: messages of valueSize bytes each, and evenly among them about wanted bytes of metadata, at most
+// 512 a message, as a server under load writes them. It returns how many bytes of metadata there are.
+func Messages(ctx context.Context, dir string, size int64, valueSize int, wanted int64) (metadata int64, err error) {
+	inspection, err := image.Inspect(ctx, image.OS{}, dir)
 	if err != nil {
 		return 0, err
 	}
@@ -140,8 +140,7 @@ func Messages(dir string, size int64, valueSize int) (metadata int64, err error)
 	var record []byte
 	for i := uint64(0); log.Size() < size && err == nil; i++ {
 		batch := rocksdb.Batch{Sequence: sequence, Ops: []rocksdb.Op{{Kind: rocksdb.Put, Family: ids[image.FamilyStorage], Key: fmt.Appendf(nil, "message-%d", i), Value: value}}}
-		// One MiB of metadata in all, evenly between the messages.
-		if wanted := log.Size() * (1 << 20) / size; metadata <= wanted {
+		if float64(metadata) <= float64(log.Size())/float64(size)*float64(wanted) {
 			batch.Ops = append(batch.Ops, rocksdb.Op{Kind: rocksdb.Put, Family: ids[image.FamilyMetadata], Key: fmt.Appendf(nil, "/test/metadata/%d", i), Value: small})
 			metadata += int64(len(small))
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -74,7 +75,7 @@ func sumOf(ctx context.Context, fsys image.FS, path string) (sum string, size in
 		n, err := f.Read(buffer)
 		hash.Write(buffer[:n])
 		size += int64(n)
-		if err == io.EOF { //nolint:errorlint // readers return it as it is
+		if errors.Is(err, io.EOF) {
 			return hex.EncodeToString(hash.Sum(nil)), size, nil
 		}
 		if err != nil {

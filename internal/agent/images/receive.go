@@ -116,7 +116,7 @@ func (t *Target) appendTo(part string, body io.Reader, limit int64) (written int
 		switch {
 		case err != nil:
 			return written, err
-		case readErr == io.EOF: //nolint:errorlint // readers return it as it is
+		case errors.Is(readErr, io.EOF):
 			return written, f.Sync()
 		case readErr != nil:
 			return written, readErr

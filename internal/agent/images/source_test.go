@@ -468,7 +468,7 @@ func TestAnImageThatHoldsSpaceTheServerNeedsIsGivenUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer stream.Close()
+	defer stream.Close() //nolint:errcheck // it was only read
 	s.disk.set(func(d *disk) { d.free = 255 << 20 })
 	s.source.Tick()
 	i, err := s.source.Get("a")
@@ -646,7 +646,7 @@ func TestTheWALsAreMeasured(t *testing.T) {
 	s := newStage(t, imagetest.Follower, nil)
 	s.source.Tick()
 	first := s.source.State().WALBytes
-	if _, err := imagetest.Messages(s.database, 1<<20, 4096); err != nil {
+	if _, err := imagetest.Messages(t.Context(), s.database, 1<<20, 4096, 32<<10); err != nil {
 		t.Fatal(err)
 	}
 	s.clock.pass(time.Minute)

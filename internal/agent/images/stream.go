@@ -50,12 +50,15 @@ func (s *Source) Open(id, name string) (*Stream, error) {
 	return nil, refuse(protocol.ReasonNotFound, "image %s has no file %.80q", id, name)
 }
 
-// Context ends when the image is removed.
-func (st *Stream) Context() context.Context { return st.t.ctx }
+// AfterEnd calls f when the image is removed while the stream is open, unless stop is called before.
+func (st *Stream) AfterEnd(f func()) (stop func() bool) { return context.AfterFunc(st.t.ctx, f) }
+
+// Err is why the image was removed; nil while it is there.
+func (st *Stream) Err() error { return context.Cause(st.t.ctx) }
 
 // Read see io.Reader.
 func (st *Stream) Read(p []byte) (int, error) {
-	if err := context.Cause(st.t.ctx); err != nil {
+	if err := st.Err(); err != nil {
 		return 0, err
 	}
 	st.s.mu.Lock()

@@ -282,7 +282,7 @@ func TestAnImageIsPutIntoAnEmptyVolumeAndWaitsForTheWord(t *testing.T) {
 
 func TestAVolumeWithMessagesKeepsThem(t *testing.T) {
 	m, a := newMember(t, imagetest.Follower), backup(t, imagetest.Fresh)
-	if _, err := imagetest.Messages(m.database, 1<<20, 4096); err != nil {
+	if _, err := imagetest.Messages(t.Context(), m.database, 1<<20, 4096, 32<<10); err != nil {
 		t.Fatal(err)
 	}
 	before := contents(t, m.database)
@@ -745,7 +745,7 @@ func walk(m *member, a archive, r protocol.PlacementRequest, way string) error {
 			p, err = m.target.Get(r.ID)
 		case protocol.PlacementReceived, protocol.PlacementFailed:
 			failed := p.Changed
-			if p, err = m.target.Place(r.ID); err != nil {
+			if _, err := m.target.Place(r.ID); err != nil {
 				return err
 			}
 			p = m.await(r.ID, protocol.PlacementPlaced, protocol.PlacementFailed)

@@ -41,7 +41,7 @@ func reasonOf(err error) string {
 
 func contents(t testing.TB, dir string) map[string][]string {
 	t.Helper()
-	c, err := imagetest.Contents(dir)
+	c, err := imagetest.Contents(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
