@@ -61,7 +61,7 @@ type Timings struct {
 	CatchUp time.Duration
 	// Slack is how much later than the Job itself a backup that stands still is given up: the Job knows better why.
 	Slack time.Duration
-	// Deletion is how long the removal from the bucket may keep an object; Retry is the time between two attempts.
+	// Deletion is how long the removal from the bucket may keep an object: longer than the lock of a Job that died is in its way (archive.LockTTL). Retry is the time between two attempts.
 	Deletion, Retry time.Duration
 }
 
@@ -69,7 +69,7 @@ type Timings struct {
 func DefaultTimings() Timings {
 	return Timings{
 		Waiting: 2 * time.Second, Progress: 5 * time.Second, Observe: 5 * time.Second, CatchUp: 15 * time.Second, Slack: 30 * time.Second,
-		Deletion: 10 * time.Minute, Retry: time.Minute,
+		Deletion: 15 * time.Minute, Retry: time.Minute,
 	}
 }
 
