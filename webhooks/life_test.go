@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/robustmq/robustmq-operator/test/apiserver"
 	"github.com/robustmq/robustmq-operator/webhooks"
 )
 
@@ -25,11 +26,11 @@ func TestWithTheOperatorGoneOnlySpecsWait(t *testing.T) {
 	if err := n.Create(t.Context(), n.cluster(t, "c", `{"metadata":{"finalizers":["example.com/wait"]}}`)); err != nil {
 		t.Fatal(err)
 	}
-	nobody, err := freePort()
+	nobody, err := apiserver.FreePorts(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := createConfigurations(t.Context(), n, "-gone", "gone", nobody); err != nil {
+	if err := n.server.configure(t.Context(), "-gone", "gone", nobody[0]); err != nil {
 		t.Fatal(err)
 	}
 	turnOn(t, n, "gone")
@@ -60,9 +61,9 @@ func TestTheOperatorsOwnWritesAreNotJudged(t *testing.T) {
 		"system:serviceaccount:robustmq-operator-system:robustmq-operator": false,
 		"system:serviceaccount:elsewhere:robustmq-operator":                true,
 	} {
-		config := rest.CopyConfig(n.server.config)
+		config := rest.CopyConfig(n.server.Config)
 		config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: []string{"system:masters"}}
-		c, err := client.New(config, client.Options{Scheme: scheme()})
+		c, err := client.New(config, client.Options{Scheme: apiserver.Scheme()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +93,7 @@ func TestADamagedCertificateIsMadeAnewAndNoRequestFailsMeanwhile(t *testing.T) {
 		return string(conn.ConnectionState().PeerCertificates[0].Raw)
 	}
 	before := served()
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: webhooks.DefaultSecretName}}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.OperatorNamespace, Name: webhooks.DefaultSecretName}}
 	if err := n.Patch(t.Context(), secret, client.RawPatch(types.MergePatchType, []byte(`{"data":{"tls.crt":"bm90aGluZw=="}}`))); err != nil {
 		t.Fatal(err)
 	}

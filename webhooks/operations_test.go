@@ -15,6 +15,7 @@ import (
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 
 	"github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/test/apiserver"
 )
 
 // made is an object of one of our kinds, changed by a JSON merge patch.
@@ -219,12 +220,12 @@ func TestAProtectedClusterIsNotDeletedAndAnyOtherIsEvenWhenTheOperatorIsGone(t *
 		n.create(t, n.cluster(t, "plain", `{}`), "")
 		n.create(t, n.cluster(t, "denied", `{"metadata":{"annotations":{"robustmq.io/deletion-protection":"false"}}}`), "")
 		if turn == "gone" {
-			nobody, err := freePort()
+			nobody, err := apiserver.FreePorts(1)
 			if err != nil {
 				t.Fatal(err)
 			}
 			turn = "protection-gone"
-			if err := createConfigurations(t.Context(), n, "-protection-gone", turn, nobody); err != nil {
+			if err := n.server.configure(t.Context(), "-protection-gone", turn, nobody[0]); err != nil {
 				t.Fatal(err)
 			}
 		}

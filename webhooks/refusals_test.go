@@ -243,8 +243,8 @@ func TestAnEscapeTakesOneRuleOffAndIsWarnedOf(t *testing.T) {
 	if err := n.Create(t.Context(), n.cluster(t, "c", `{"spec":{"placementCenter":{"replicas":4},"unsafe":["AllowEvenPlacementCenter"]}}`)); err != nil {
 		t.Fatal(err)
 	}
-	if !n.warnings.contains("PlacementCenterOdd") {
-		t.Errorf("warnings: %v", n.warnings.texts)
+	if !n.warnings.Contain("PlacementCenterOdd") {
+		t.Errorf("warnings: %v", n.warnings.All())
 	}
 	patch := func(spec string) error {
 		return n.Patch(t.Context(), object(n.namespace, "c"), client.RawPatch(types.MergePatchType, []byte(`{"spec":`+spec+`}`)))

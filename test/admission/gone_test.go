@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/robustmq/robustmq-operator/api/v1alpha1"
-	"github.com/robustmq/robustmq-operator/test/admission"
+	"github.com/robustmq/robustmq-operator/test/apiserver"
 	"github.com/robustmq/robustmq-operator/webhooks"
 )
 
@@ -38,7 +38,7 @@ func newGone(t *testing.T) *gone {
 	}
 	// The webhooks are not asked about what the operator's account does: so there can be something.
 	config := rest.CopyConfig(w.Config)
-	config.Impersonate = rest.ImpersonationConfig{UserName: admission.OperatorUser, Groups: []string{"system:masters"}}
+	config.Impersonate = rest.ImpersonationConfig{UserName: apiserver.OperatorUser, Groups: []string{"system:masters"}}
 	g := &gone{T: t}
 	var err error
 	if g.Client, err = client.New(w.Config, client.Options{Scheme: scheme}); err != nil {

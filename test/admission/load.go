@@ -19,6 +19,8 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
+
+	"github.com/robustmq/robustmq-operator/test/apiserver"
 )
 
 // Load is dry-run creates, updates and scalings of a cluster at a steady rate, whatever the answers take: a slow answer delays no other request, and its wait counts.
@@ -32,7 +34,7 @@ type Load struct {
 func (w *World) NewLoad(ctx context.Context) (*Load, error) {
 	config := rest.CopyConfig(w.Config)
 	config.QPS, config.WarningHandler = -1, rest.NoWarnings{}
-	c, err := client.New(config, client.Options{Scheme: scheme()})
+	c, err := client.New(config, client.Options{Scheme: apiserver.Scheme()})
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package admission_test
 
 import (
 	"context"
-	"os"
 	"testing"
 	"time"
 
@@ -11,15 +10,14 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/robustmq/robustmq-operator/test/admission"
+	"github.com/robustmq/robustmq-operator/test/apiserver"
 	"github.com/robustmq/robustmq-operator/webhooks"
 )
 
 // start brings a world up, and ends it with the test.
 func start(t *testing.T, replicas int, l webhooks.Lifetimes) *admission.World {
 	t.Helper()
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		t.Skip("KUBEBUILDER_ASSETS does not name a folder with kube-apiserver and etcd: `test/bed/bed assets` prints one")
-	}
+	apiserver.Need(t)
 	ctrl.SetLogger(logr.Discard())
 	w, err := admission.Start(context.WithoutCancel(t.Context()), "../..", replicas, l)
 	if err != nil {

@@ -60,7 +60,7 @@ func (w *World) Watch(ctx context.Context, lag time.Duration) Watched {
 		}
 		i := n % len(w.Replicas)
 		for _, b := range []bundle{history[0], history[len(history)-1]} {
-			chain, err := handshake(ctx, w.Replicas[i].address, b.pem)
+			chain, err := handshake(ctx, w.Replicas[i].address(), b.pem)
 			switch took := time.Since(now); {
 			case ctx.Err() != nil:
 			case took > lag/2:

@@ -155,12 +155,12 @@ func TestEveryCaseThroughTheAPIServerWithItsWebhooks(t *testing.T) {
 			t.Run(c.Rule+"/"+c.Name, func(t *testing.T) {
 				t.Parallel()
 				n := s.stage(t, c, nil)
-				before := len(n.warnings.all())
+				before := len(n.warnings.All())
 				var errs []string
 				if err := n.do(t, c); err != nil {
 					errs = append(errs, said(err))
 				}
-				judge(t, c, c.Expect, c.Says, errs, n.warnings.all()[before:])
+				judge(t, c, c.Expect, c.Says, errs, n.warnings.All()[before:])
 			})
 		}
 	})
@@ -205,7 +205,7 @@ func TestEveryCaseThroughTheAPIServerWithTheWebhookConfigurationsDeleted(t *test
 }
 
 // stage makes a case's namespace and what exists in it. after is called for every cluster that exists once it is written, and before its status is.
-func (s *apiServer) stage(t *testing.T, c *Case, after func(*testing.T, *tenant, string)) *tenant {
+func (s *doors) stage(t *testing.T, c *Case, after func(*testing.T, *tenant, string)) *tenant {
 	t.Helper()
 	var labels map[string]string
 	for _, d := range c.Before() {
@@ -364,7 +364,7 @@ func (n *tenant) tryPolicy(t *testing.T, u *unstructured.Unstructured) error {
 }
 
 // reconcile is one pass of the operator's own reconciler.
-func (s *apiServer) reconcile(t *testing.T, n *tenant, name string) {
+func (s *doors) reconcile(t *testing.T, n *tenant, name string) {
 	t.Helper()
 	if _, err := s.reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Namespace: n.namespace, Name: name}}); err != nil {
 		t.Fatalf("reconciling %s: %v", name, err)

@@ -2,9 +2,6 @@ package policies
 
 import (
 	"encoding/json"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -33,7 +30,7 @@ var foreign = []string{"affinity", "tolerations", "topologySpreadConstraints", "
 
 func TestEveryFieldOfEverySpecIsDocumentedWhereItIsServed(t *testing.T) {
 	s := server(t)
-	d, err := discovery.NewDiscoveryClientForConfig(s.config)
+	d, err := discovery.NewDiscoveryClientForConfig(s.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,12 +93,11 @@ func walk(path string, p property, visit func(string, property)) {
 
 func TestKubectlExplainsThePlacementCentreAsADocumentWould(t *testing.T) {
 	s := server(t)
-	cmd := exec.CommandContext(t.Context(), filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), "--kubeconfig", s.kubeconfig, "explain", "robustmqcluster.spec.placementCenter")
-	out, err := cmd.CombinedOutput()
+	out, err := s.Kubectl(t.Context(), "default", "", "explain", "robustmqcluster.spec.placementCenter")
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	text := strings.Join(strings.Fields(string(out)), " ")
+	text := strings.Join(strings.Fields(out), " ")
 	for _, want := range []string{"raft quorum that holds the metadata", "Default: 3 members of 10Gi", "replicas <integer>", "3 bear the loss of one", "Example: 50Gi", "never shrink", "can only be chosen when the cluster is created"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it lacks %q", want)

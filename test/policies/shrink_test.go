@@ -3,9 +3,6 @@ package policies
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -40,10 +37,7 @@ func bare(namespace string) *unstructured.Unstructured {
 // kubectl runs kubectl in the namespace.
 func (n *tenant) kubectl(t *testing.T, stdin string, args ...string) error {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), append([]string{"--kubeconfig", n.kubeconfig, "--namespace", n.namespace}, args...)...)
-	cmd.Stdin = strings.NewReader(stdin)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
+	if out, err := n.Kubectl(t.Context(), n.namespace, stdin, args...); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
 	return nil
@@ -143,6 +137,86 @@ func TestNoWayOfWritingShrinksAPlacementCentreBelowItsQuorum(t *testing.T) {
 	}
 }
 
+// TestWhileAVoterIsDownNoWayOfWritingTakesAnotherMemberAway: five to three keeps a quorum of the present size and is let in while all are well. With a voter down, the webhooks refuse it by what
+// the status says of the voters; without them it is stored, and the operator, which asks the members themselves before it acts, does nothing about it and says why.
+func TestWhileAVoterIsDownNoWayOfWritingTakesAnotherMemberAway(t *testing.T) {
+	const from, to = 5, 3
+	s := server(t)
+	for _, on := range []bool{true, false} {
+		s.webhooks(t, on)
+		l := s.tenant(t, nil).stand(t, from)
+		for way, shrink := range shrinks {
+			if err := shrink(t, l.tenant, to); err != nil {
+				t.Errorf("webhooks %t: %s while all are in service: %v", on, way, err)
+			}
+			if held := heldBack(l.pass(t)); held != "" {
+				t.Errorf("webhooks %t: %s while all are in service is held back: %s", on, way, held)
+			}
+			l.putBack(t)
+		}
+		pod := l.down(t, 1) // one that would stay
+		for way, shrink := range shrinks {
+			err := shrink(t, l.tenant, to)
+			is, _ := l.tenant.size(t)
+			switch {
+			case on:
+				if err == nil || !strings.Contains(err.Error(), "NoShrinkWhileDegraded") || !strings.Contains(err.Error(), pod) || is != from {
+					t.Errorf("with the webhooks: %s: %v; it is %d now", way, err, is)
+				}
+			case err != nil: // the schema knows nothing of voters
+				t.Errorf("without the webhooks: %s: %v", way, err)
+			case strings.Contains(way, "dry-run"):
+				if is != from {
+					t.Errorf("without the webhooks: %s: it is %d now", way, is)
+				}
+			case is != to:
+				t.Errorf("without the webhooks: %s: it is %d now", way, is)
+			default:
+				if err := l.held(t, "NoShrinkWhileDegraded", pod); err != nil {
+					t.Errorf("without the webhooks: %s: %v", way, err)
+				}
+			}
+			l.putBack(t)
+		}
+	}
+}
+
+// TestAStatusThatLiesAboutTheVotersIsFoundOutBeforeAnythingIsDone: who may write the status can make the webhooks believe that all is well, or that the cluster was never founded.
+func TestAStatusThatLiesAboutTheVotersIsFoundOutBeforeAnythingIsDone(t *testing.T) {
+	s := server(t)
+	s.webhooks(t, true)
+	l := s.tenant(t, nil).stand(t, 5)
+	pod := l.down(t, 1)
+	for lie, tell := range map[string]func(*v1alpha1.RobustMQClusterStatus){
+		"all are in service": func(st *v1alpha1.RobustMQClusterStatus) {
+			for i := range st.Members {
+				st.Members[i].InService = true
+			}
+		},
+		"it was never founded": func(st *v1alpha1.RobustMQClusterStatus) { st.Founded = false },
+		"the voter never was one": func(st *v1alpha1.RobustMQClusterStatus) {
+			for i := range st.Members {
+				if st.Members[i].Pod == pod {
+					st.Members[i].VoterIn = nil
+				}
+			}
+		},
+	} {
+		c := l.read(t)
+		tell(&c.Status)
+		if err := l.admin.Status().Update(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		if err := shrinks["merge patch"](t, l.tenant, 3); err != nil {
+			t.Errorf("%s: the webhooks know better: %v", lie, err)
+		}
+		if err := l.held(t, "NoShrinkWhileDegraded", pod); err != nil {
+			t.Errorf("%s: %v", lie, err)
+		}
+		l.putBack(t)
+	}
+}
+
 // TestTwoSmallStepsAreNoWayRound: the step to 5 is let in; the one to 3 has to wait until the members are gone, whatever the spec says meanwhile.
 func TestTwoSmallStepsAreNoWayRound(t *testing.T) {
 	s := server(t)
@@ -231,11 +305,11 @@ func TestOfTwoAdminsAtOnceNeitherTakesWhatTheOtherLeft(t *testing.T) {
 // TestTheBrokersFloorHoldsForAnAutoscaler: the client is the one of the HorizontalPodAutoscaler controller, with its own discovery of the subresource.
 func TestTheBrokersFloorHoldsForAnAutoscaler(t *testing.T) {
 	s := server(t)
-	d, err := discovery.NewDiscoveryClientForConfig(s.config)
+	d, err := discovery.NewDiscoveryClientForConfig(s.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	scales, err := scale.NewForConfig(s.config, s.admin.RESTMapper(), dynamic.LegacyAPIPathResolverFunc, scale.NewDiscoveryScaleKindResolver(d))
+	scales, err := scale.NewForConfig(s.Config, s.admin.RESTMapper(), dynamic.LegacyAPIPathResolverFunc, scale.NewDiscoveryScaleKindResolver(d))
 	if err != nil {
 		t.Fatal(err)
 	}
