@@ -95,13 +95,14 @@ type tool struct {
 	output   string
 	out, err io.Writer
 	in       io.Reader
+	fs       image.FS // of extract
 	now      func() time.Time
 	backoff  func(attempt int) time.Duration // nil: the store's own
 	terminal bool                            // err is one
 }
 
 // NewCommand makes the command.
-func NewCommand() *cobra.Command { return newCommand(&tool{now: time.Now}) }
+func NewCommand() *cobra.Command { return newCommand(&tool{fs: image.OS{}, now: time.Now}) }
 
 func newCommand(t *tool) *cobra.Command {
 	cmd := &cobra.Command{

@@ -87,7 +87,7 @@ func (t *tool) extract(ctx context.Context, e extractOptions, args []string) err
 	began := t.now()
 	r := Extracted{Version: FormatVersion, From: from, Into: into, Families: e.families}
 	out := filepath.Join(temp, "database")
-	if err := r.take(ctx, out); err != nil {
+	if err := r.take(ctx, t.fs, out); err != nil {
 		return err
 	}
 	if r.Database, err = inspect(ctx, out); err != nil {
@@ -143,7 +143,7 @@ func apart(from, into string) error {
 }
 
 // take extracts, of a server that runs or of one that does not. One that starts meanwhile is found out, and then it is live.
-func (r *Extracted) take(ctx context.Context, out string) error {
+func (r *Extracted) take(ctx context.Context, fsys image.FS, out string) error {
 	for range 2 {
 		var err error
 		if r.Live, err = inUse(r.From); err != nil {
@@ -156,7 +156,7 @@ func (r *Extracted) take(ctx context.Context, out string) error {
 		if err != nil {
 			return err
 		}
-		result, extractErr := image.Extract(ctx, image.OS{}, r.From, out, r.Families)
+		result, extractErr := image.Extract(ctx, fsys, r.From, out, r.Families)
 		started, err := inUse(r.From)
 		after, readErr := fingerprint(r.From)
 		switch {

@@ -3,6 +3,7 @@ package backup
 import (
 	"bufio"
 	"context"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -174,5 +175,57 @@ func TestALockThatNobodyHoldsIsNoServer(t *testing.T) {
 			t.Errorf("%t, %v; want %t", got, err, want)
 		}
 		lock.Close()
+	}
+}
+
+// starting is a file system on which a server starts while the database is read.
+type starting struct {
+	image.OS
+	start func()
+}
+
+// Open see image.FS.
+func (s starting) Open(name string) (io.ReadCloser, error) {
+	if strings.HasSuffix(name, ".log") {
+		s.start()
+	}
+	return s.OS.Open(name)
+}
+
+func TestAServerThatStartsMeanwhileIsFoundOut(t *testing.T) {
+	for what, live := range map[string]bool{"it runs on": true, "it has ended again": false} {
+		from, into := database(t, "follower-300users"), filepath.Join(t.TempDir(), "x")
+		started := 0
+		start := func() {
+			if started++; started > 1 {
+				return
+			}
+			if live {
+				lock, err := image.OS{}.Lock(from)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				t.Cleanup(func() { lock.Close() })
+				return
+			}
+			// What a start leaves behind: a MANIFEST that says the same under another name.
+			manifest, err := os.ReadFile(filepath.Join(from, "MANIFEST-000048"))
+			if err == nil {
+				err = os.WriteFile(filepath.Join(from, "MANIFEST-000050"), manifest, 0o600)
+			}
+			if err == nil {
+				err = os.WriteFile(filepath.Join(from, "CURRENT"), []byte("MANIFEST-000050\n"), 0o600)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		r := with(t, func(tool *tool, _ *context.Context) { tool.fs = starting{start: start} }, "extract", from, "--into", into, "-o", "json")
+		wantCode(t, r, 0)
+		if e := decode[Extracted](t, r); e.Live != live || started < 2 && !live {
+			t.Errorf("%s: live %t, read %d times", what, e.Live, started)
+		}
+		sameAsOracle(t, into)
 	}
 }

@@ -56,7 +56,7 @@ func call(t *testing.T, args ...string) result { return with(t, nil, args...) }
 // with changes what the command knows of the world first.
 func with(t *testing.T, change func(*tool, *context.Context), args ...string) result {
 	t.Helper()
-	tool := &tool{now: func() time.Time { return noon }, backoff: func(int) time.Duration { return time.Millisecond }}
+	tool := &tool{fs: image.OS{}, now: func() time.Time { return noon }, backoff: func(int) time.Duration { return time.Millisecond }}
 	ctx := t.Context()
 	if change != nil {
 		change(tool, &ctx)
