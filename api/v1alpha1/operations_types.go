@@ -55,7 +55,7 @@ type BackupSpec struct {
 	// verifyEvery reads the newest backup in the bucket whole, again and again, and compares it with its manifest, 1h to 9999h. Example: 168h. Default: none, backups are verified when they are made.
 	// +optional
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:Pattern=`^([0-9]{1,4}h)?([0-9]{1,4}m)?$`
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,4}h)?([0-9]{1,4}m)?([0-9]{1,5}s)?$`
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h')",message="backup.verifyEvery must be 1h or more, as the whole backup is read: write one such as 168h"

@@ -15,15 +15,18 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/controllers/backup"
+	"github.com/robustmq/robustmq-operator/controllers/backup/plan"
 	"github.com/robustmq/robustmq-operator/controllers/cluster"
 	"github.com/robustmq/robustmq-operator/controllers/policy"
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
+	"github.com/robustmq/robustmq-operator/monitoring"
 	"github.com/robustmq/robustmq-operator/webhooks"
 )
 
@@ -85,14 +88,22 @@ func run(ctx context.Context, o *options) error {
 	if err := backups.SetupWithManager(mgr, backup.Options{Concurrency: o.concurrency}); err != nil {
 		return fmt.Errorf("backup controller: %w", err)
 	}
+	exported := monitoring.NewBackups()
+	if err := metrics.Registry.Register(exported); err != nil {
+		return fmt.Errorf("metrics of backups: %w", err)
+	}
+	plans := &plan.Reconciler{AgentImage: o.agentImage, Metrics: exported}
+	if err := plans.SetupWithManager(mgr, plan.Options{Concurrency: o.concurrency}); err != nil {
+		return fmt.Errorf("controller of backup plans: %w", err)
+	}
 	logger.Info("starting", "version", version, "webhooks", o.webhooks, "namespaces", o.watchNamespaces)
 	return mgr.Start(ctx)
 }
 
 func managerOptions(o *options) ctrl.Options {
-	metrics := metricsserver.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure}
+	serving := metricsserver.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure}
 	if o.metricsSecure {
-		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
+		serving.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
 	caches := cache.Options{ByObject: cluster.CacheByObject()}
 	if len(o.watchNamespaces) > 0 {
@@ -102,7 +113,7 @@ func managerOptions(o *options) ctrl.Options {
 		}
 	}
 	return ctrl.Options{
-		Scheme: newScheme(), Metrics: metrics, HealthProbeBindAddress: o.healthAddress, Cache: caches,
+		Scheme: newScheme(), Metrics: serving, HealthProbeBindAddress: o.healthAddress, Cache: caches,
 		LeaderElection: o.leaderElect, LeaderElectionID: leaseName, LeaderElectionNamespace: o.leaderElectionNS,
 		LeaderElectionReleaseOnCancel: true, GracefulShutdownTimeout: &o.shutdown,
 		Client:        client.Options{Cache: &client.CacheOptions{Unstructured: false}},

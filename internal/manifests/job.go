@@ -86,8 +86,8 @@ func BackupJobName(backup string) string { return backup + "-backup" }
 // BackupDeletionJobName is the Job that removes a backup from the bucket.
 func BackupDeletionJobName(backup string) string { return backup + "-delete" }
 
-// BackupVerificationJobName is the Job that reads a backup again.
-func BackupVerificationJobName(backup string) string { return backup + "-verify" }
+// VerifyJobName is the Job that reads the newest backup of a cluster again.
+func VerifyJobName(cluster string) string { return cluster + "-backup-verify" }
 
 // ProbeJobName is the Job that tries the destination of a cluster's backups.
 func ProbeJobName(cluster string) string { return cluster + "-backup-probe" }

@@ -35,7 +35,7 @@ func jobs(t testing.TB) (*v1alpha1.RobustMQCluster, Inputs, []*batchv1.Job) {
 		{Kind: JobProbe, Name: ProbeJobName(cluster.Name), Destination: identity, Deadline: time.Minute, Keep: time.Minute},
 		{Kind: JobCollect, Name: CollectJobName(cluster.Name), Destination: whole, Deadline: time.Hour, Keep: time.Minute},
 		{Kind: JobDelete, Name: BackupDeletionJobName("before-upgrade"), Backup: "before-upgrade", Destination: whole, Deadline: time.Hour, Keep: time.Minute},
-		{Kind: JobVerify, Name: BackupVerificationJobName("before-upgrade"), Backup: "before-upgrade", Destination: whole, Deadline: time.Hour, Keep: time.Minute},
+		{Kind: JobVerify, Name: VerifyJobName(cluster.Name), Destination: whole, Deadline: time.Hour, Keep: time.Minute},
 	}
 	var all []*batchv1.Job
 	for _, o := range options {
@@ -87,7 +87,7 @@ func TestEveryJobPassesThePodSecurityProfileRestrictedAndHasNoKubernetesToken(t 
 
 func TestTheLongestNamesFitIntoTheLabelsOfAJobsPods(t *testing.T) {
 	backup, cluster := strings.Repeat("b", v1alpha1.MaxBackupNameLength), strings.Repeat("c", v1alpha1.MaxNameLength)
-	for _, name := range []string{BackupJobName(backup), BackupDeletionJobName(backup), BackupVerificationJobName(backup), ProbeJobName(cluster), CollectJobName(cluster)} {
+	for _, name := range []string{BackupJobName(backup), BackupDeletionJobName(backup), ProbeJobName(cluster), CollectJobName(cluster), VerifyJobName(cluster)} {
 		if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
 			t.Errorf("%s (%d characters): %v", name, len(name), problems)
 		}

@@ -59,8 +59,8 @@ func newestScheduled(own []*v1alpha1.RobustMQBackup) (newest time.Time, any bool
 }
 
 // collectRequest says what the collection keeps.
-func collectRequest(schedules []v1alpha1.BackupSchedule) *job.CollectRequest {
-	c := &job.CollectRequest{}
+func collectRequest(schedules []v1alpha1.BackupSchedule, damaged []string) *job.CollectRequest {
+	c := &job.CollectRequest{Damaged: damaged}
 	for name, p := range policiesOf(schedules) {
 		c.Policies = append(c.Policies, job.Policy{Schedule: name, KeepLast: int32(p.KeepLast), MaxAgeSeconds: int64(p.MaxAge / time.Second)}) //nolint:gosec // at most 1000, as the schema has it
 	}

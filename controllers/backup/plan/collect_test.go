@@ -47,15 +47,15 @@ func TestACollectionIsToldTheRetentionOfEverySchedule(t *testing.T) {
 	last := int32(24)
 	got := collectRequest([]v1alpha1.BackupSchedule{
 		{Name: "weekly", Retention: v1alpha1.RetentionPolicy{MaxAge: &metav1.Duration{Duration: 720 * time.Hour}}}, {Name: "hourly", Suspend: true, Retention: v1alpha1.RetentionPolicy{KeepLast: &last}},
-	})
-	if want := "[{hourly 24 0} {weekly 7 2592000}]"; fmt.Sprint(got.Policies) != want {
+	}, []string{"20261125T020000Z-x"})
+	if want := "[{hourly 24 0} {weekly 7 2592000}]"; fmt.Sprint(got.Policies) != want || len(got.Damaged) != 1 {
 		t.Errorf("%v, want %s", got.Policies, want)
 	}
 	r := job.Request{Destination: job.Destination{Bucket: "bbb"}, Owner: job.Owner{ClusterUID: "u", Name: "c", Namespace: "ns"}, Collect: got}
 	if _, err := r.Encode(job.Collect); err != nil {
 		t.Error(err)
 	}
-	r.Collect = collectRequest(nil)
+	r.Collect = collectRequest(nil, nil)
 	if _, err := r.Encode(job.Collect); err != nil {
 		t.Errorf("without schedules leftovers are collected all the same: %v", err)
 	}

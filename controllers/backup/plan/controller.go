@@ -3,6 +3,7 @@ package plan
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -69,6 +70,7 @@ type pass struct {
 	place      destination
 	probe      *work
 	collection *work
+	reading    *work
 	// next is what the status becomes.
 	next *v1alpha1.BackupPlanStatus
 	wake time.Time
@@ -125,12 +127,16 @@ func (r *Reconciler) reconcile(ctx context.Context, cluster *v1alpha1.RobustMQCl
 		return ctrl.Result{}, err
 	}
 	ready := since(cluster.Status.Conditions, storageReady(cluster, p.next.Storage, p.place, pendingOf(p.probe)), seconds(p.now))
-	wrote, err := r.writeStatus(ctx, cluster, p.next, ready)
+	conditions := []metav1.Condition{ready}
+	if c := backupsVerified(cluster, p.next.Verification); c != nil {
+		conditions = append(conditions, since(cluster.Status.Conditions, *c, seconds(p.now)))
+	}
+	wrote, err := r.writeStatus(ctx, cluster, p.next, conditions)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
 	if wrote {
-		r.tell(p, ready)
+		r.tell(p, conditions)
 	}
 	plan, failed := figures(p.next, ready, p.own)
 	r.Metrics.Set(client.ObjectKeyFromObject(cluster), plan, failed)
@@ -139,6 +145,9 @@ func (r *Reconciler) reconcile(ctx context.Context, cluster *v1alpha1.RobustMQCl
 			return ctrl.Result{}, err
 		}
 		if err := r.keepCollecting(ctx, p, ready); err != nil {
+			return ctrl.Result{}, err
+		}
+		if err := r.keepVerifying(ctx, p, ready); err != nil {
 			return ctrl.Result{}, err
 		}
 	}
@@ -186,6 +195,9 @@ func (r *Reconciler) observe(ctx context.Context, cluster *v1alpha1.RobustMQClus
 	if p.collection, err = r.observeWork(ctx, p, job.Collect, manifests.CollectJobName(cluster.Name)); err != nil {
 		return nil, err
 	}
+	if p.reading, err = r.observeWork(ctx, p, job.Verify, manifests.VerifyJobName(cluster.Name)); err != nil {
+		return nil, err
+	}
 	if p.probe.foreign {
 		p.place.lacks(v1alpha1.ReasonNameTaken, p.probe.taken())
 	}
@@ -200,6 +212,18 @@ func (r *Reconciler) noteEnds(ctx context.Context, p *pass) error {
 	if w := p.probe; w.ended(p.next.Storage.JobOutcome) {
 		p.next.Storage.JobOutcome = noted(p.next.Storage.JobOutcome, string(w.job.UID), w.state, p.now)
 		p.next.Storage.Fingerprint = w.job.Annotations[annotationFingerprint]
+	}
+	if w := p.reading; w.ended(p.next.Verification.JobOutcome) {
+		name := w.job.Annotations[annotationBackup]
+		i := slices.IndexFunc(p.own, func(b *v1alpha1.RobustMQBackup) bool { return b.Name == name })
+		var read *v1alpha1.RobustMQBackup
+		if i >= 0 {
+			read = p.own[i]
+		}
+		p.next.Verification = verified(p.next.Verification, read, name, string(w.job.UID), w.state, p.now)
+	}
+	if p.cluster.Spec.Backup.VerifyEvery == nil {
+		p.next.Verification = v1alpha1.VerificationStatus{}
 	}
 	w := p.collection
 	if !w.ended(p.next.Collection.JobOutcome) {

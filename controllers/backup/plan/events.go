@@ -11,16 +11,18 @@ import (
 )
 
 // tell what changed, one event a transition.
-func (r *Reconciler) tell(p *pass, ready metav1.Condition) {
-	was := meta.FindStatusCondition(p.cluster.Status.Conditions, ready.Type)
-	if was == nil {
-		was = &metav1.Condition{Status: metav1.ConditionUnknown}
-	}
-	switch {
-	case ready.Status == metav1.ConditionFalse && (was.Status != ready.Status || was.Reason != ready.Reason):
-		r.event(p.cluster, nil, corev1.EventTypeWarning, ready.Reason, "backups cannot be written: "+ready.Message)
-	case ready.Status == metav1.ConditionTrue && was.Status != ready.Status:
-		r.event(p.cluster, nil, corev1.EventTypeNormal, ready.Reason, ready.Message)
+func (r *Reconciler) tell(p *pass, conditions []metav1.Condition) {
+	for _, c := range conditions {
+		was := meta.FindStatusCondition(p.cluster.Status.Conditions, c.Type)
+		if was == nil {
+			was = &metav1.Condition{Status: metav1.ConditionUnknown}
+		}
+		switch {
+		case c.Status == metav1.ConditionFalse && (was.Status != c.Status || was.Reason != c.Reason):
+			r.event(p.cluster, nil, corev1.EventTypeWarning, c.Reason, c.Type+" is false: "+c.Message)
+		case c.Status == metav1.ConditionTrue && was.Status != c.Status:
+			r.event(p.cluster, nil, corev1.EventTypeNormal, c.Reason, c.Message)
+		}
 	}
 	before := v1alpha1.CollectionStatus{}
 	if p.cluster.Status.Backup != nil {

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"strings"
 	"time"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
@@ -31,7 +32,9 @@ func noted(before v1alpha1.JobOutcome, uid string, o outcome.Outcome, now time.T
 		at = now
 	}
 	after := v1alpha1.JobOutcome{Time: seconds(at), JobUID: uid}
-	if !o.OK() {
+	if o.OK() {
+		after.Message = bounded(strings.Join(o.Result.Warnings, "; "), 2048)
+	} else {
 		after.Reason, after.Message, after.Failures = bounded(o.Reason, 64), bounded(o.Message, 2048), before.Failures+1
 		if after.Reason == "" {
 			after.Reason = v1alpha1.ReasonCrashed

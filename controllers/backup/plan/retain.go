@@ -54,15 +54,21 @@ func idOf(b *v1alpha1.RobustMQBackup) string {
 	return folder[strings.LastIndexByte(folder, '/')+1:]
 }
 
-// gone are the objects of scheduled backups whose manifests a collection has deleted. The Job names as many as its result has room for. When the bucket is said to hold fewer backups than
-// there are objects, the rest is found by the rule that the Job follows too: of a result that was too long, or that nobody read.
-func gone(own []*v1alpha1.RobustMQBackup, plan *v1alpha1.BackupSpec, collected *job.Collected, at time.Time) []*v1alpha1.RobustMQBackup {
-	var held []*v1alpha1.RobustMQBackup // scheduled or not: what should be in this bucket
+// heldIn are the backups that should be in a destination, whoever made them.
+func heldIn(own []*v1alpha1.RobustMQBackup, place *v1alpha1.S3Destination) []*v1alpha1.RobustMQBackup {
+	var held []*v1alpha1.RobustMQBackup
 	for _, b := range own {
-		if d := b.Status.Destination; b.Restorable() && b.DeletionTimestamp.IsZero() && idOf(b) != "" && d != nil && d.Bucket == plan.Destination.Bucket && d.Prefix == plan.Destination.Prefix && d.Endpoint == plan.Destination.Endpoint {
+		if d := b.Status.Destination; b.Restorable() && b.DeletionTimestamp.IsZero() && idOf(b) != "" && d != nil && d.Bucket == place.Bucket && d.Prefix == place.Prefix && d.Endpoint == place.Endpoint {
 			held = append(held, b)
 		}
 	}
+	return held
+}
+
+// gone are the objects of scheduled backups whose manifests a collection has deleted. The Job names as many as its result has room for. When the bucket is said to hold fewer backups than
+// there are objects, the rest is found by the rule that the Job follows too: of a result that was too long, or that nobody read.
+func gone(own []*v1alpha1.RobustMQBackup, plan *v1alpha1.BackupSpec, collected *job.Collected, at time.Time) []*v1alpha1.RobustMQBackup {
+	held := heldIn(own, &plan.Destination)
 	var out []*v1alpha1.RobustMQBackup
 	held = slices.DeleteFunc(held, func(b *v1alpha1.RobustMQBackup) bool {
 		named := slices.Contains(collected.ExpiredIDs, idOf(b))

@@ -14,7 +14,7 @@ import (
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 )
 
-// FieldManager owns status.backup and the condition StorageReady of a RobustMQCluster, and nothing else of it. The rest of the status is written by package controllers/cluster, by another.
+// FieldManager owns status.backup and the conditions StorageReady and BackupsVerified of a RobustMQCluster, and nothing else of it. The rest of the status is written by package controllers/cluster, by another.
 const FieldManager = "robustmq-operator-backup"
 
 // since keeps the time at which a condition changed, where it did not.
@@ -26,17 +26,30 @@ func since(conditions []metav1.Condition, c metav1.Condition, now metav1.Time) m
 	return c
 }
 
+// sameConditions reports whether every condition of the plan is there as it shall be, and no other of its types.
+func sameConditions(there, wanted []metav1.Condition) bool {
+	for _, kind := range conditionTypes {
+		was, is := meta.FindStatusCondition(there, kind), meta.FindStatusCondition(wanted, kind)
+		if (was == nil) != (is == nil) || was != nil && *was != *is {
+			return false
+		}
+	}
+	return true
+}
+
+// conditionTypes are the plan's.
+var conditionTypes = []string{v1alpha1.ConditionStorageReady, v1alpha1.ConditionBackupsVerified}
+
 // writeStatus applies what the plan says of a cluster where it differs from what is there, and reports whether it did. What was read must still be so: this status is a memory, and an
 // older one must not be written over a newer. A conflict is for the caller to start again.
-func (r *Reconciler) writeStatus(ctx context.Context, cluster *v1alpha1.RobustMQCluster, next *v1alpha1.BackupPlanStatus, c metav1.Condition) (bool, error) {
-	was := meta.FindStatusCondition(cluster.Status.Conditions, c.Type)
-	if was != nil && *was == c && equality.Semantic.DeepEqual(cluster.Status.Backup, next) {
+func (r *Reconciler) writeStatus(ctx context.Context, cluster *v1alpha1.RobustMQCluster, next *v1alpha1.BackupPlanStatus, conditions []metav1.Condition) (bool, error) {
+	if sameConditions(cluster.Status.Conditions, conditions) && equality.Semantic.DeepEqual(cluster.Status.Backup, next) {
 		return false, nil
 	}
 	content, err := json.Marshal(map[string]any{
 		"apiVersion": v1alpha1.GroupVersion.String(), "kind": "RobustMQCluster",
 		"metadata": map[string]any{"name": cluster.Name, "namespace": cluster.Namespace, "uid": cluster.UID, "resourceVersion": cluster.ResourceVersion},
-		"status":   map[string]any{"backup": next, "conditions": []metav1.Condition{c}},
+		"status":   map[string]any{"backup": next, "conditions": conditions},
 	})
 	if err != nil {
 		return false, fmt.Errorf("encoding the backup status of cluster %s: %w", cluster.Name, err)
@@ -55,7 +68,9 @@ func (r *Reconciler) writeStatus(ctx context.Context, cluster *v1alpha1.RobustMQ
 func (r *Reconciler) clearStatus(ctx context.Context, cluster *v1alpha1.RobustMQCluster) error {
 	after := cluster.DeepCopy()
 	after.Status.Backup = nil
-	meta.RemoveStatusCondition(&after.Status.Conditions, v1alpha1.ConditionStorageReady)
+	for _, kind := range conditionTypes {
+		meta.RemoveStatusCondition(&after.Status.Conditions, kind)
+	}
 	if equality.Semantic.DeepEqual(cluster.Status, after.Status) {
 		return nil
 	}

@@ -131,6 +131,9 @@ func storageReady(cluster *v1alpha1.RobustMQCluster, st v1alpha1.StorageStatus, 
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, st.Reason, st.Message
 	default:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonDestinationWritable, "a small object was written to "+place+", read, listed and deleted with the credentials that backups have"
+		if st.Message != "" {
+			c.Message += ". To be known: " + st.Message
+		}
 	}
 	c.Message = bounded(c.Message, 4000)
 	if c.Message == "" {

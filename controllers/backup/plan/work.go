@@ -32,7 +32,9 @@ type work struct {
 	job *batchv1.Job
 	// foreign is true of an object of that name that is not this cluster's: of an earlier cluster of its name, or somebody's own.
 	foreign bool
-	state   outcome.Outcome
+	// begun is true of a Job that this pass has made.
+	begun bool
+	state outcome.Outcome
 }
 
 // ended reports whether there is a Job whose end the status does not know yet.
@@ -41,7 +43,9 @@ func (w *work) ended(known v1alpha1.JobOutcome) bool {
 }
 
 // active reports whether a Job is on its way.
-func (w *work) active() bool { return w.job != nil && !w.foreign && w.state.Phase != outcome.Ended }
+func (w *work) active() bool {
+	return w.begun || w.job != nil && !w.foreign && w.state.Phase != outcome.Ended
+}
 
 // observeWork looks at the Job of a name and how it is going.
 func (r *Reconciler) observeWork(ctx context.Context, p *pass, kind job.Kind, name string) (*work, error) {
@@ -120,6 +124,7 @@ func (r *Reconciler) start(ctx context.Context, p *pass, w *work, request job.Re
 	case err != nil:
 		return false, fmt.Errorf("creating Job %s: %w", w.name, err)
 	}
+	w.begun = true
 	return true, nil
 }
 

@@ -361,3 +361,12 @@ func text(v any) string {
 }
 
 func stamp(at time.Time) metav1.Time { return metav1.NewTime(at.UTC().Truncate(time.Second)) }
+
+// verifiedIs is the metric of verifications with a value.
+func verifiedIs(w *world, value int) *strings.Reader {
+	return strings.NewReader(fmt.Sprintf(`
+# HELP robustmq_backup_verified 1 if that verification found the bucket to have what the manifest says, 0 if not.
+# TYPE robustmq_backup_verified gauge
+robustmq_backup_verified{cluster="c",namespace=%q} %d
+`, w.ns, value))
+}
