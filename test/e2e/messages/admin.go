@@ -25,6 +25,17 @@ type Admin struct {
 
 // CreateTopic makes a topic that MQTT clients can use, with so many copies of each message, and returns whether it is new. RobustMQ 0.3.9 and later.
 func (a Admin) CreateTopic(ctx context.Context, name string, copies int32) (made bool, err error) {
+	return a.create(ctx, "topic "+name, "/api/cluster/topic/create", map[string]any{
+		"tenant": "default", "topic_name": name, "storage_type": "EngineRocksDB", "source": "MQTT", "partition": 1, "replication": copies,
+	})
+}
+
+// CreateUser makes an MQTT user, and returns whether it is new.
+func (a Admin) CreateUser(ctx context.Context, name, password string) (made bool, err error) {
+	return a.create(ctx, "user "+name, "/api/cluster/user/create", map[string]any{"tenant": "default", "username": name, "password": password, "is_superuser": false})
+}
+
+func (a Admin) create(ctx context.Context, what, path string, body any) (made bool, err error) {
 	http1 := &http.Client{Transport: &http.Transport{
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return a.Dial(ctx) },
 		DisableKeepAlives: true,
@@ -39,15 +50,13 @@ func (a Admin) CreateTopic(ctx context.Context, name string, copies int32) (made
 	if err := json.Unmarshal(data, &session); err != nil || session.Token == "" {
 		return false, fmt.Errorf("logging in to the admin API: no token in the answer (%w)", err)
 	}
-	_, err = a.call(ctx, http1, session.Token, "/api/cluster/topic/create", map[string]any{
-		"tenant": "default", "topic_name": name, "storage_type": "EngineRocksDB", "source": "MQTT", "partition": 1, "replication": copies,
-	})
+	_, err = a.call(ctx, http1, session.Token, path, body)
 	var refused *admin.Error
 	if errors.As(err, &refused) && strings.Contains(refused.Message, "already exist") {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("creating topic %s: %w", name, err)
+		return false, fmt.Errorf("creating %s: %w", what, err)
 	}
 	return true, nil
 }

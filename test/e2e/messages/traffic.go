@@ -22,6 +22,7 @@ type Traffic struct {
 
 	mu            sync.Mutex
 	acknowledged  map[string]time.Time
+	acks          []Ack
 	received      map[string]int
 	lastReceipt   time.Time
 	away          []interval
@@ -36,6 +37,12 @@ type Traffic struct {
 
 // interval in which nobody was subscribed: from the last receipt of a subscriber whose connection ended to the next subscription.
 type interval struct{ from, to time.Time }
+
+// Ack is one acknowledged message: when it came, and how long after the message was sent.
+type Ack struct {
+	At   time.Time
+	Took time.Duration
+}
 
 // Figures of a traffic that has ended.
 type Figures struct {
@@ -108,6 +115,13 @@ func (t *Traffic) Acknowledged() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.acknowledged)
+}
+
+// Acks are all acknowledgements so far, in order.
+func (t *Traffic) Acks() []Ack {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.acks)
 }
 
 // Stop ends the publisher, gives what is under way up to settle to arrive, and returns the figures.
@@ -238,10 +252,11 @@ func (t *Traffic) send(ctx context.Context, first chan<- struct{}) {
 				return nil
 			}
 			payload := fmt.Sprintf("%s/%d", t.run, number)
+			sent := time.Now()
 			if err := done(session, c.Publish(t.topic, 1, false, payload), publishTimeout); err != nil {
 				return fmt.Errorf("publishing: %w", err)
 			}
-			t.acknowledge(payload)
+			t.acknowledge(payload, sent)
 			if number == 0 {
 				close(first)
 			}
@@ -252,13 +267,14 @@ func (t *Traffic) send(ctx context.Context, first chan<- struct{}) {
 	})
 }
 
-func (t *Traffic) acknowledge(payload string) {
+func (t *Traffic) acknowledge(payload string, sent time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
 	t.longestGap = max(t.longestGap, now.Sub(t.lastAck))
 	t.lastAck = now
 	t.acknowledged[payload] = now
+	t.acks = append(t.acks, Ack{At: now, Took: now.Sub(sent)})
 }
 
 func pause(ctx context.Context, d time.Duration) {
