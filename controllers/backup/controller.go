@@ -39,7 +39,7 @@ type Reconciler struct {
 	beginning sync.Mutex
 
 	mu         sync.Mutex
-	memory     map[types.UID]*memory
+	memory     map[types.NamespacedName]*memory
 	kubeSystem string
 }
 
@@ -75,6 +75,7 @@ func DefaultTimings() Timings {
 
 // memory is what the operator remembers of a backup between two passes. Losing it delays the backup and changes no decision.
 type memory struct {
+	uid          types.UID // of the backup: another one of its name begins anew
 	point        recoveryPoint
 	asked        time.Time
 	image        *protocol.Image
@@ -85,6 +86,9 @@ type memory struct {
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	var b v1alpha1.RobustMQBackup
 	if err := r.Get(ctx, req.NamespacedName, &b); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.forget(req.NamespacedName)
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	result, err := r.reconcile(ctx, &b)
@@ -130,7 +134,7 @@ func (r *Reconciler) reconcile(ctx context.Context, b *v1alpha1.RobustMQBackup) 
 	}
 	switch {
 	case over(v.stage) && !b.Ended():
-		r.forget(b.UID)
+		r.forget(client.ObjectKeyFromObject(b))
 		return ctrl.Result{RequeueAfter: r.Timings.Waiting}, nil // once more, for what is left of its Job
 	case over(v.stage):
 		return ctrl.Result{}, nil
@@ -155,25 +159,31 @@ func (r *Reconciler) writeStatus(ctx context.Context, b *v1alpha1.RobustMQBackup
 		return fmt.Errorf("writing the status of backup %s: %w", b.Name, err)
 	}
 	for _, t := range transitions(b.Status, next) {
-		r.Events.Eventf(after, nil, t.kind, t.reason, t.reason, "%s", t.message)
+		r.tell(after, t.kind, t.reason, t.message)
 	}
 	return nil
 }
 
-func (r *Reconciler) remember(uid types.UID) *memory {
+func (r *Reconciler) remember(b *v1alpha1.RobustMQBackup) *memory {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.memory == nil {
-		r.memory = map[types.UID]*memory{}
+		r.memory = map[types.NamespacedName]*memory{}
 	}
-	if r.memory[uid] == nil {
-		r.memory[uid] = &memory{}
+	key := client.ObjectKeyFromObject(b)
+	if m := r.memory[key]; m == nil || m.uid != b.UID {
+		r.memory[key] = &memory{uid: b.UID}
 	}
-	return r.memory[uid]
+	return r.memory[key]
 }
 
-func (r *Reconciler) forget(uid types.UID) {
+func (r *Reconciler) forget(key types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.memory, uid)
+	delete(r.memory, key)
+}
+
+// tell makes an event. Its note has 1024 bytes at most, or the API server refuses it.
+func (r *Reconciler) tell(b *v1alpha1.RobustMQBackup, kind, reason, message string) {
+	r.Events.Eventf(b, nil, kind, reason, reason, "%s", cut(message, 1000))
 }

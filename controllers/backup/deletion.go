@@ -97,7 +97,7 @@ func (l *leaving) obstacle() string {
 // finalize carries a deletion out.
 func (r *Reconciler) finalize(ctx context.Context, b *v1alpha1.RobustMQBackup) (ctrl.Result, error) {
 	if !controllerutil.ContainsFinalizer(b, v1alpha1.FinalizerBackup) {
-		r.forget(b.UID)
+		r.forget(client.ObjectKeyFromObject(b))
 		return ctrl.Result{}, nil // the Job goes with the object that owns it; the backup stays
 	}
 	l, err := r.observeLeaving(ctx, b)
@@ -194,7 +194,7 @@ func (r *Reconciler) createDeletion(ctx context.Context, b *v1alpha1.RobustMQBac
 	case err != nil:
 		return fmt.Errorf("creating Job %s: %w", j.Name, err)
 	}
-	r.Events.Eventf(b, nil, corev1.EventTypeNormal, v1alpha1.ReasonDeletingBackup, v1alpha1.ReasonDeletingBackup, "Job %s removes %s from the bucket", j.Name, placeOf(b))
+	r.tell(b, corev1.EventTypeNormal, v1alpha1.ReasonDeletingBackup, fmt.Sprintf("Job %s removes %s from the bucket", j.Name, placeOf(b)))
 	return nil
 }
 
@@ -205,12 +205,12 @@ func (r *Reconciler) release(ctx context.Context, b *v1alpha1.RobustMQBackup, st
 	if err := r.Patch(ctx, after, client.MergeFromWithOptions(b, client.MergeFromWithOptimisticLock{}), client.FieldOwner(FieldManager)); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("letting backup %s go: %w", b.Name, err)
 	}
-	r.forget(b.UID)
+	r.forget(client.ObjectKeyFromObject(b))
 	if step.warning != "" {
-		r.Events.Eventf(b, nil, corev1.EventTypeWarning, v1alpha1.ReasonBackupLeft, v1alpha1.ReasonBackupLeft, "%s is still in the bucket: %s", placeOf(b), bounded(step.warning))
+		r.tell(b, corev1.EventTypeWarning, v1alpha1.ReasonBackupLeft, fmt.Sprintf("%s is still in the bucket: %s", placeOf(b), step.warning))
 		return nil
 	}
-	r.Events.Eventf(b, nil, corev1.EventTypeNormal, v1alpha1.ReasonBackupDeleted, v1alpha1.ReasonBackupDeleted, "%s", bounded(step.told))
+	r.tell(b, corev1.EventTypeNormal, v1alpha1.ReasonBackupDeleted, step.told)
 	return nil
 }
 

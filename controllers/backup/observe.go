@@ -112,7 +112,7 @@ func (r *Reconciler) podsOf(ctx context.Context, reader client.Reader, j *batchv
 
 // observeProgress asks the agent that is copied from how far the Job is, at most every Timings.Progress.
 func (r *Reconciler) observeProgress(ctx context.Context, o *observation) {
-	m := r.remember(o.backup.UID)
+	m := r.remember(o.backup)
 	if o.now.Sub(m.asked) >= r.Timings.Progress {
 		m.asked, m.image, m.imageProblem = o.now, nil, ""
 		image, err := r.askSource(ctx, o)
@@ -222,7 +222,7 @@ func (r *Reconciler) findSource(ctx context.Context, o *observation) (choice, *w
 	if unready != nil {
 		return choice{}, unready, nil
 	}
-	m := r.remember(o.backup.UID)
+	m := r.remember(o.backup)
 	if !m.point.stands(point) {
 		m.point = point
 	}

@@ -132,8 +132,9 @@ func over(stage v1alpha1.BackupStage) bool {
 }
 
 // bounded keeps a message inside what the schema of conditions allows (32768 bytes), with room for people.
-func bounded(s string) string {
-	const limit = 4000
+func bounded(s string) string { return cut(s, 4000) }
+
+func cut(s string, limit int) string {
 	s = strings.ToValidUTF8(s, "?")
 	if len(s) <= limit {
 		return s
