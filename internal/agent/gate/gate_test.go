@@ -104,3 +104,34 @@ func TestOnlyThePlacementCentreIsFounded(t *testing.T) {
 		t.Errorf("join: %+v, %v", m, err)
 	}
 }
+
+func TestAnImageThatWasNotOpenedKeepsTheGateShut(t *testing.T) {
+	waiting := marker(func(m *protocol.Marker) { m.Placement = "restore-1" })
+	for name, c := range map[string]struct {
+		in   Input
+		want string
+	}{
+		"in place, not opened":                {pod(protocol.VolumeInitialised, waiting), protocol.GatePlacing},
+		"on its way into an empty volume":     {pod(protocol.VolumeEmpty, waiting), protocol.GatePlacing},
+		"of another cluster":                  {pod(protocol.VolumeInitialised, marker(func(m *protocol.Marker) { m.Placement, m.ClusterUID = "x", "other" })), protocol.GateForeign},
+		"at this moment":                      {Input{Volume: protocol.VolumeState{Phase: protocol.VolumeInitialised, Marker: marker(nil)}, ClusterUID: "uid", NodeID: 2, Role: "PlacementCenter", Generation: 3, Placing: true}, protocol.GatePlacing},
+		"interrupted and not to be settled":   {Input{Volume: protocol.VolumeState{Phase: protocol.VolumeInitialised, Marker: marker(nil)}, ClusterUID: "uid", NodeID: 2, Role: "PlacementCenter", Generation: 3, Unsettled: "x"}, protocol.GateUnsettled},
+		"not to be settled before it is read": {Input{Volume: protocol.VolumeState{Phase: protocol.VolumeEmpty}, Unsettled: "x"}, protocol.GateUnsettled},
+	} {
+		if got := Decide(c.in); got.Open || got.Reason != c.want || got.Message == "" {
+			t.Errorf("%s: %+v, want %s", name, got, c.want)
+		}
+	}
+	for _, action := range []protocol.GateAction{protocol.GateFound, protocol.GateJoin, protocol.GateAdopt} {
+		for _, phase := range []string{protocol.VolumeInitialised, protocol.VolumeEmpty} {
+			if m, err := Order(order(action), pod(phase, waiting)); err == nil {
+				t.Errorf("%s on a volume (%s) in which an image waits: %+v", action, phase, m)
+			}
+			in := pod(phase, nil)
+			in.Placing = true
+			if m, err := Order(order(action), in); err == nil {
+				t.Errorf("%s while an image is put in place: %+v", action, m)
+			}
+		}
+	}
+}

@@ -27,7 +27,7 @@ func (t *Target) Place(id string) (protocol.Placement, error) {
 	}
 	r, err := t.placeable(id)
 	if err != nil || r.Phase == protocol.PlacementPlaced || r.Phase == protocol.PlacementOpen {
-		t.step.Unlock()
+		t.next()
 		if err != nil {
 			return protocol.Placement{}, err
 		}
@@ -36,11 +36,11 @@ func (t *Target) Place(id string) (protocol.Placement, error) {
 	t.working.Store(true)
 	if r, err = t.prepare(*r); err != nil {
 		t.working.Store(false)
-		t.step.Unlock()
+		t.next()
 		return protocol.Placement{}, err
 	}
 	t.work.Go(func() {
-		defer t.step.Unlock()
+		defer t.next()
 		defer t.working.Store(false)
 		err := errors.New("the agent failed at it")
 		t.o.Guard("placement", func() { err = t.place(t.lifetime, *r) })
@@ -166,7 +166,7 @@ func (t *Target) Open(id string) (protocol.Placement, error) {
 	if err := t.alone(); err != nil {
 		return protocol.Placement{}, err
 	}
-	defer t.step.Unlock()
+	defer t.next()
 	r, err := t.of(id)
 	if err != nil {
 		return protocol.Placement{}, err

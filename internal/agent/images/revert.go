@@ -14,7 +14,7 @@ func (t *Target) Revert(id string) (protocol.Placement, error) {
 	if err := t.alone(); err != nil {
 		return protocol.Placement{}, err
 	}
-	defer t.step.Unlock()
+	defer t.next()
 	r, err := t.of(id)
 	if err != nil {
 		return protocol.Placement{}, err
@@ -125,7 +125,7 @@ func (t *Target) end(id string, last func(*record) error) error {
 	if err := t.alone(); err != nil {
 		return err
 	}
-	defer t.step.Unlock()
+	defer t.next()
 	r := t.current()
 	if r == nil || r.Request.ID != id {
 		return nil

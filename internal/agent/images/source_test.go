@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,106 +19,6 @@ import (
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
 )
-
-// stage is a source over a recorded database.
-type stage struct {
-	t        testing.TB
-	database string
-	root     string
-	disk     *disk
-	clock    *clock
-	server   *server
-	source   *Source
-	cancel   context.CancelFunc
-
-	mu    sync.Mutex
-	ended []protocol.Image
-}
-
-func newStage(t testing.TB, recorded string, adjust func(*SourceOptions)) *stage {
-	t.Helper()
-	root, database := volumeOf(t, recorded)
-	s := &stage{t: t, database: database, root: filepath.Join(root, ".staging"), disk: &disk{}, clock: &clock{now: time.Unix(1e9, 0)}, server: &server{answers: []func() (Server, error){says(1, calm())}}}
-	s.restart(adjust)
-	return s
-}
-
-// restart is a new agent over the same volume.
-func (s *stage) restart(adjust func(*SourceOptions)) {
-	s.t.Helper()
-	o := SourceOptions{
-		FS: s.disk, Root: s.root, Database: func() string { return s.database }, Ask: s.server.ask, Now: s.clock.Now, Pause: time.Millisecond, Attempts: 5,
-		Ended: func(i protocol.Image) {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.ended = append(s.ended, i)
-		},
-	}
-	if adjust != nil {
-		adjust(&o)
-	}
-	s.source = NewSource(o)
-	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
-	if err := s.source.Start(ctx); err != nil {
-		s.t.Fatal(err)
-	}
-	source := s.source
-	s.t.Cleanup(func() {
-		cancel()
-		source.Wait()
-	})
-}
-
-// result begins an image and waits until it is Ready or Failed.
-func (s *stage) result(id string) protocol.Image {
-	s.t.Helper()
-	if _, err := s.source.Begin(context.Background(), request(id)); err != nil {
-		s.t.Fatal(err)
-	}
-	return s.await(id)
-}
-
-func (s *stage) await(id string) (i protocol.Image) {
-	s.t.Helper()
-	eventually(s.t, "image "+id+" is ready or failed", func() bool {
-		var err error
-		if i, err = s.source.Get(id); err != nil {
-			s.t.Fatal(err)
-		}
-		return i.Phase != protocol.ImageStaging
-	})
-	return i
-}
-
-func (s *stage) ready(id string) protocol.Image {
-	s.t.Helper()
-	i := s.result(id)
-	if i.Phase != protocol.ImageReady {
-		s.t.Fatalf("%s: %s", i.Reason, i.Message)
-	}
-	return i
-}
-
-// fetch copies an image out, as a Job does, and returns the folder.
-func (s *stage) fetch(i protocol.Image) string {
-	s.t.Helper()
-	dir := s.t.TempDir()
-	for _, f := range i.Files {
-		stream, err := s.source.Open(i.ID, f.Name)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		content, err := io.ReadAll(stream)
-		if err = errors.Join(err, stream.Close(), os.WriteFile(filepath.Join(dir, f.Name), content, 0o600)); err != nil {
-			s.t.Fatal(err)
-		}
-		if sum, size, err := sumOf(context.Background(), OS{}, filepath.Join(dir, f.Name)); err != nil || sum != f.SHA256 || size != f.Size {
-			s.t.Errorf("%s: %d bytes with %s, listed as %d with %s (%v)", f.Name, size, sum, f.Size, f.SHA256, err)
-		}
-	}
-	return dir
-}
 
 func TestAnImageHoldsTheMetadataAndNothingElse(t *testing.T) {
 	s := newStage(t, imagetest.Follower, nil)
@@ -190,10 +89,22 @@ func TestTheSameIDIsTheSameImageAndAnotherOneIsBusy(t *testing.T) {
 
 func TestManyCallersAtOnceGetOneImage(t *testing.T) {
 	s := newStage(t, imagetest.Follower, nil)
+	const callers = 20
+	// All of them have seen that there is no image before one begins it.
+	var seen sync.WaitGroup
+	seen.Add(callers)
+	var asked atomic.Int32
+	s.source.o.Ask = func(context.Context) (Server, error) {
+		if asked.Add(1) <= callers {
+			seen.Done()
+			seen.Wait()
+		}
+		return says(1, calm())()
+	}
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	outcomes := map[string]int{}
-	for n := range 20 {
+	for n := range callers {
 		all.Go(func() {
 			_, err := s.source.Begin(context.Background(), request(fmt.Sprintf("i%d", n%2)))
 			mu.Lock()
@@ -208,171 +119,6 @@ func TestManyCallersAtOnceGetOneImage(t *testing.T) {
 	s.await(s.source.State().Image.ID)
 	if len(s.ended) != 1 {
 		t.Errorf("%d images were made", len(s.ended))
-	}
-}
-
-func TestAnImageIsTakenAgainWhenTheRaftStateChangedMeanwhile(t *testing.T) {
-	with := func(change func(*robustmq.GroupState)) robustmq.ClusterStatus {
-		status := calm()
-		g := group()
-		change(&g)
-		status[robustmq.GroupOffset] = g
-		return status
-	}
-	voted := with(func(g *robustmq.GroupState) { g.Term, g.VoteNode, g.VoteCommitted = 2, 3, false })
-	for name, c := range map[string]struct {
-		answers  []func() (Server, error)
-		reason   string // of the failure; "" none
-		attempts int
-		words    string
-	}{
-		"a vote, once":                 {[]func() (Server, error){says(1, calm()), says(1, calm()), says(1, voted)}, "", 2, ""},
-		"a commit, once":               {[]func() (Server, error){says(1, calm()), says(1, calm()), says(1, with(func(g *robustmq.GroupState) { g.VoteCommitted = false })), says(1, calm())}, "", 2, ""},
-		"the server was started again": {[]func() (Server, error){says(1, calm()), says(1, calm()), says(2, calm())}, "", 2, ""},
-		"it did not answer once":       {[]func() (Server, error){says(1, calm()), fails(errors.New("timeout")), says(1, calm())}, "", 1, ""},
-		"membership log":               {[]func() (Server, error){says(1, calm()), says(1, calm()), says(1, with(func(g *robustmq.GroupState) { g.MembershipLog = &robustmq.LogID{Term: 1, NodeID: 1, Index: 9} })), says(1, calm())}, "", 2, ""},
-		"an address":                   {[]func() (Server, error){says(1, calm()), says(1, calm()), says(1, with(func(g *robustmq.GroupState) { g.Nodes = map[uint64]string{1: "x:1228", 2: "b:1228", 3: "c:1228"} })), says(1, calm())}, "", 2, ""},
-		"joint":                        {[]func() (Server, error){says(1, with(func(g *robustmq.GroupState) { g.Configs = [][]uint64{{1, 2, 3}, {1, 2, 3, 4}} }))}, protocol.ImageRaftChanged, 0, "offset_0"},
-		"no membership":                {[]func() (Server, error){says(1, with(func(g *robustmq.GroupState) { g.Configs = nil }))}, protocol.ImageRaftChanged, 0, "no membership"},
-		"a group is down":              {[]func() (Server, error){says(1, with(func(g *robustmq.GroupState) { g.Running, g.RunningError = false, "Err(Panicked)" }))}, protocol.ImageRaftChanged, 0, "Panicked"},
-		"a group is missing":           {[]func() (Server, error){says(1, robustmq.ClusterStatus{robustmq.GroupMetadata: group(), robustmq.GroupData: group(), "x": group()})}, protocol.ImageRaftChanged, 0, "offset_0"},
-		"the server is gone":           {[]func() (Server, error){says(1, calm()), fails(errors.New("connection refused"))}, protocol.ImageServerDown, 0, "connection refused"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := newStage(t, imagetest.Follower, nil)
-			s.server.answers = c.answers
-			i := s.result("a")
-			if i.Reason != c.reason || i.Attempts != c.attempts || !strings.Contains(i.Message, c.words) {
-				t.Errorf("%s %q after %d attempts, want %q after %d", i.Reason, i.Message, i.Attempts, c.reason, c.attempts)
-			}
-			if c.reason == "" {
-				sameFamilies(t, contents(t, s.fetch(i)), contents(t, s.database), image.MetadataFamilies...)
-			} else if left := listing(t, s.root); len(left) > 0 {
-				t.Errorf("left behind: %v", left)
-			}
-		})
-	}
-}
-
-func TestAVoteThatNeverRestsFailsTheImage(t *testing.T) {
-	s := newStage(t, imagetest.Follower, nil)
-	term := uint64(1)
-	s.server.answers = []func() (Server, error){func() (Server, error) {
-		g := group()
-		term++
-		g.Term = term
-		return Server{Process: 1, Status: robustmq.ClusterStatus{robustmq.GroupMetadata: g}, Groups: []string{robustmq.GroupMetadata}}, nil
-	}}
-	i := s.result("a")
-	if i.Reason != protocol.ImageRaftChanged || i.Attempts != 5 || !strings.Contains(i.Message, "vote of raft group metadata_0") {
-		t.Errorf("%+v", i)
-	}
-}
-
-func TestAnImageIsRefusedAtOnceWhereThereIsNoServerToAsk(t *testing.T) {
-	s := newStage(t, imagetest.Follower, nil)
-	s.server.answers = []func() (Server, error){fails(&Refusal{Reason: protocol.ReasonConflict, Message: "a broker"})}
-	if _, err := s.source.Begin(t.Context(), request("a")); reasonOf(err) != protocol.ReasonConflict {
-		t.Error(err)
-	}
-	s.server.answers = []func() (Server, error){fails(errors.New("refused"))}
-	if _, err := s.source.Begin(t.Context(), request("a")); reasonOf(err) != protocol.ReasonServerDown {
-		t.Error(err)
-	}
-	if s.source.State().Image != nil {
-		t.Error("an image is there")
-	}
-}
-
-func TestAFailedImageNamesItsReasonAndIsNotInTheWay(t *testing.T) {
-	flip := func(name string, at int64) func(*testing.T, *stage) {
-		return func(t *testing.T, s *stage) {
-			path := filepath.Join(s.database, name)
-			content, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			content[(int64(len(content))+at)%int64(len(content))] ^= 0x40
-			if err := os.WriteFile(path, content, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	fault := func(operation string, err error) func(*testing.T, *stage) {
-		return func(_ *testing.T, s *stage) {
-			s.disk.set(func(d *disk) {
-				d.fault = func(op, name string) error {
-					if op == operation && strings.Contains(name, filepath.Dir(filepath.Dir(s.database))) {
-						return err
-					}
-					return nil
-				}
-			})
-		}
-	}
-	for name, c := range map[string]struct {
-		damage func(*testing.T, *stage)
-		reason string
-		words  string
-	}{
-		"a flipped byte in the middle of the MANIFEST": {flip(manifestOf(t), 200), protocol.ImageCorrupt, "MANIFEST"},
-		"an option that is not known": {func(t *testing.T, s *stage) {
-			if err := os.WriteFile(filepath.Join(s.database, "OPTIONS-999999"), []byte("[Version]\n  rocksdb_version=8.10.0\n[DBOptions]\n  wal_compression=kZSTD\n"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}, protocol.ImageUnsupported, "wal_compression"},
-		"no space to begin with": {func(_ *testing.T, s *stage) { s.disk.set(func(d *disk) { d.free = 1 << 20 }) }, protocol.ImageNoSpace, "1048576 bytes are free"},
-		"a disk that fills":      {fault("write", syscall.ENOSPC), protocol.ImageNoSpace, "no space left"},
-		"no hard links":          {fault("link", syscall.EPERM), protocol.ImageUnsupported, "hard links"},
-		"a disk that is broken":  {fault("write", syscall.EIO), protocol.ImageInternal, "input/output error"},
-		"no database":            {func(_ *testing.T, s *stage) { s.database += ".away" }, protocol.ImageInternal, "no such file"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := newStage(t, imagetest.Follower, nil)
-			right := s.database
-			c.damage(t, s)
-			i := s.result("a")
-			if i.Phase != protocol.ImageFailed || i.Reason != c.reason || !strings.Contains(i.Message, c.words) || i.Files != nil {
-				t.Errorf("%s %s: %s", i.Phase, i.Reason, i.Message)
-			}
-			if left := listing(t, s.root); len(left) > 0 {
-				t.Errorf("left behind: %v", left)
-			}
-			if _, err := s.source.Open("a", rocksdb.CurrentName); reasonOf(err) != protocol.ReasonConflict {
-				t.Errorf("a file of it: %v", err)
-			}
-			// It does not stand in the way of the next.
-			s.disk.set(func(d *disk) { d.fault, d.free = nil, 0 })
-			if s.database = right; c.reason == protocol.ImageNoSpace {
-				s.ready("b")
-			} else if _, err := s.source.Begin(t.Context(), request("b")); err != nil {
-				t.Error(err)
-			}
-			if _, err := s.source.Get("a"); reasonOf(err) != protocol.ReasonNotFound {
-				t.Errorf("the failed one: %v", err)
-			}
-		})
-	}
-}
-
-// manifestOf is the name of the recorded follower's MANIFEST.
-func manifestOf(t *testing.T) string {
-	_, database := volumeOf(t, imagetest.Follower)
-	content, err := os.ReadFile(filepath.Join(database, rocksdb.CurrentName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSpace(string(content))
-}
-
-func TestWhatIsStagedIsBounded(t *testing.T) {
-	s := newStage(t, imagetest.Follower, func(o *SourceOptions) { o.Limit = 4 << 10 })
-	i := s.result("a")
-	if i.Reason != protocol.ImageNoSpace || !strings.Contains(i.Message, "limit") {
-		t.Errorf("%s: %s", i.Reason, i.Message)
-	}
-	if bytes := s.source.State().StagingBytes; bytes != 0 {
-		t.Errorf("%d bytes are counted, and nothing is there", bytes)
 	}
 }
 
@@ -458,31 +204,6 @@ func TestProgressIsWhatTheJobReportedLast(t *testing.T) {
 	}
 	if _, err := s.source.Report("b", protocol.ImageProgress{Stage: protocol.StageUploading}); reasonOf(err) != protocol.ReasonNotFound {
 		t.Error(err)
-	}
-}
-
-func TestAnImageThatHoldsSpaceTheServerNeedsIsGivenUp(t *testing.T) {
-	s := newStage(t, imagetest.Follower, nil)
-	s.ready("a")
-	stream, err := s.source.Open("a", rocksdb.CurrentName)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stream.Close() //nolint:errcheck // it was only read
-	s.disk.set(func(d *disk) { d.free = 255 << 20 })
-	s.source.Tick()
-	i, err := s.source.Get("a")
-	if err != nil || i.Reason != protocol.ImageNoSpace || i.Files != nil {
-		t.Errorf("%+v, %v", i, err)
-	}
-	if _, err := stream.Read(make([]byte, 1)); err == nil {
-		t.Error("its files are still read")
-	}
-	if left := listing(t, s.root); slices.ContainsFunc(left, func(n string) bool { return strings.HasPrefix(n, "image-") }) {
-		t.Errorf("left behind: %v", left)
-	}
-	if len(s.ended) != 2 {
-		t.Errorf("told of %d ends, want Ready and Failed", len(s.ended))
 	}
 }
 
@@ -586,60 +307,6 @@ func TestASecondImageReadsNoTableAgain(t *testing.T) {
 	if third := s.ready("c"); third.Files[table].SHA256 == first.Files[table].SHA256 {
 		t.Error("another table has the hash of the former one")
 	}
-}
-
-func TestAnAgentKilledAtAnyMomentLeavesNothingThatMatters(t *testing.T) {
-	probe := newStage(t, imagetest.Follower, nil)
-	probe.ready("a")
-	steps := probe.disk.steps
-	if steps < 20 {
-		t.Fatalf("only %d steps", steps)
-	}
-	want := contents(t, probe.database)
-	for at := 1; at <= steps; at++ {
-		s := newStage(t, imagetest.Follower, nil)
-		s.disk.set(func(d *disk) { d.dieAt = d.steps + at })
-		if _, err := s.source.Begin(t.Context(), request("a")); err == nil {
-			s.await("a")
-		}
-		s.cancel()
-		s.source.Wait()
-		s.disk.set(func(d *disk) { d.dieAt = 0 })
-		s.restart(nil)
-		if left := listing(t, s.root); len(left) > 0 {
-			t.Fatalf("killed at step %d: left %v", at, left)
-		}
-		if _, err := s.source.Get("a"); reasonOf(err) != protocol.ReasonNotFound {
-			t.Fatalf("killed at step %d: %v", at, err)
-		}
-		sameFamilies(t, contents(t, s.fetch(s.ready("b"))), want, image.MetadataFamilies...)
-		if t.Failed() {
-			t.Fatalf("killed at step %d", at)
-		}
-	}
-	t.Logf("killed at each of %d steps", steps)
-}
-
-func TestAPanicFailsTheImageAndNothingElse(t *testing.T) {
-	s := newStage(t, imagetest.Follower, func(o *SourceOptions) {
-		o.Guard = func(_ string, work func()) {
-			defer func() { _ = recover() }()
-			work()
-		}
-		database := o.Database
-		first := true
-		o.Database = func() string {
-			if first {
-				first = false
-				panic("a defect")
-			}
-			return database()
-		}
-	})
-	if i := s.result("a"); i.Reason != protocol.ImageInternal {
-		t.Errorf("%+v", i)
-	}
-	s.ready("b")
 }
 
 func TestTheWALsAreMeasured(t *testing.T) {

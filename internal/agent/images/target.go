@@ -54,8 +54,8 @@ type TargetOptions struct {
 type Target struct {
 	o    TargetOptions
 	work sync.WaitGroup
-	// step is held while something is done that must be done alone.
-	step sync.Mutex
+	// step has a place for the one who does something that must be done alone.
+	step chan struct{}
 	// working: an image is being put in place, or the one before put back. The gate is shut meanwhile.
 	working atomic.Bool
 
@@ -81,7 +81,7 @@ func NewTarget(o TargetOptions) *Target {
 	if o.Guard == nil {
 		o.Guard = func(_ string, work func()) { work() }
 	}
-	return &Target{o: o}
+	return &Target{o: o, step: make(chan struct{}, 1)}
 }
 
 // Start reads what an earlier agent left. It may be called again when it failed.
@@ -141,10 +141,13 @@ func (t *Target) Begin(request protocol.PlacementRequest) (protocol.Placement, e
 	if err := checkPlacement(request); err != nil {
 		return protocol.Placement{}, err
 	}
+	if r := t.current(); r != nil && reflect.DeepEqual(r.Request, request) { // also while it is being placed
+		return t.describe(r, true), nil
+	}
 	if err := t.alone(); err != nil {
 		return protocol.Placement{}, err
 	}
-	defer t.step.Unlock()
+	defer t.next()
 	switch r := t.current(); {
 	case r == nil, r.Phase == protocol.PlacementReverted && r.Request.ID != request.ID:
 	case r.Request.ID != request.ID:
@@ -187,7 +190,10 @@ func (t *Target) begin(r record) error {
 	return t.o.FS.Sync(filepath.Dir(t.o.Dir))
 }
 
-// alone takes the step lock, or says that something else is being done.
+// stepWait is how long a call waits for another one. What takes longer is the exchange of databases.
+const stepWait = time.Second
+
+// alone waits, bounded, until nothing else is being done; the caller gives the place back with next.
 func (t *Target) alone() error {
 	t.mu.Lock()
 	started := t.lifetime != nil && t.lifetime.Err() == nil
@@ -195,11 +201,18 @@ func (t *Target) alone() error {
 	if !started {
 		return refuse(protocol.ReasonBusy, "the agent is being started or ended")
 	}
-	if !t.step.TryLock() {
+	timer := time.NewTimer(stepWait)
+	defer timer.Stop()
+	select {
+	case t.step <- struct{}{}:
+		return nil
+	case <-timer.C:
 		return refuse(protocol.ReasonBusy, "another call for a placement is being carried out")
 	}
-	return nil
 }
+
+// next lets the next call begin.
+func (t *Target) next() { <-t.step }
 
 // current is the record; what it points to does not change.
 func (t *Target) current() *record {
@@ -338,7 +351,7 @@ func (t *Target) Forget() error {
 	if err := t.alone(); err != nil {
 		return err
 	}
-	defer t.step.Unlock()
+	defer t.next()
 	return t.remove()
 }
 

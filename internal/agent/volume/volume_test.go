@@ -218,3 +218,42 @@ func FuzzParseMarker(f *testing.F) {
 		}
 	})
 }
+
+func TestASweepSparesWhatWasReceivedAndAWipeDoesNot(t *testing.T) {
+	v := At(t.TempDir())
+	write(t, v, StagingDir+"/image-1/database/CURRENT")
+	write(t, v, PlacementDir+"/files/CURRENT")
+	if got := v.Inspect(); got.Phase != protocol.VolumeEmpty {
+		t.Errorf("images make a volume %s", got.Phase)
+	}
+	if err := v.Sweep(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(v.Path(PlacementDir + "/files/CURRENT")); err != nil {
+		t.Errorf("what was received is gone: %v", err)
+	}
+	if _, err := os.Stat(v.Path(StagingDir)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("what was staged is still there: %v", err)
+	}
+	if err := v.WriteMarker(someMarker); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Wipe(); err != nil {
+		t.Fatal(err)
+	}
+	if entries, err := os.ReadDir(v.Dir); err != nil || len(entries) > 0 {
+		t.Errorf("the wipe left %v, %v", entries, err)
+	}
+}
+
+func TestAMarkerThatIsRemovedIsGone(t *testing.T) {
+	v := At(t.TempDir())
+	if err := v.WriteMarker(someMarker); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := v.RemoveMarker(); err != nil || v.Inspect().Marker != nil {
+			t.Errorf("%v, %+v", err, v.Inspect())
+		}
+	}
+}
