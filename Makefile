@@ -143,10 +143,10 @@ uninstall: ## webhook configurations first, so that nothing is refused by a webh
 	$(Q)$(run) kustomize build $(CONFIG) | $(KUBECTL) delete --ignore-not-found -f -
 
 ##@ e2e: on real kubelets
-.PHONY: e2e bed-up bed-load bed-down
+.PHONY: e2e bed-up bed-s3 bed-load bed-down
 # Tests run inside the bed's network; they are compiled outside of it, where modules can be downloaded.
 E2E_FIGURES := $(ROBUSTMQ_OPERATOR_CACHE)/e2e-figures.md
-e2e: $(if $(E2E_KUBECONFIG),,bed-up) ## end-to-end tests on the bed, or in the cluster of E2E_KUBECONFIG (E2E_LONG=1: also those that take minutes each)
+e2e: $(if $(E2E_KUBECONFIG),,bed-s3) ## end-to-end tests on the bed, or in the cluster of E2E_KUBECONFIG (E2E_LONG=1: also those that take minutes each)
 	$(Q)$(if $(E2E_KUBECONFIG),export KUBECONFIG=$(abspath $(E2E_KUBECONFIG)),E2E_ARCHIVES=$$($(archives)); export E2E_ARCHIVES; $(bed) load-image $$E2E_ARCHIVES); \
 	  export E2E_FIGURES=$(E2E_FIGURES); rm -f $$E2E_FIGURES; failed=; \
 	  $(run) gotestsum --format testname --format-hide-empty-pkg -- -timeout 2h -tags e2e -count=1 -p 1 $(TESTFLAGS) \
@@ -157,6 +157,10 @@ e2e: $(if $(E2E_KUBECONFIG),,bed-up) ## end-to-end tests on the bed, or in the c
 bed-up: export BED_NODE_GRACE ?= $(if $(E2E_LONG),50s,20s)
 bed-up: ## a Kubernetes of NODES nodes on this machine (root, Linux)
 	$(Q)$(bed) up $(NODES)
+
+# Backups go to MinIO; the long tests know a second S3 server.
+bed-s3: bed-up ## ... with S3 beside it
+	$(Q)$(bed) minio > /dev/null$(if $(E2E_LONG), && $(bed) versitygw > /dev/null)
 
 bed-load: bed-up ## ... with the project's images on it
 	$(Q)archives=$$($(archives)); $(bed) load-image $$archives
