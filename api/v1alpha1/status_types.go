@@ -4,7 +4,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // RobustMQClusterStatus is what was seen. Of a cluster that has converged it does not move.
 type RobustMQClusterStatus struct {
-	// conditions are Ready, QuorumHealthy, Progressing, Degraded, ConfigApplied, VersionSupported and Paused, and with spec.backup StorageReady. Their messages name the pod and what is awaited.
+	// conditions are Ready, QuorumHealthy, Progressing, Degraded, ConfigApplied, VersionSupported and Paused, and with spec.backup StorageReady, with verifyEvery BackupsVerified. Their messages name the pod and what is awaited.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
