@@ -36,12 +36,12 @@ func (p *pod) recorded(name string) *pod {
 	return p
 }
 
-// running starts a member of three that has a recorded database.
+// runningMember starts a member that has a recorded database. It has two voters: one of three that is alone is fenced.
 func runningMember(t *testing.T) (*world, *pod) {
 	t.Helper()
 	w := newWorld(t)
 	p := w.add(config.RolePlacementCenter, 0).recorded(imagetest.Follower)
-	w.script(1).set(func(b *behaviour) { b.voters = []uint64{1, 2, 3} })
+	w.script(1).set(func(b *behaviour) { b.voters = []uint64{1, 2} })
 	p.start()
 	p.eventually("the server runs", runs)
 	return w, p
@@ -259,7 +259,7 @@ func TestAReleasedImageEndsTheStreamOfOneWhoReadsNoMore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer stream.Close() //nolint:errcheck // it was only read
+	defer stream.Close()
 	if _, err := io.ReadFull(stream, make([]byte, 1000)); err != nil {
 		t.Fatal(err)
 	}

@@ -82,7 +82,7 @@ func (a *Agent) askForImage(ctx context.Context) (images.Server, error) {
 	if err != nil {
 		return images.Server{}, err
 	}
-	return images.Server{Process: c, Status: status, Groups: m.traits.RaftGroups}, nil
+	return images.Server{Process: c, Status: status, Groups: m.traits.StatusGroups}, nil
 }
 
 // podForImage looks at the volume and at everything else that decides whether an image may be put into it.

@@ -13,12 +13,6 @@ import (
 
 // agree compares what the server said before and after; nil, with the groups as they are in the image. Every wanted group must be there. The error says what differs: another image may have more luck.
 func agree(before, after robustmq.ClusterStatus, wanted []string) (map[string]protocol.ImageGroup, error) {
-	if len(wanted) == 0 || len(before) < len(wanted) { // 0.3.0 to 0.3.2 show one group of three, under a name of its own
-		wanted = slices.Sorted(maps.Keys(before))
-	}
-	if len(wanted) == 0 {
-		return nil, &raftError{"the server names no raft group"}
-	}
 	groups := make(map[string]protocol.ImageGroup, len(wanted))
 	for _, name := range wanted {
 		b, there := before[name]

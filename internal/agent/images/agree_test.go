@@ -36,6 +36,7 @@ func TestAnImageIsTakenAgainWhenTheRaftStateChangedMeanwhile(t *testing.T) {
 		"no membership":                {[]func() (Server, error){says(1, with(func(g *robustmq.GroupState) { g.Configs = nil }))}, protocol.ImageRaftChanged, 0, "no membership"},
 		"a group is down":              {[]func() (Server, error){says(1, with(func(g *robustmq.GroupState) { g.Running, g.RunningError = false, "Err(Panicked)" }))}, protocol.ImageRaftChanged, 0, "Panicked"},
 		"a group is missing":           {[]func() (Server, error){says(1, robustmq.ClusterStatus{robustmq.GroupMetadata: group(), robustmq.GroupData: group(), "x": group()})}, protocol.ImageRaftChanged, 0, "offset_0"},
+		"no group at all":              {[]func() (Server, error){says(1, nil)}, protocol.ImageRaftChanged, 0, "does not name"},
 		"the server is gone":           {[]func() (Server, error){says(1, calm()), fails(errors.New("connection refused"))}, protocol.ImageServerDown, 0, "connection refused"},
 	} {
 		t.Run(name, func(t *testing.T) {

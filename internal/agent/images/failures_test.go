@@ -126,9 +126,7 @@ func TestAnImageThatHoldsSpaceTheServerNeedsIsGivenUp(t *testing.T) {
 	if left := listing(t, s.root); slices.ContainsFunc(left, func(n string) bool { return strings.HasPrefix(n, "image-") }) {
 		t.Errorf("left behind: %v", left)
 	}
-	if len(s.ended) != 2 {
-		t.Errorf("told of %d ends, want Ready and Failed", len(s.ended))
-	}
+	s.endedTimes(2) // Ready, then Failed
 }
 
 func TestAnAgentKilledAtAnyMomentLeavesNothingThatMatters(t *testing.T) {

@@ -20,7 +20,7 @@ type Server struct {
 	// Process is comparable and another one after every start.
 	Process any
 	Status  robustmq.ClusterStatus
-	// Groups are the raft groups that this version must name.
+	// Groups are the raft groups that this version names.
 	Groups []string
 }
 

@@ -117,9 +117,7 @@ func TestManyCallersAtOnceGetOneImage(t *testing.T) {
 		t.Errorf("%v", outcomes)
 	}
 	s.await(s.source.State().Image.ID)
-	if len(s.ended) != 1 {
-		t.Errorf("%d images were made", len(s.ended))
-	}
+	s.endedTimes(1)
 }
 
 func TestStagedBytesAreCountedUntilTheyAreRemoved(t *testing.T) {

@@ -3,6 +3,7 @@ package images
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -111,4 +112,18 @@ func (s *stage) fetch(i protocol.Image) string {
 		}
 	}
 	return dir
+}
+
+// endedTimes waits until the ends of so many images were told, and checks that there are no more.
+func (s *stage) endedTimes(n int) {
+	s.t.Helper()
+	count := func() int {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.ended)
+	}
+	eventually(s.t, fmt.Sprintf("%d images have ended", n), func() bool { return count() >= n })
+	if got := count(); got != n {
+		s.t.Errorf("told of %d ends, want %d", got, n)
+	}
 }
