@@ -99,3 +99,31 @@ func TestWhatProgramsSayIsSetOff(t *testing.T) {
 		t.Errorf("%q, want %q", out.String(), want)
 	}
 }
+
+func TestABackupTellsEachChangeOnceAndWhyItFailed(t *testing.T) {
+	b := &v1alpha1.RobustMQBackup{}
+	var w watched
+	var told []string
+	tell := func() {
+		if line := w.news(b); line != "" {
+			told = append(told, line)
+		}
+	}
+	tell()
+	b.Status.Stage, b.Status.Source.Pod = v1alpha1.BackupUploading, "a-placement-center-1"
+	b.Status.Progress.Summary = "37 % of 12.3 MiB"
+	tell()
+	tell()
+	b.Status.Stage = v1alpha1.BackupFailed
+	b.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionComplete, Status: metav1.ConditionFalse, Reason: "BucketMissing", Message: "make it"}}
+	tell()
+	want := []string{"not looked at yet", "Uploading, from a-placement-center-1, 37 % of 12.3 MiB", "Failed, from a-placement-center-1: BucketMissing: make it"}
+	if strings.Join(told, "\n") != strings.Join(want, "\n") {
+		t.Errorf("%q, want %q", told, want)
+	}
+	size, new := int64(100), int64(40)
+	b.Status.Size, b.Status.SizeBytes, b.Status.UploadedBytes = "100 B", &size, &new
+	if got := summary(b); !strings.Contains(got, "100 B, 40 of 100 bytes uploaded") {
+		t.Errorf("%q", got)
+	}
+}

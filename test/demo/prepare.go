@@ -23,8 +23,8 @@ func prepare(ctx context.Context, s settings, n *narrator, nodes int) error {
 		return errors.New("starting a Kubernetes on this machine needs root (Linux, cgroup v1); or use one that you have: DEMO_CLUSTER=current make demo")
 	}
 	script := bed.In(".").Script()
-	took, err := n.step("Compile what a Kubernetes consists of, and the tools (the first time about 10 minutes; later they are found in the cache)", func() error {
-		if err := command(ctx, n.detail(), script, "assets"); err != nil {
+	took, err := n.step("Compile what a Kubernetes consists of, MinIO, and the tools (the first time about 13 minutes; later they are found in the cache)", func() error {
+		if err := command(ctx, n.detail(), script, "build"); err != nil {
 			return err
 		}
 		for _, tool := range []string{"images", "kustomize"} {
@@ -51,6 +51,11 @@ func prepare(ctx context.Context, s settings, n *narrator, nodes int) error {
 
 	if _, err := n.step(fmt.Sprintf("Start a Kubernetes of %d nodes on this machine (test/bed)", nodes), func() error {
 		return command(ctx, n.detail(), script, "up", strconv.Itoa(nodes))
+	}); err != nil {
+		return err
+	}
+	if _, err := n.step("Start MinIO beside it, for backups", func() error {
+		return command(ctx, n.detail(), script, "minio")
 	}); err != nil {
 		return err
 	}

@@ -42,8 +42,12 @@ func show(ctx context.Context, s settings, n *narrator) error {
 	key := client.ObjectKey{Namespace: namespace, Name: sample.Name}
 	begin := time.Now()
 	cluster, err := bring(ctx, s, n, k, key)
+	run := messages.NewRun(time.Now())
 	if err == nil {
-		err = use(ctx, n, k, cluster)
+		err = use(ctx, n, k, cluster, run)
+	}
+	if err == nil && !s.Current {
+		err = save(ctx, n, k, key, "demo-"+run)
 	}
 	if err != nil {
 		if ctx.Err() == nil {
@@ -151,7 +155,7 @@ func removeNamespace(ctx context.Context, k *live.Kubernetes) error {
 }
 
 // use makes a topic and sends messages from one broker to another.
-func use(ctx context.Context, n *narrator, k *live.Kubernetes, cluster *v1alpha1.RobustMQCluster) error {
+func use(ctx context.Context, n *narrator, k *live.Kubernetes, cluster *v1alpha1.RobustMQCluster, run string) error {
 	version, err := robustmq.ParseVersion(cluster.Spec.Version)
 	if err != nil {
 		return err
@@ -174,7 +178,6 @@ func use(ctx context.Context, n *narrator, k *live.Kubernetes, cluster *v1alpha1
 	}); err != nil {
 		return err
 	}
-	run := messages.NewRun(time.Now())
 	_, err = n.step(fmt.Sprintf("Send %d MQTT messages with QoS 1 through %s, receive them on %s", count, access.BrokerPod(from), access.BrokerPod(to)), func() error {
 		r, err := messages.Exchange(ctx, access.Broker(from), access.Broker(to), topic, run, count, time.Minute)
 		fmt.Fprintf(n.detail(), "%d sent, %d acknowledged, %d received (%d twice) in %s\n", r.Sent, r.Acknowledged, r.Received, r.Duplicates, seconds(r.Took))
@@ -197,7 +200,15 @@ func report(ctx context.Context, s settings, n *narrator, k *live.Kubernetes, ke
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(n.out, "\n$ kubectl get rmqc -n %s\n%s\nMembers\n", key.Namespace, out)
+	fmt.Fprintf(n.out, "\n$ kubectl get rmqc -n %s\n%s", key.Namespace, out)
+	if cluster.Spec.Backup != nil {
+		out, err := k.Kubectl(ctx, nil, "get", "rmqb", "-n", key.Namespace)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(n.out, "\n$ kubectl get rmqb -n %s\n%s", key.Namespace, out)
+	}
+	fmt.Fprintln(n.out, "\nMembers")
 	live.WriteMembers(n.out, &cluster)
 	fmt.Fprintln(n.out, "\nConditions")
 	live.WriteConditions(n.out, &cluster)
@@ -218,12 +229,13 @@ func report(ctx context.Context, s settings, n *narrator, k *live.Kubernetes, ke
 	}
 	if s.Current {
 		fmt.Fprintf(n.out, "Look at it:       kubectl get rmqc,pods -n %s\n", key.Namespace)
+		fmt.Fprintln(n.out, "Back it up:       name a bucket in spec.backup, then make a RobustMQBackup: config/samples/backup.yaml")
 		fmt.Fprintln(n.out, "Remove it:        DEMO_CLUSTER=current make demo-down, then make uninstall")
 	} else {
 		fmt.Fprintf(n.out, "Look at it:       test/bed/bed kubectl get rmqc,pods -n %s\n", key.Namespace)
 		fmt.Fprintln(n.out, "End it:           make demo-down")
 	}
-	fmt.Fprintf(n.out, "\nTotal %s: compiling %s, starting Kubernetes and loading images %s, operator, cluster and messages %s.\n",
+	fmt.Fprintf(n.out, "\nTotal %s: compiling %s, starting Kubernetes and loading images %s, operator, cluster, messages and backup %s.\n",
 		seconds(n.elapsed()), seconds(s.Compiling), seconds(n.elapsed()-took-s.Compiling), seconds(took))
 	return nil
 }
@@ -235,6 +247,9 @@ func runningImage(ctx context.Context, k *live.Kubernetes, key client.ObjectKey)
 		return "", fmt.Errorf("listing pods: %w", err)
 	}
 	for _, p := range pods.Items {
+		if p.Labels[v1alpha1.LabelJob] != "" {
+			continue // a Job of its backups
+		}
 		for _, c := range p.Spec.Containers {
 			return c.Image, nil
 		}
