@@ -19,7 +19,7 @@ const webIdentityAccount = "robustmq-backup"
 func (s *scene) webIdentity(s3 bed.S3) {
 	s.Helper()
 	s.must(k8s.Create(s.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: s.name.Namespace, Name: webIdentityAccount}}))
-	text := strings.NewReplacer("NAMESPACE", s.name.Namespace, "ACCOUNT", webIdentityAccount, "AUDIENCE", s3.Audience, "ROLE", s3.RoleARN, "REGION", s3.Region, "STS", s3.Endpoint).Replace(identityPolicy)
+	text := strings.NewReplacer("@NAMESPACE", s.name.Namespace, "@ACCOUNT", webIdentityAccount, "@AUDIENCE", s3.Audience, "@ROLE", s3.RoleARN, "@REGION", s3.Region, "@STS", s3.Endpoint).Replace(identityPolicy)
 	_, err := k8s.Kubectl(s.Context(), strings.NewReader(text), "apply", "-f", "-")
 	s.must(err)
 	ctx := contextWithoutCancel(s.T)
@@ -33,37 +33,36 @@ func (s *scene) webIdentity(s3 bed.S3) {
 const identityPolicy = `
 apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingAdmissionPolicy
-metadata: {name: NAMESPACE-web-identity}
+metadata: {name: "@NAMESPACE-web-identity"}
 spec:
   matchConstraints:
-    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: NAMESPACE}}
+    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: "@NAMESPACE"}}
     resourceRules:
     - {apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [pods]}
   matchConditions:
-  - {name: account, expression: "has(object.spec.serviceAccountName) && object.spec.serviceAccountName == 'ACCOUNT'"}
+  - {name: account, expression: "has(object.spec.serviceAccountName) && object.spec.serviceAccountName == '@ACCOUNT'"}
   failurePolicy: Fail
   reinvocationPolicy: Never
   mutations:
-  - patchType: ApplyConfiguration
-    applyConfiguration:
+  - patchType: JSONPatch # the sources of a projected volume are atomic, which ApplyConfiguration does not write
+    jsonPatch:
       expression: >-
-        Object{spec: Object.spec{
-          volumes: [Object.spec.volumes{name: "web-identity", projected: Object.spec.volumes.projected{sources: [
-            Object.spec.volumes.projected.sources{serviceAccountToken: Object.spec.volumes.projected.sources.serviceAccountToken{
-              audience: "AUDIENCE", expirationSeconds: 3600, path: "token"}}]}}],
-          containers: object.spec.containers.map(c, Object.spec.containers{
-            name: c.name,
-            env: [
-              Object.spec.containers.env{name: "AWS_ROLE_ARN", value: "ROLE"},
-              Object.spec.containers.env{name: "AWS_WEB_IDENTITY_TOKEN_FILE", value: "/var/run/secrets/eks.amazonaws.com/serviceaccount/token"},
-              Object.spec.containers.env{name: "AWS_REGION", value: "REGION"},
-              Object.spec.containers.env{name: "AWS_ENDPOINT_URL_STS", value: "STS"}],
-            volumeMounts: [Object.spec.containers.volumeMounts{name: "web-identity", mountPath: "/var/run/secrets/eks.amazonaws.com/serviceaccount", readOnly: true}]
-          })
-        }}
+        [
+          JSONPatch{op: "add", path: "/spec/volumes/-", value: Object.spec.volumes{
+            name: "web-identity",
+            projected: Object.spec.volumes.projected{sources: [Object.spec.volumes.projected.sources{
+              serviceAccountToken: Object.spec.volumes.projected.sources.serviceAccountToken{audience: "@AUDIENCE", expirationSeconds: 3600, path: "token"}}]}}},
+          JSONPatch{op: "add", path: "/spec/containers/0/volumeMounts/-", value: Object.spec.containers.volumeMounts{
+            name: "web-identity", mountPath: "/var/run/secrets/eks.amazonaws.com/serviceaccount", readOnly: true}},
+          JSONPatch{op: "add", path: "/spec/containers/0/env", value: [
+            Object.spec.containers.env{name: "AWS_ROLE_ARN", value: "@ROLE"},
+            Object.spec.containers.env{name: "AWS_WEB_IDENTITY_TOKEN_FILE", value: "/var/run/secrets/eks.amazonaws.com/serviceaccount/token"},
+            Object.spec.containers.env{name: "AWS_REGION", value: "@REGION"},
+            Object.spec.containers.env{name: "AWS_ENDPOINT_URL_STS", value: "@STS"}]}
+        ]
 ---
 apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingAdmissionPolicyBinding
-metadata: {name: NAMESPACE-web-identity}
-spec: {policyName: NAMESPACE-web-identity}
+metadata: {name: "@NAMESPACE-web-identity"}
+spec: {policyName: "@NAMESPACE-web-identity"}
 `
