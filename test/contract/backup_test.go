@@ -377,6 +377,75 @@ func TestASeededMemberGoesOnFromItsLog(t *testing.T) {
 	}
 }
 
+// The vote that a restore must not write: without a quorum's yes nobody leads before an election (12 to 17 s on a real cluster, seen-backup.md 4).
+func TestAnUncommittedVoteCostsAnElection(t *testing.T) {
+	l := lab.New(t, lab.Options{})
+	nodes := form(l, 1, 2, 3)
+	settled(l, nodes)
+	said := nodes[1].Status()
+	from := extracted(t, nodes[1])
+	var edits []image.Edit
+	for _, name := range robustmq.Groups {
+		edits = append(edits, image.SetVote(name, image.Vote{Term: said[name].Term + 1, Node: 1}))
+	}
+	for _, n := range nodes {
+		n.Kill()
+	}
+	for _, n := range nodes {
+		place(t, n, from, image.EngineFamilies, edits...)
+	}
+	took := l.Elapsed(func() {
+		for _, n := range nodes {
+			n.Start()
+		}
+		led(l, nodes, robustmq.GroupMetadata)
+	})
+	if took < 9*time.Second {
+		t.Errorf("led after %v", took)
+	}
+	for _, n := range nodes {
+		if g := n.Status()[robustmq.GroupMetadata]; g.Term < said[robustmq.GroupMetadata].Term+2 {
+			t.Errorf("%s is in term %d", n.Name, g.Term)
+		}
+	}
+}
+
+// A new id that is seeded before it is a member waits for its call; the log that it has is the cluster's (seen-backup.md 7).
+func TestASeededNewMemberWaitsUntilItIsLetIn(t *testing.T) {
+	l := lab.New(t, lab.Options{Metas: 4})
+	nodes := form(l, 1, 2, 3)
+	createUsers(l, nodes[0], "u", 20)
+	settled(l, nodes)
+	fresh := l.Node(4)
+	if err := os.MkdirAll(filepath.Dir(fresh.Database()), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	place(t, fresh, extracted(t, nodes[1]), nil)
+	started(fresh.Start())
+	for _, name := range robustmq.Groups {
+		if g := fresh.Status()[name]; g.State != "Learner" || !slices.Equal(g.Voters(), []uint64{1, 2, 3}) {
+			t.Errorf("%s before it joins: %s, voters %v", name, g.State, g.Voters())
+		}
+	}
+	leader := led(l, nodes, robustmq.GroupMetadata)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := leader.Calls().JoinCluster(ctx, 4, fresh.Name+":1228"); err != nil {
+		t.Fatal(err)
+	}
+	nodes = append(nodes, fresh)
+	agree(l, nodes, 1, 2, 3, 4)
+	settled(l, nodes)
+	fresh.Kill()
+	nodes[1].Kill()
+	if mine, others := liveKeys(t, fresh), liveKeys(t, nodes[1]); !maps.Equal(mine, others) || len(mine) < 20 {
+		t.Errorf("%d keys of metadata, the donor has %d", len(mine), len(others))
+	}
+	if fresh.Output.Has("entries from snapshot") {
+		t.Error("a snapshot was installed")
+	}
+}
+
 // liveKeys are the keys of both metadata families, read from a copy of a stopped server's folder, tables included.
 func liveKeys(t *testing.T, n *lab.Node) map[string]bool {
 	t.Helper()
@@ -388,7 +457,7 @@ func liveKeys(t *testing.T, n *lab.Node) map[string]bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	t.Cleanup(func() { _ = s.Close() })
 	keys := map[string]bool{}
 	for _, family := range []string{image.FamilyMetadata, image.FamilyData} {
 		err := s.Each(family, func(key, _ []byte) error {

@@ -1,13 +1,11 @@
 package simulator
 
 import (
-	"archive/tar"
 	"bufio"
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -38,34 +36,6 @@ func unpacked(t testing.TB, name string) io.Reader {
 	}
 	t.Cleanup(z.Close)
 	return z
-}
-
-// unpack puts a folder that was recorded from a real RobustMQ 0.4.11 into dir.
-func unpack(t testing.TB, name, dir string) {
-	t.Helper()
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		t.Fatal(err)
-	}
-	archive := tar.NewReader(unpacked(t, name+".tar.zst"))
-	for {
-		h, err := archive.Next()
-		if errors.Is(err, io.EOF) {
-			return
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if h.Typeflag != tar.TypeReg {
-			continue
-		}
-		content, err := io.ReadAll(archive)
-		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, filepath.Base(h.Name)), content, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
 }
 
 // recordedValues passes on what RocksDB read in a recorded folder.
@@ -160,7 +130,7 @@ func TestThingsSurviveTheDatabase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	t.Cleanup(func() { _ = s.Close() })
 	st, err := newState(s)
 	if err != nil {
 		t.Fatal(err)

@@ -411,6 +411,38 @@ func TestARemovedMemberThatRunsOnDisturbsNobody(t *testing.T) {
 	}
 }
 
+func TestWhatWasCommittedAndNotAppliedIsAppliedAtTheNextStart(t *testing.T) {
+	c := newCluster(t)
+	g := c.found(1)[0]
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for i := range 5 {
+		if _, err := g.Write(ctx, fmt.Appendf(nil, "w%d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := *g.Status().LastApplied
+	c.stop(1)
+	s, err := store.Open(filepath.Join(c.dir, addr(1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	earlier := last
+	earlier.Index -= 2
+	if err := errors.Join(s.Write(g.logIDRecord(keyApplied, &earlier)), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	again := c.start(1)
+	if applied := again.Status().LastApplied; applied == nil || *applied != last {
+		t.Errorf("applied %v of %v", applied, last)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if all := c.applied[1]; !slices.Equal(all[len(all)-4:], []string{"w3", "w4", "w3", "w4"}) {
+		t.Errorf("applied %v", all)
+	}
+}
+
 func FuzzALogEntryOfAnyBytesNeverPanics(f *testing.F) {
 	g := &Group{keys: newKeys("metadata_0")}
 	f.Add(g.entryRecord(Entry{LogID: LogID{LeaderID{1, 2}, 3}, Command: []byte("c")}).Value)

@@ -56,7 +56,7 @@ func (s Snapshots) save(group string, last LogID, m StoredMembership) error {
 	if s == "" {
 		return nil
 	}
-	if err := os.MkdirAll(string(s), 0o750); err != nil {
+	if err := os.MkdirAll(string(s), 0o755); err != nil {
 		return fmt.Errorf("snapshot of %s: %w", group, err)
 	}
 	name := machine(group)
@@ -73,7 +73,7 @@ func (s Snapshots) save(group string, last LogID, m StoredMembership) error {
 		path    string
 		content []byte
 	}{{s.path(id + ".bin"), nil}, {s.path(id + ".meta"), b}, {pointer + ".new", []byte(id)}} {
-		if err := os.WriteFile(f.path, f.content, 0o640); err != nil {
+		if err := os.WriteFile(f.path, f.content, 0o644); err != nil {
 			return fmt.Errorf("snapshot of %s: %w", group, err)
 		}
 	}

@@ -81,16 +81,16 @@ func OpenWith(dir string, o Options) (Storage, error) {
 	if err != nil {
 		return nil, failed(ioError, err)
 	}
-	if err := os.MkdirAll(absolute, 0o750); err != nil {
+	if err := os.MkdirAll(absolute, 0o755); err != nil {
 		return nil, failed(ioError, err)
 	}
 	d := &database{dir: absolute, o: o.withDefaults(), session: newSession()}
-	if d.lock, err = os.OpenFile(d.path("LOCK"), os.O_CREATE|os.O_RDWR, 0o640); err != nil {
+	if d.lock, err = os.OpenFile(d.path("LOCK"), os.O_CREATE|os.O_RDWR, 0o644); err != nil {
 		return nil, failed(ioError, err)
 	}
 	if err := lockFile(d.lock); err != nil {
 		_ = d.lock.Close()
-		return nil, failed(ioError, fmt.Errorf("While lock file: %s: %w", d.path("LOCK"), err))
+		return nil, status(ioError, "While lock file: %s: %w", d.path("LOCK"), err)
 	}
 	if err := d.open(); err != nil {
 		_ = d.Close()
@@ -116,6 +116,11 @@ func (e *Error) Error() string { return e.Kind + ": " + e.Err.Error() }
 
 // Unwrap returns what is behind.
 func (e *Error) Unwrap() error { return e.Err }
+
+// status is an error in RocksDB's own words.
+func status(kind, format string, args ...any) error {
+	return &Error{kind, fmt.Errorf(format, args...)}
+}
 
 // failed gives an error a kind, unless it has one.
 func failed(kind string, err error) error {
@@ -167,7 +172,7 @@ func (d *database) Write(batch ...Record) error {
 		switch {
 		case r.Until != nil && bytes.Compare(r.Key, r.Until) >= 0:
 			// RocksDB refuses it too, and would not read on in a WAL that has it.
-			return fmt.Errorf("storage %s: %w", d.dir, failed(invalid, errors.New("end key comes before start key")))
+			return fmt.Errorf("storage %s: %w", d.dir, status(invalid, "end key comes before start key"))
 		case r.Until != nil:
 			op.Kind, op.Value = rocksdb.RangeDelete, slices.Clone(r.Until)
 		case r.Delete:
@@ -254,7 +259,7 @@ func (d *database) read(f *family) ([]table.Contents, error) {
 		}
 		c, err := table.Read(file)
 		if err != nil {
-			return nil, failed(corruption, fmt.Errorf("%s: %w", d.path(name), err))
+			return nil, status(corruption, "%s: %w", d.path(name), err)
 		}
 		parts = append(parts, *c)
 	}
@@ -281,7 +286,7 @@ type logFile struct {
 }
 
 func newLogFile(path string) (*logFile, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o640)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, err
 	}

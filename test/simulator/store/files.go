@@ -34,7 +34,7 @@ func newSession() string {
 // put writes a small file beside and renames it, as RocksDB does with CURRENT and OPTIONS.
 func (d *database) put(name string, content []byte) error {
 	temporary := d.path(fmt.Sprintf("%06d.dbtmp", d.newNumber()))
-	if err := os.WriteFile(temporary, content, 0o640); err != nil {
+	if err := os.WriteFile(temporary, content, 0o644); err != nil {
 		return err
 	}
 	d.o.step("dbtmp of " + name)
@@ -58,12 +58,12 @@ func (d *database) identify() error {
 		return nil
 	}
 	d.identity = uuid.NewString()
-	return os.WriteFile(d.path("IDENTITY"), []byte(d.identity), 0o640)
+	return os.WriteFile(d.path("IDENTITY"), []byte(d.identity), 0o644)
 }
 
 // note writes a line into LOG, which in RocksDB tells what it does.
 func (d *database) note(format string, args ...any) error {
-	f, err := os.OpenFile(d.path("LOG"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	f, err := os.OpenFile(d.path("LOG"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (d *database) newTable(f *family, level uint32, c table.Contents) (rocksdb.
 	if err != nil {
 		return rocksdb.NewFile{}, err
 	}
-	if err := os.WriteFile(d.path(name), content.Bytes(), 0o640); err != nil {
+	if err := os.WriteFile(d.path(name), content.Bytes(), 0o644); err != nil {
 		return rocksdb.NewFile{}, err
 	}
 	d.o.step(name)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/robustmq/robustmq-operator/backup/image"
 	"github.com/robustmq/robustmq-operator/backup/image/rocksdb"
 )
 
@@ -132,6 +133,68 @@ func TestAKillAtAnyByteOfTheMANIFESTLosesNothing(t *testing.T) {
 	}
 }
 
+// Behind a torn WAL only those count that go on with the very next sequence, as an edit's does; others are forgotten, or refused where tables are newer than what was lost.
+func TestWALsBehindATornOneCountOnlyIfTheyFollow(t *testing.T) {
+	dir, want := filepath.Join(t.TempDir(), "_rocksdb"), model{}
+	s := mustOpen(t, dir, Options{})
+	var sizes []int64
+	for i := range 5 {
+		batch := []Record{{Family: FamilyData, Key: fmt.Appendf(nil, "k%d", i), Value: []byte("v")}}
+		if err := s.Write(batch...); err != nil {
+			t.Fatal(err)
+		}
+		if i < 4 {
+			want.apply(batch)
+		}
+		sizes = append(sizes, s.(*database).wal.log.Size())
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	edit := image.SetVote("metadata_0", image.Vote{Term: 3, Node: 1, Committed: true})
+	edited := func(dir string) string {
+		t.Helper()
+		if err := image.Append(t.Context(), image.OS{}, dir, []image.Edit{edit}); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	check := func(what, dir string, want model) {
+		t.Helper()
+		judge(t, copyDir(t, dir), want)
+		again := mustOpen(t, dir, Options{})
+		sameModel(t, what, contents(t, again), want)
+	}
+	// The last record is torn, and then the edit was made: it follows what is left.
+	follows := copyDir(t, dir)
+	cut(t, follows, "000004.log", sizes[4]-3)
+	with := maps.Clone(want)
+	with[edit.Family+"/"+string(edit.Key)] = string(edit.Value)
+	check("an edit behind the tear", edited(follows), with)
+	// The edit was made, and then the record before it was lost: it does not follow any more.
+	lost := edited(copyDir(t, dir))
+	cut(t, lost, "000004.log", sizes[4]-3)
+	check("an edit that does not follow", lost, want)
+	// A flush makes a new WAL and a table; what was lost before them is older than the table.
+	ahead := filepath.Join(t.TempDir(), "_rocksdb")
+	s = mustOpen(t, ahead, Options{Buffer: 500})
+	for _, family := range []string{FamilyData, FamilyMetadata} {
+		if err := s.Write(Record{Family: family, Key: []byte("k"), Value: make([]byte, 400)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Write(Record{Family: FamilyMetadata, Key: []byte("l"), Value: make([]byte, 400)}, Record{Family: FamilyData, Key: []byte("m"), Value: []byte("v")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cut(t, ahead, "000004.log", 700)
+	if _, err := Open(ahead); err == nil || err.Error() != "Corruption: SST file is ahead of WALs in CF meta_metadata" {
+		t.Errorf("%v", err)
+	}
+}
+
 // Killed behind any change that an opening, a flush or a compaction makes to the folder, the database has everything, also when the opening that follows is killed.
 func TestAKillAtAnyStepLosesNothing(t *testing.T) {
 	for seed := range uint64(2) {
@@ -163,14 +226,21 @@ func TestAKillAtAnyStepLosesNothing(t *testing.T) {
 				count++
 				check(what, dir, want, count%20 == int(seed))
 			}}
-			for range 4 {
+			for round := range 5 {
 				s := mustOpen(t, dir, o)
+				first := s.(*database).wals[0]
 				for range 12 {
 					batch := r.next()
+					if round == 4 { // one family alone: its flushes make WALs superfluous while the server runs
+						batch = []Record{{Family: FamilyStorage, Key: fmt.Appendf(nil, "m%d", r.IntN(20)), Value: make([]byte, 1500)}}
+					}
 					want.apply(batch)
 					if err := s.Write(batch...); err != nil {
 						t.Fatal(err)
 					}
+				}
+				if round == 4 && s.(*database).wals[0] == first {
+					t.Error("no WAL was removed while it ran")
 				}
 				if err := s.Close(); err != nil {
 					t.Fatal(err)

@@ -34,7 +34,7 @@ func TestEveryImageOfABusyDatabaseIsOneMoment(t *testing.T) {
 					failed = s.Write(r...)
 				}
 			}
-			write(Record{Family: FamilyRaft, Key: log(i), Value: pad}, Record{Family: FamilyStorage, Key: number(i % 500), Value: append(pad, pad...)})
+			write(Record{Family: FamilyRaft, Key: log(i), Value: pad}, Record{Family: FamilyStorage, Key: number(i % 500), Value: make([]byte, 400)})
 			write(Record{Family: FamilyMetadata, Key: []byte("counter"), Value: number(i)})
 			write(Record{Family: FamilyData, Key: fmt.Appendf(nil, "topic%d", i*7919%300), Value: append(number(i), pad...)})
 			write(Record{Family: FamilyRaft, Key: []byte("applied"), Value: number(i)})

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"fmt"
 	"math"
 	"os"
 	"slices"
@@ -30,7 +29,7 @@ func (d *database) create() error {
 	}
 	if err == nil {
 		d.next = 8 // 6 was OPTIONS' temporary name
-		err = os.WriteFile(d.path("OPTIONS-000007"), options, 0o640)
+		err = os.WriteFile(d.path("OPTIONS-000007"), options, 0o644)
 	}
 	if err == nil {
 		err = d.note("new database")
@@ -101,7 +100,7 @@ func (d *database) completeFamilies() error {
 		next = max(next, f.id+1)
 	}
 	if len(foreign) > 0 {
-		return failed(invalid, fmt.Errorf("Column families not opened: %s", strings.Join(foreign, ", ")))
+		return status(invalid, "Column families not opened: %s", strings.Join(foreign, ", "))
 	}
 	for _, name := range familyNames {
 		if d.family(name) == nil {
@@ -118,10 +117,10 @@ func (d *database) checkTables() error {
 			name := d.path(rocksdb.TableName(t.Number))
 			info, err := os.Stat(name)
 			if err != nil {
-				return failed(corruption, fmt.Errorf("%s: %w", name, err))
+				return status(corruption, "%s: %w", name, err)
 			}
 			if uint64(info.Size()) != t.Size {
-				return failed(corruption, fmt.Errorf("Sst file size mismatch: %s. Size recorded in manifest %d, actual size %d", name, t.Size, info.Size()))
+				return status(corruption, "Sst file size mismatch: %s. Size recorded in manifest %d, actual size %d", name, t.Size, info.Size())
 			}
 		}
 	}
@@ -144,7 +143,7 @@ func (d *database) readManifest(current []byte) (*rocksdb.State, error) {
 		state, err = rocksdb.ReadState(bytes.NewReader(content[:torn.Offset]))
 	}
 	if err != nil {
-		return nil, failed(corruption, fmt.Errorf("%s: %w", name, err))
+		return nil, status(corruption, "%s: %w", name, err)
 	}
 	return state, nil
 }
@@ -170,7 +169,7 @@ func (d *database) replay(wals []uint64) error {
 			}
 			if err != nil {
 				_ = file.Close()
-				return failed(corruption, fmt.Errorf("%s: %w", rocksdb.WALName(number), err))
+				return status(corruption, "%s: %w", rocksdb.WALName(number), err)
 			}
 			if damaged != 0 && b.Sequence != next {
 				break
@@ -191,7 +190,7 @@ func (d *database) replay(wals []uint64) error {
 	}
 	for _, f := range d.families {
 		if damaged != 0 && f.log > damaged && len(f.tables) > 0 {
-			return failed(corruption, fmt.Errorf("SST file is ahead of WALs in CF %s", f.name))
+			return status(corruption, "SST file is ahead of WALs in CF %s", f.name)
 		}
 	}
 	return nil

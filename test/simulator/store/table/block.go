@@ -63,11 +63,11 @@ func entriesOf(block []byte) ([]byte, error) {
 // entryKey reads an entry up to its key's end. Keys are new at every call.
 func entryKey(b, last []byte, lengths []uint64) (key, rest []byte, err error) {
 	for i := range lengths {
-		n := 0
-		if lengths[i], n = binary.Uvarint(b); n <= 0 {
+		length, n := binary.Uvarint(b)
+		if n <= 0 {
 			return nil, nil, wrong("an entry of a block is cut")
 		}
-		b = b[n:]
+		lengths[i], b = length, b[n:]
 	}
 	shared, unshared := lengths[0], lengths[1]
 	if shared > uint64(len(last)) || unshared > uint64(len(b)) {
