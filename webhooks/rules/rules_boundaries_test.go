@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/internal/robustmq/config/catalogue"
@@ -15,6 +18,70 @@ func TestSevenMembersAreAllowedAndEightAreNot(t *testing.T) {
 	for n, want := range map[int32]bool{6: true, 7: true, 8: false, 9: false} {
 		if got := len(placementCenterSize(nil, valid(members(n)), Context{})) == 0; got != want {
 			t.Errorf("%d members: allowed %v", n, got)
+		}
+	}
+}
+
+func TestNoMembersAreTooFewAndNotEven(t *testing.T) {
+	none := valid()
+	none.Spec.PlacementCenter.Replicas, none.Spec.MQTTBroker.Replicas = 0, 0
+	if vs := placementCenterSize(nil, none, Context{}); len(vs) != 1 || vs[0].Severity == Warn || !strings.Contains(vs[0].Message, "0 members cannot hold") {
+		t.Errorf("the size: %+v", vs)
+	}
+	if vs := placementCenterOdd(nil, none, Context{}); len(vs) != 0 {
+		t.Errorf("even: %+v", vs)
+	}
+	if vs := brokersWithinScale(nil, none, Context{}); len(vs) != 1 || !strings.Contains(vs[0].Message, "0 is not from 1 to 1000") {
+		t.Errorf("the brokers: %+v", vs)
+	}
+	for n, want := range map[int32]bool{1: true, 2: true, 1000: true, 1001: false} {
+		c := valid()
+		c.Spec.MQTTBroker.Replicas = n
+		if got := len(brokersWithinScale(nil, c, Context{})) == 0; got != want {
+			t.Errorf("%d brokers: allowed %v", n, got)
+		}
+	}
+}
+
+func TestTheWayOutOfAShrinkIsTheLeastOddNumberThatKeepsAQuorum(t *testing.T) {
+	for was, want := range map[int32]string{7: "write 5 or more", 6: "write 5 or more", 5: "write 3 or more", 4: "write 3 or more", 3: "write 3 or more"} {
+		if vs := noShrinkBelowQuorum(valid(members(was)), valid(members(1)), Context{}); len(vs) != 1 || !strings.HasPrefix(vs[0].WayOut, want) {
+			t.Errorf("from %d: %+v; want %q", was, vs, want)
+		}
+	}
+}
+
+func TestIslandsNeedNoNodeForEachCopy(t *testing.T) {
+	copies := setting("runtime", "default_topic_replica_num", "9")
+	for v, want := range map[string]int{"0.3.0": 0, "0.3.7": 0, "0.3.8": 1, "0.4.11": 1, "no version": 1} {
+		if vs := brokersWithinScale(nil, valid(version(v), copies), Context{}); len(vs) != want {
+			t.Errorf("%s: %+v", v, vs)
+		}
+	}
+}
+
+func TestOnlyThePortsOfKafkaAndAMQPCouldNotBeChosenOnce(t *testing.T) {
+	on := true
+	for _, port := range []int32{0, 4222, 14222} {
+		c := valid(version("0.3.8"), func(c *cluster) { c.Spec.Listeners.NATS = &v1alpha1.ListenerSpec{Enabled: &on, Port: port} })
+		for _, v := range versionCapabilities(nil, c, Context{}) {
+			if strings.HasPrefix(v.Field.String(), "spec.listeners") {
+				t.Errorf("NATS on %d: %+v", port, v)
+			}
+		}
+	}
+}
+
+func TestTheNameOfAScheduleAndTheAgeOfItsBackupsEndAtTheirLimits(t *testing.T) {
+	for n, want := range map[int]bool{19: true, 20: true, 21: false} {
+		if v := scheduleName("c", strings.Repeat("s", n)); (v == nil) != want || v != nil && !strings.Contains(v.Message, "more than 20") {
+			t.Errorf("%d characters: %+v", n, v)
+		}
+	}
+	for age, want := range map[time.Duration]bool{-1: false, 0: false, 1: true} {
+		c := scheduled(v1alpha1.BackupSchedule{Name: "s", Cron: "@daily", Retention: v1alpha1.RetentionPolicy{MaxAge: &metav1.Duration{Duration: age}}})
+		if got := len(retentionKeepsOne(nil, c, Context{})) == 0; got != want {
+			t.Errorf("%s: allowed %v", age, got)
 		}
 	}
 }
@@ -170,5 +237,42 @@ func TestANumberOutOfRangeIsToldWhyTheRangeIsWhatItIsWhereSomethingIsKnown(t *te
 	}
 	if numbers[true] < 10 || numbers[false] < 10 {
 		t.Errorf("%v numbers with a reason and without", numbers)
+	}
+}
+
+func TestWhatWasSoBeforeIsTheSameOfTheSamePoliciesAndNoWorse(t *testing.T) {
+	is := Violation{Field: spec.Child("a"), Policies: []string{"p"}, Severity: Deny, Value: 1, Message: "m"}
+	for what, c := range map[string]struct {
+		now, before func(*Violation)
+		want        bool
+	}{
+		"the same":                                 {want: true},
+		"another field":                            {before: func(v *Violation) { v.Field = spec.Child("b") }},
+		"another policy":                           {before: func(v *Violation) { v.Policies = []string{"q"} }},
+		"one policy more":                          {before: func(v *Violation) { v.Policies = []string{"p", "q"} }},
+		"another action":                           {before: func(v *Violation) { v.Severity = Warn }},
+		"another value":                            {before: func(v *Violation) { v.Value = 2 }},
+		"another message":                          {before: func(v *Violation) { v.Message = "n" }},
+		"another value as far past the limit":      {now: func(v *Violation) { v.beyond = 5 }, before: func(v *Violation) { v.Value, v.beyond = 2, 5 }, want: true},
+		"another value, further past it before":    {now: func(v *Violation) { v.beyond = 5 }, before: func(v *Violation) { v.Value, v.beyond = 2, 6 }, want: true},
+		"another value, not as far past it before": {now: func(v *Violation) { v.beyond = 5 }, before: func(v *Violation) { v.Value, v.beyond = 2, 4 }},
+	} {
+		now, before := is, is
+		for f, v := range map[*Violation]func(*Violation){&now: c.now, &before: c.before} {
+			if v != nil {
+				v(f)
+			}
+		}
+		if got := now.noWorseThan(before); got != c.want {
+			t.Errorf("%s: %v", what, got)
+		}
+	}
+}
+
+func TestASummarySaysADenialAsTheWebhookDoesAndAWarningAsAWarning(t *testing.T) {
+	denial := Violation{Rule: "R", Field: spec.Child("a"), Value: 1, Message: "is wrong", Severity: Deny}
+	warning := Violation{Rule: "S", Field: spec.Child("b"), Value: 2, Message: "is odd", Severity: Warn}
+	if got, want := Summary([]Violation{denial, warning}), "spec.a: Invalid value: 1: R: is wrong\nspec.b: S: is odd"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
