@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -43,9 +44,11 @@ type Namespace struct {
 var owners = []schema.GroupVersionKind{
 	{Group: "apps", Version: "v1", Kind: "StatefulSet"},
 	{Group: "robustmq.io", Version: "v1alpha1", Kind: "RobustMQCluster"},
+	{Group: "robustmq.io", Version: "v1alpha1", Kind: "RobustMQBackup"},
+	{Group: "batch", Version: "v1", Kind: "Job"},
 }
 
-// dependents are the kinds that the operator and the StatefulSet controller make.
+// dependents are the kinds that the operator, the StatefulSet and the Job controller make.
 var dependents = []schema.GroupVersionKind{
 	{Version: "v1", Kind: "Pod"},
 	{Version: "v1", Kind: "PersistentVolumeClaim"},
@@ -56,6 +59,7 @@ var dependents = []schema.GroupVersionKind{
 	{Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
 	{Group: "networking.k8s.io", Version: "v1", Kind: "NetworkPolicy"},
 	{Group: "networking.k8s.io", Version: "v1", Kind: "Ingress"},
+	{Group: "batch", Version: "v1", Kind: "Job"},
 }
 
 // Start runs the controllers against cfg until ctx ends.
@@ -84,6 +88,9 @@ func Start(ctx context.Context, cfg *rest.Config) (*ControlPlane, error) {
 	}
 	if err := ctrl.NewControllerManagedBy(mgr).Named("claims").For(&corev1.PersistentVolumeClaim{}).
 		Watches(&corev1.Pod{}, claimsOfPod()).Complete(&claims{ControlPlane: cp}); err != nil {
+		return nil, fmt.Errorf("control plane: %w", err)
+	}
+	if err := ctrl.NewControllerManagedBy(mgr).Named("jobs").For(&batchv1.Job{}).Owns(&corev1.Pod{}).Complete(&jobs{ControlPlane: cp}); err != nil {
 		return nil, fmt.Errorf("control plane: %w", err)
 	}
 	if cp.garbage, err = newCollector(ctx, cp, mgr); err != nil {

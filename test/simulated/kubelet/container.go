@@ -61,7 +61,7 @@ func (w *worker) initialise(power context.Context, c *corev1.Container) bool {
 	}
 }
 
-// keepRunning starts a container again whenever it ends, until the pod is deleted or the power goes.
+// keepRunning starts a container again whenever it ends, until the pod is deleted or the power goes; one of a pod that is never restarted runs once.
 func (w *worker) keepRunning(power context.Context, c *corev1.Container) {
 	for {
 		program, ok := w.image(power, c)
@@ -69,7 +69,7 @@ func (w *worker) keepRunning(power context.Context, c *corev1.Container) {
 			return
 		}
 		start := time.Now()
-		if _, ok := w.once(power, c, program); !ok {
+		if _, ok := w.once(power, c, program); !ok || w.current().Spec.RestartPolicy == corev1.RestartPolicyNever {
 			return
 		}
 		if !w.backOff(power, c, time.Since(start)) {
@@ -82,6 +82,10 @@ func (w *worker) keepRunning(power context.Context, c *corev1.Container) {
 func (w *worker) once(power context.Context, c *corev1.Container, program Program) (code int, goOn bool) {
 	process, err := w.processOf(c)
 	if err != nil {
+		w.k.Trouble("kubelet: start %s of %s: %v", c.Name, w.name, err)
+		return 128, false
+	}
+	if err := makeLastWords(process.Root, c); err != nil {
 		w.k.Trouble("kubelet: start %s of %s: %v", c.Name, w.name, err)
 		return 128, false
 	}
@@ -155,10 +159,13 @@ func (w *worker) once(power context.Context, c *corev1.Container, program Progra
 	w.publish(func(s *corev1.PodStatus) {
 		status := statusOf(s, c)
 		reason := "Error"
-		if code == 0 {
+		switch {
+		case w.k.takeOOM(w.name):
+			reason = "OOMKilled"
+		case code == 0:
 			reason = "Completed"
 		}
-		ended := &corev1.ContainerStateTerminated{ExitCode: int32(code), Reason: reason, StartedAt: started, FinishedAt: metav1.Now()} //nolint:gosec // an exit code
+		ended := &corev1.ContainerStateTerminated{ExitCode: int32(code), Reason: reason, StartedAt: started, FinishedAt: metav1.Now(), Message: lastWords(process.Root, c)} //nolint:gosec // an exit code
 		status.State = corev1.ContainerState{Terminated: ended}
 		status.Ready, status.Started = isInit(w.current(), c) && code == 0, new(bool)
 		if !isInit(w.current(), c) {

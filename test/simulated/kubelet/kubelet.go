@@ -71,6 +71,7 @@ type Kubelet struct {
 	pull          func(image string) string
 	unwritable    map[string]bool // pods whose data volumes cannot be written
 	told          map[string]bool // events already written
+	oom           map[string]bool // pods whose container was killed for its memory
 }
 
 // machine is a node; ctx ends with its power.
@@ -91,7 +92,7 @@ func New(ctx context.Context, o Options) *Kubelet {
 	o.MaxBackoff = orElse(o.MaxBackoff, 5*time.Minute)
 	k := &Kubelet{
 		Options: o, changed: make(chan struct{}), pods: map[types.UID]*worker{}, names: map[string]*worker{}, claims: map[types.UID]string{},
-		nodes: map[string]*machine{}, unwritable: map[string]bool{}, told: map[string]bool{},
+		nodes: map[string]*machine{}, unwritable: map[string]bool{}, told: map[string]bool{}, oom: map[string]bool{},
 	}
 	k.ctx, k.cancel = context.WithCancel(ctx)
 	for i := range o.Nodes {
@@ -174,6 +175,22 @@ func (k *Kubelet) worker(pod string) *worker {
 func (k *Kubelet) Crash(pod string) bool {
 	w := k.worker(pod)
 	return w != nil && w.crash()
+}
+
+// KillForMemory kills the containers of a pod as the kernel does when they want more memory than their limit. It reports whether something ran.
+func (k *Kubelet) KillForMemory(pod string) bool {
+	k.mu.Lock()
+	k.oom[pod] = true
+	k.mu.Unlock()
+	return k.Crash(pod)
+}
+
+func (k *Kubelet) takeOOM(pod string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	was := k.oom[pod]
+	delete(k.oom, pod)
+	return was
 }
 
 // PowerCut takes the power from a machine: its processes are gone, its addresses silent, its pods keep their status until the node monitor's grace is over.

@@ -60,7 +60,7 @@ func (w *worker) publish(change func(*corev1.PodStatus)) {
 	}
 }
 
-// finish removes a pod whose containers have ended.
+// finish ends a pod whose containers have ended, and removes it when it is being deleted: one that is never restarted stays until somebody asks for that.
 func (w *worker) finish() {
 	w.publish(func(s *corev1.PodStatus) {
 		s.Phase = corev1.PodSucceeded
@@ -71,6 +71,11 @@ func (w *worker) finish() {
 		}
 		w.unready(s)
 	})
+	select {
+	case <-w.term:
+	case <-w.ctx.Done():
+		return
+	}
 	pod := w.current()
 	zero := int64(0)
 	for try := 0; w.ctx.Err() == nil; try++ {

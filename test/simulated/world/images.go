@@ -26,6 +26,8 @@ func images(w *World) func(image string, container *corev1.Container) kubelet.Pr
 		switch {
 		case image == AgentImage && strings.Join(container.Command, " ") == "/agent install "+protocol.AgentDir+"/agent":
 			return install
+		case image == AgentImage && len(container.Command) == 4 && strings.Join(container.Command[:2], " ") == "/agent backup":
+			return w.runJob
 		case isServer && strings.Join(container.Command, " ") == protocol.AgentDir+"/agent run":
 			return func(kill context.Context, term <-chan struct{}, p *kubelet.Process) int {
 				return w.runAgent(kill, term, p, version)

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/robustmq/robustmq-operator/controllers/backup"
 	"github.com/robustmq/robustmq-operator/controllers/cluster"
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/internal/topology"
@@ -78,10 +79,11 @@ func (w *World) startOperator(killAfter int) *Operator {
 	limits := agentclient.Limits{
 		Dial: w.scaledAtLeast(2*time.Second, time.Second), State: w.scaledAtLeast(3*time.Second, 2*time.Second+time.Second/2), Order: w.scaledAtLeast(45*time.Second, 2*time.Second),
 	}
+	agents := agentclient.NewPool(limits, func(ctx context.Context, network, address string) (net.Conn, error) {
+		return o.dial(ctx, host.DialContext, network, address)
+	})
 	reconciler := &cluster.Reconciler{
-		Agents: agentclient.NewPool(limits, func(ctx context.Context, network, address string) (net.Conn, error) {
-			return o.dial(ctx, host.DialContext, network, address)
-		}),
+		Agents:      agents,
 		ServerImage: ServerImage, AgentImage: AgentImage, ClusterDomain: ClusterDomain, OperatorNamespace: "robustmq-operator-system",
 		Timings: cluster.Timings{
 			Busy: w.scaledAtLeast(2*time.Second, 50*time.Millisecond), Quiet: w.Scaled(30 * time.Second),
@@ -90,6 +92,16 @@ func (w *World) startOperator(killAfter int) *Operator {
 		Limits: topology.DefaultLimits().Scale(w.Speed), DisableRelay: w.Options.RelayOff,
 	}
 	if err := reconciler.SetupWithManager(mgr, cluster.Options{Concurrency: 2, SkipNameValidation: true}); err != nil {
+		w.T.Fatalf("operator: %v", err)
+	}
+	backups := &backup.Reconciler{
+		Agents: agents, AgentImage: AgentImage,
+		Timings: backup.Timings{
+			Waiting: w.scaledAtLeast(2*time.Second, 50*time.Millisecond), Progress: w.scaledAtLeast(5*time.Second, 100*time.Millisecond), Observe: w.scaledAtLeast(5*time.Second, 3*time.Second),
+			CatchUp: w.scaledAtLeast(15*time.Second, 3*time.Second), Slack: w.scaledAtLeast(30*time.Second, time.Second), Deletion: w.scaledAtLeast(10*time.Minute, 20*time.Second), Retry: w.scaledAtLeast(time.Minute, time.Second),
+		},
+	}
+	if err := backups.SetupWithManager(mgr, backup.Options{Concurrency: 2, SkipNameValidation: true}); err != nil {
 		w.T.Fatalf("operator: %v", err)
 	}
 	ctx, cancel := context.WithCancel(w.ctx)
@@ -187,6 +199,17 @@ func (o *Operator) Changes() []Write {
 		if !write.IsEvent() {
 			all = append(all, write)
 		}
+	}
+	return all
+}
+
+// Writes are what all operators of this world have changed so far: those that are gone first.
+func (w *World) Writes() []Write {
+	w.mu.Lock()
+	all, operator := append([]Write{}, w.writes...), w.operator
+	w.mu.Unlock()
+	if operator != nil && !operator.isDead() {
+		all = append(all, operator.Writes()...)
 	}
 	return all
 }

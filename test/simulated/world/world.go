@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/robustmq/robustmq-operator/backup/job"
 	"github.com/robustmq/robustmq-operator/internal/robustmq/metaclient"
 	"github.com/robustmq/robustmq-operator/test/simulated/kube"
 	"github.com/robustmq/robustmq-operator/test/simulated/kubelet"
@@ -39,6 +40,10 @@ type Options struct {
 	RelayOff bool
 	// GatesOpen takes the gate out of every agent: each server starts at once, whatever its volume. Only to show what the gate is for.
 	GatesOpen bool
+	// HoldJob, when it is there, is called as the program of a Job begins, and may keep it from going on until its context ends.
+	HoldJob func(ctx context.Context, pod string, kind job.Kind)
+	// JobDeadline replaces the progress deadline that a Job is told, in wall-clock time.
+	JobDeadline time.Duration
 }
 
 // World is one namespace with everything in it.
