@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,7 +44,7 @@ func IsReady(c *v1alpha1.RobustMQCluster) bool {
 // Summary is a cluster's state in one line.
 func Summary(c *v1alpha1.RobustMQCluster) string {
 	var parts []string
-	for _, t := range v1alpha1.ConditionTypes {
+	for _, t := range append(slices.Clone(v1alpha1.ConditionTypes), v1alpha1.ConditionStorageReady) {
 		condition := meta.FindStatusCondition(c.Status.Conditions, t)
 		// what is as it should be needs no words
 		if condition == nil || t == v1alpha1.ConditionPaused && condition.Status == metav1.ConditionFalse {
@@ -63,16 +64,18 @@ func Summary(c *v1alpha1.RobustMQCluster) string {
 // AwaitCluster polls a cluster until the condition holds; each state that is read is shown to see, which may be nil.
 func (k *Kubernetes) AwaitCluster(ctx context.Context, what string, key client.ObjectKey, timeout time.Duration, see func(*v1alpha1.RobustMQCluster), holds func(*v1alpha1.RobustMQCluster) bool) (*v1alpha1.RobustMQCluster, error) {
 	var cluster v1alpha1.RobustMQCluster
+	var last string
 	err := Until(ctx, fmt.Sprintf("cluster %s: %s", key.Name, what), 250*time.Millisecond, timeout, func(ctx context.Context) (bool, string, error) {
 		// A fresh object each time: decoding leaves what an answer does not mention.
 		cluster = v1alpha1.RobustMQCluster{}
 		if err := k.Get(ctx, key, &cluster); err != nil {
-			return false, err.Error(), nil
+			return false, fmt.Sprintf("%s (then: %v)", last, err), nil
 		}
 		if see != nil {
 			see(&cluster)
 		}
-		return holds(&cluster), Summary(&cluster), nil
+		last = Summary(&cluster)
+		return holds(&cluster), last, nil
 	})
 	return &cluster, err
 }
