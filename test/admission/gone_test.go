@@ -119,8 +119,11 @@ func TestAnOperatorThatIsGoneBlocksNothingButNewSpecs(t *testing.T) {
 	ctx := t.Context()
 
 	// Refused, in words that say why: what nobody could judge.
-	g.refused("a new cluster", "default.clusters.robustmq.io", g.Create(ctx, cluster("new")))
-	g.refused("another spec", "default.clusters.robustmq.io", g.patch(cluster("plain"), `{"spec":{"mqttBroker":{"replicas":5}}}`))
+	g.refused("a new cluster", "clusters.robustmq.io", g.Create(ctx, cluster("new")))
+	half := cluster("half")
+	half.Spec.Listeners.MQTT = &v1alpha1.ListenerSpec{Port: 2883}
+	g.refused("one of which a listener is half given", "default.clusters.robustmq.io", g.Create(ctx, half))
+	g.refused("another spec", "clusters.robustmq.io", g.patch(cluster("plain"), `{"spec":{"mqttBroker":{"replicas":5}}}`))
 	g.refused("a scaling", "scale.clusters.robustmq.io", g.SubResource("scale").Patch(ctx, cluster("plain"), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"replicas":5}}`))))
 	g.refused("a new policy", "policies.robustmq.io", g.Create(ctx, policy("new")))
 
