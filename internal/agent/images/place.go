@@ -171,14 +171,11 @@ func (t *Target) Open(id string) (protocol.Placement, error) {
 	if err != nil {
 		return protocol.Placement{}, err
 	}
-	if r.Phase == protocol.PlacementOpen {
-		return t.describe(r, true), nil
-	}
-	if r.Phase != protocol.PlacementPlaced {
+	if r.Phase != protocol.PlacementPlaced && r.Phase != protocol.PlacementOpen {
 		return protocol.Placement{}, refuse(protocol.ReasonConflict, "placement %s is %s, not %s", id, r.Phase, protocol.PlacementPlaced)
 	}
 	switch m := t.o.Pod().Volume.Marker; {
-	case m != nil && m.Placement == id:
+	case m != nil && m.Placement == id: // also of an open one, when going back was begun and not gone on with
 		if err := t.o.WriteMarker(t.marker(r.Request, false)); err != nil {
 			return protocol.Placement{}, err
 		}
@@ -186,8 +183,10 @@ func (t *Target) Open(id string) (protocol.Placement, error) {
 	default:
 		return protocol.Placement{}, refuse(protocol.ReasonConflict, "the volume's marker does not name placement %s any more", id)
 	}
-	if r, err = t.enter(*r, protocol.PlacementOpen); err != nil {
-		return protocol.Placement{}, err
+	if r.Phase != protocol.PlacementOpen {
+		if r, err = t.enter(*r, protocol.PlacementOpen); err != nil {
+			return protocol.Placement{}, err
+		}
 	}
 	return t.describe(r, true), nil
 }

@@ -49,12 +49,12 @@ func (t *Target) Put(ctx context.Context, id, name string, offset int64, body io
 
 // claim finds the file and makes this call the only one that writes it.
 func (t *Target) claim(id, name string, offset int64) (protocol.PlacementFile, error) {
-	r, err := t.of(id)
-	if err != nil {
-		return protocol.PlacementFile{}, err
-	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	r := t.record
+	if r == nil || r.Request.ID != id {
+		return protocol.PlacementFile{}, noPlacement(id)
+	}
 	// The name is looked up, never made a path of: what was not announced does not exist.
 	for _, f := range r.Request.Files {
 		if f.Name != name {
@@ -148,6 +148,10 @@ func (t *Target) restart(name, part string) error {
 
 // complete makes the placement Received when the last file is verified.
 func (t *Target) complete(id string) error {
+	if err := t.alone(); err != nil { // two last files may be verified at once
+		return err
+	}
+	defer t.next()
 	t.mu.Lock()
 	r := t.record
 	whole := r != nil && r.Request.ID == id && r.Phase == protocol.PlacementReceiving

@@ -177,3 +177,42 @@ func TestADiskThatFillsIsNamedAndTheRestCanFollow(t *testing.T) {
 	m.await("a", protocol.PlacementPlaced)
 	sameFamilies(t, contents(t, m.database), edited(t, a, r), image.MetadataFamilies...)
 }
+
+func TestFilesThatArriveAtOnceMakeOneImage(t *testing.T) {
+	m, a := newMember(t, ""), backup(t, imagetest.Follower)
+	if _, err := m.target.Begin(a.request("a")); err != nil {
+		t.Fatal(err)
+	}
+	// The last bytes of all files come at the same time.
+	var all sync.WaitGroup
+	last := make(chan struct{})
+	for _, f := range a.files {
+		content := a.read(t, f.Name)
+		all.Go(func() {
+			if _, err := m.target.Put(context.Background(), "a", f.Name, 0, io.MultiReader(bytes.NewReader(content[:1]), waiting{last}, bytes.NewReader(content[1:]))); err != nil {
+				t.Errorf("%s: %v", f.Name, err)
+			}
+		})
+	}
+	eventually(t, "all files are being received", func() bool {
+		m.target.mu.Lock()
+		defer m.target.mu.Unlock()
+		return len(m.target.open) == len(a.files)
+	})
+	if err := m.target.Delete("a"); reasonOf(err) != protocol.ReasonBusy {
+		t.Errorf("removed while it is received: %v", err)
+	}
+	close(last)
+	all.Wait()
+	if p, err := m.target.Get("a"); err != nil || p.Phase != protocol.PlacementReceived || p.Received != p.Total {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
+// waiting is a body that has nothing until a channel is closed.
+type waiting struct{ until chan struct{} }
+
+func (w waiting) Read([]byte) (int, error) {
+	<-w.until
+	return 0, io.EOF
+}

@@ -1,6 +1,7 @@
 package images
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -22,7 +23,14 @@ func TestARecordThatIsNotOneKeepsTheTargetShut(t *testing.T) {
 	if err := target.Start(t.Context()); err == nil || !strings.Contains(err.Error(), recordName) {
 		t.Fatal(err)
 	}
-	if _, err := target.Begin(a.request("a")); reasonOf(err) != protocol.ReasonBusy {
+	if _, err := target.Begin(a.request("a")); reasonOf(err) != protocol.ReasonConflict || !strings.Contains(err.Error(), recordName) {
+		t.Error(err)
+	}
+	// The way out.
+	if err := errors.Join(target.Forget(), target.Start(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := target.Begin(a.request("a")); err != nil {
 		t.Error(err)
 	}
 }

@@ -25,6 +25,13 @@ func (t *Target) Revert(id string) (protocol.Placement, error) {
 	case protocol.PlacementReceiving, protocol.PlacementReceived:
 		return protocol.Placement{}, refuse(protocol.ReasonConflict, "placement %s is %s: nothing was changed yet", id, r.Phase)
 	}
+	if r.Phase == protocol.PlacementReverting && t.isBack() {
+		r, err = t.reverted(*r)
+		if err != nil {
+			return protocol.Placement{}, err
+		}
+		return t.describe(r, true), nil
+	}
 	// Whatever the generation is by now: going back is what remains when it did not go on.
 	if err := still(r.Request, t.o.Pod()); err != nil {
 		return protocol.Placement{}, err
@@ -56,7 +63,19 @@ func (t *Target) putBack(r record) (*record, error) {
 	if err := t.o.WriteMarker(r.Before.Marker); err != nil {
 		return nil, err
 	}
-	if next, err = t.enter(*next, protocol.PlacementReverted); err != nil {
+	return t.reverted(*next)
+}
+
+// isBack says whether only the record is still to be written: the marker is put back last, and with it the server may run already.
+func (t *Target) isBack() bool {
+	m := t.o.Pod().Volume.Marker
+	return m == nil || m.Placement == ""
+}
+
+// reverted notes that everything is as it was, and removes what was received.
+func (t *Target) reverted(r record) (*record, error) {
+	next, err := t.enter(r, protocol.PlacementReverted)
+	if err != nil {
 		return nil, err
 	}
 	for _, folder := range []string{partsName, filesName} {
@@ -101,6 +120,9 @@ func (t *Target) Discard(id string) error {
 	return t.end(id, func(r *record) error {
 		switch r.Phase {
 		case protocol.PlacementOpen:
+			if m := t.o.Pod().Volume.Marker; m != nil && m.Placement == id {
+				return refuse(protocol.ReasonConflict, "going back from placement %s was begun: go on with it, or open it again", id)
+			}
 			return image.Discard(t.o.FS, t.o.Database(), t.o.Beside())
 		case protocol.PlacementReverted:
 			return nil

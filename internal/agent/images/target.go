@@ -61,6 +61,7 @@ type Target struct {
 
 	mu       sync.Mutex
 	lifetime context.Context // set by Start
+	unread   error           // why Start failed
 	record   *record         // nil: no placement; replaced, never changed
 	received map[string]int64
 	verified map[string]bool
@@ -86,6 +87,14 @@ func NewTarget(o TargetOptions) *Target {
 
 // Start reads what an earlier agent left. It may be called again when it failed.
 func (t *Target) Start(ctx context.Context) error {
+	err := t.start(ctx)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unread = err
+	return err
+}
+
+func (t *Target) start(ctx context.Context) error {
 	r, err := t.load()
 	if err != nil {
 		return fmt.Errorf("placement: %w", err)
@@ -196,11 +205,18 @@ const stepWait = time.Second
 // alone waits, bounded, until nothing else is being done; the caller gives the place back with next.
 func (t *Target) alone() error {
 	t.mu.Lock()
-	started := t.lifetime != nil && t.lifetime.Err() == nil
+	started, unread := t.lifetime != nil && t.lifetime.Err() == nil, t.unread
 	t.mu.Unlock()
+	if unread != nil {
+		return refuse(protocol.ReasonConflict, "what an earlier agent left of an image cannot be read: %v; a wipe of the volume removes it", unread)
+	}
 	if !started {
 		return refuse(protocol.ReasonBusy, "the agent is being started or ended")
 	}
+	return t.wait()
+}
+
+func (t *Target) wait() error {
 	timer := time.NewTimer(stepWait)
 	defer timer.Stop()
 	select {
@@ -286,9 +302,13 @@ func total(files []protocol.PlacementFile) int64 {
 func (t *Target) of(id string) (*record, error) {
 	r := t.current()
 	if r == nil || r.Request.ID != id {
-		return nil, refuse(protocol.ReasonNotFound, "there is no placement %.80q here", id)
+		return nil, noPlacement(id)
 	}
 	return r, nil
+}
+
+func noPlacement(id string) error {
+	return refuse(protocol.ReasonNotFound, "there is no placement %.80q here", id)
 }
 
 // Get tells how far a placement is.
@@ -346,9 +366,9 @@ func (t *Target) keep(r record) (*record, error) {
 	return &r, nil
 }
 
-// Forget drops the placement of a volume that is being emptied.
+// Forget drops the placement of a volume that is being emptied, also one that cannot be read.
 func (t *Target) Forget() error {
-	if err := t.alone(); err != nil {
+	if err := t.wait(); err != nil {
 		return err
 	}
 	defer t.next()
@@ -358,8 +378,14 @@ func (t *Target) Forget() error {
 // remove forgets the placement and removes its files: its record first, which is what they are nothing without.
 func (t *Target) remove() error {
 	t.mu.Lock()
-	t.record = nil
+	receiving := len(t.open)
+	if receiving == 0 {
+		t.record = nil
+	}
 	t.mu.Unlock()
+	if receiving > 0 {
+		return refuse(protocol.ReasonBusy, "%d files are being received", receiving)
+	}
 	record := filepath.Join(t.o.Dir, recordName)
 	there, err := t.exists(record)
 	if err != nil {

@@ -266,3 +266,56 @@ func TestOnePlacementAtATime(t *testing.T) {
 		}
 	}
 }
+
+func TestGoingBackThatWasBegunIsGoneOnWithOrGivenUp(t *testing.T) {
+	a := backup(t, imagetest.Fresh)
+	opened := func() *member {
+		m := newMember(t, imagetest.Follower)
+		m.placed(a, a.request("a"))
+		if _, err := m.target.Open("a"); err != nil {
+			t.Fatal(err)
+		}
+		// The agent ends when the marker shuts the gate, before the record says so.
+		marker := *m.volume.Inspect().Marker
+		marker.Placement = "a"
+		if err := m.volume.WriteMarker(marker); err != nil {
+			t.Fatal(err)
+		}
+		m.restart()
+		return m
+	}
+	m := opened()
+	if err := m.target.Discard("a"); reasonOf(err) != protocol.ReasonConflict {
+		t.Errorf("what Revert goes back to was removed: %v", err)
+	}
+	if p, err := m.target.Open("a"); err != nil || p.Phase != protocol.PlacementOpen || m.gate() != protocol.GateOpen {
+		t.Errorf("opened again: %+v, %v, gate %s", p, err, m.gate())
+	}
+	m = opened()
+	if p, err := m.target.Revert("a"); err != nil || p.Phase != protocol.PlacementReverted || m.gate() != protocol.GateOldGeneration {
+		t.Errorf("gone on with: %+v, %v, gate %s", p, err, m.gate())
+	}
+	// The agent ends when all is back but the record: the server may run by then.
+	m = opened()
+	m.disk.set(func(d *disk) {
+		markers := 0
+		d.fault = func(op, name string) error {
+			if op == "marker" {
+				markers++
+			}
+			if markers == 2 && op == "create" && strings.Contains(name, recordName) {
+				return errKilled
+			}
+			return nil
+		}
+	})
+	if _, err := m.target.Revert("a"); !errors.Is(err, errKilled) {
+		t.Fatalf("not killed: %v", err)
+	}
+	m.disk.set(func(d *disk) { d.fault = nil })
+	m.restart()
+	m.running = true
+	if p, err := m.target.Revert("a"); err != nil || p.Phase != protocol.PlacementReverted {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
