@@ -582,9 +582,9 @@ func (d *dice) settle() {
 
 // Hundreds of worlds: Jobs killed, pods gone, answers lost, operators that begin anew, caches that are late, each kind by itself.
 func TestCompleteOnlyEverFollowsAResultThatSaysSoWhateverHappens(t *testing.T) {
-	worlds := uint64(400)
+	worlds := uint64(200)
 	if testing.Short() {
-		worlds = 100
+		worlds = 50
 	}
 	stages := map[v1alpha1.BackupStage]int{}
 	reasons := map[string]int{}
