@@ -79,7 +79,7 @@ func (s *scene) holds(judge *judge, b *v1alpha1.RobustMQBackup, found archive.Ba
 	s.Helper()
 	into := filepath.Join(s.TempDir(), b.Name)
 	s.offline(s3, "download", path.Base(path.Dir(b.Status.Key)), "--into", into, "--bucket", b.Status.Destination.Bucket, "--prefix", b.Status.Destination.Prefix)
-	defer os.RemoveAll(into)
+	defer os.RemoveAll(into) //nolint:errcheck // below the temporary folders
 	has := judge.users(s, into)
 	for _, user := range want {
 		if !slices.Contains(has, user) {

@@ -55,7 +55,7 @@ func TestANarrowWayPassesEverythingOnAndNoFasterThanItsRate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer n.Close()
+	t.Cleanup(func() { _ = n.Close() })
 	sent := bytes.Repeat([]byte("0123456789abcdef"), 50<<10/16)
 	got, took := through(t, n, sent)
 	if !bytes.Equal(got, sent) || took < 450*time.Millisecond {
