@@ -291,7 +291,7 @@ func (w *writer) table(ctx context.Context, f File) (Object, error) {
 	}
 	defer body.Close()
 	plain := w.plain(f, body)
-	content := store.Content{Body: plain, Size: f.Size, SHA256: f.SHA256}
+	content := store.Content{Body: plain, Size: f.Size, SHA256: f.SHA256, Checked: true}
 	if len(w.recipients) > 0 {
 		encrypted, err := age.EncryptReader(plain, w.recipients...)
 		if err != nil {

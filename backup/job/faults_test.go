@@ -208,7 +208,11 @@ func TestAJobThatIsKilledAnywhereLeavesAWholeBackupOrNone(t *testing.T) {
 	whole, none := 0, 0
 	for _, last := range []s3test.Fault{s3test.Gone, s3test.LostAnswer} { // the request at which it dies is not carried out, or it is
 		for n := 1; ; n++ {
-			w := newWorld(t)
+			w := newWorld(t, func(w *world) {
+				if last == s3test.LostAnswer { // without parts, which one of the two is enough for
+					w.agent = newAgent(w.t, w.root, small())
+				}
+			})
 			w.options.Patience.Lost = 20 * time.Millisecond
 			w.options.Tune = func(c *store.Config) {
 				c.Attempts, c.Backoff = 1, func(int) time.Duration { return 0 }

@@ -32,7 +32,7 @@ func (w *work) probe(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	// A store that says its time to the second is up to one behind.
-	ahead := found.Modified.Add(500 * time.Millisecond).Sub(w.Now()).Truncate(time.Second)
+	ahead := found.Modified.Add(500 * time.Millisecond).Sub(w.Now()).Round(time.Second)
 	if ahead.Abs() > clockTolerance {
 		w.warn("the store's clock is %s ahead of the node's (negative: behind): from 15 minutes on the store refuses everything; set the node's clock", ahead)
 	}

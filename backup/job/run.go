@@ -18,6 +18,9 @@ import (
 // MemoryLimit of the program in bytes, for debug.SetMemoryLimit: the collector works harder above it. The container's limit is 128 MiB.
 const MemoryLimit = 88 << 20
 
+// buffers of the store: four tables travel at a time, and while some are being sent others are being filled. They are most of the program's memory.
+const buffers = 6
+
 // Options are a Job's surroundings. Holder, Tool and Log are required; the rest has the defaults of a pod.
 type Options struct {
 	// Holder names the Job for people who find its lock: its pod.
@@ -100,6 +103,7 @@ func (w *work) do(ctx context.Context, kind Kind) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	config.Buffers = buffers
 	if w.Tune != nil {
 		w.Tune(&config)
 	}

@@ -64,6 +64,13 @@ func image() map[string]content {
 	}
 }
 
+// small has no table of more than a part.
+func small() map[string]content {
+	files := image()
+	delete(files, "000101.sst")
+	return files
+}
+
 func newWorld(t testing.TB, changes ...func(*world)) *world {
 	t.Helper()
 	w := &world{t: t, root: t.TempDir(), log: &bytes.Buffer{}}

@@ -25,6 +25,7 @@ type S3 struct {
 	secrets  []string
 	bucket   string
 	place    string
+	secure   bool // over TLS
 	sse      encrypt.ServerSide
 	buffers  chan []byte
 	attempts int
@@ -71,7 +72,7 @@ func NewS3(c Config) (*S3, error) {
 		return nil, invalid(err)
 	}
 	s := &S3{
-		core: core, creds: creds, http: client, bucket: c.Bucket, sse: sse,
+		core: core, creds: creds, http: client, bucket: c.Bucket, secure: secure, sse: sse,
 		attempts: defaulted(c.Attempts, 8), backoff: c.Backoff,
 		secrets: []string{string(c.SecretKey), string(c.SessionToken), string(c.SSE.Key), base64.StdEncoding.EncodeToString([]byte(c.SSE.Key))},
 	}

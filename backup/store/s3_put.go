@@ -76,7 +76,7 @@ func (s *S3) single(ctx context.Context, key string, body []byte, first bool) (I
 	reader := &lent{r: bytes.NewReader(body)}
 	defer reader.end()
 	err := s.again(ctx, "put", key, partLimit, func(ctx context.Context) error {
-		up, err := s.core.PutObject(ctx, s.bucket, key, reader, int64(len(body)), "", hex.EncodeToString(sum[:]), opts)
+		up, err := s.core.PutObject(ctx, s.bucket, key, reader, int64(len(body)), "", s.payload(sum), opts)
 		if err != nil {
 			return err
 		}
@@ -86,6 +86,15 @@ func (s *S3) single(ctx context.Context, key string, body []byte, first bool) (I
 		return Info{}, err
 	}
 	return Info{Key: key, Size: int64(len(body)), Checksum: want, SHA256: hex.EncodeToString(sum[:])}, nil
+}
+
+// payload is the hash of a body that is signed with its request. Over TLS it is left out, as the AWS SDKs do: the checksum header, which is signed too, says the same, and the store need
+// not hash the body twice.
+func (s *S3) payload(sum [sha256.Size]byte) string {
+	if s.secure {
+		return ""
+	}
+	return hex.EncodeToString(sum[:])
 }
 
 // agree compares the checksum in an answer with ours; a store that keeps none sends none.
@@ -181,7 +190,7 @@ func (u *upload) send(ctx context.Context, cancel context.CancelFunc, number int
 		defer reader.end()
 		var sent minio.ObjectPart
 		err := u.s.again(ctx, "put", u.key, partLimit, func(ctx context.Context) (err error) {
-			opts := minio.PutObjectPartOptions{Sha256Hex: hex.EncodeToString(sum[:]), CustomHeader: http.Header{checksumHeader: {want}}, DisableContentSha256: true}
+			opts := minio.PutObjectPartOptions{Sha256Hex: u.s.payload(sum), CustomHeader: http.Header{checksumHeader: {want}}, DisableContentSha256: true}
 			if u.s.sse != nil && u.s.sse.Type() == encrypt.SSEC {
 				opts.SSE = u.s.sse
 			}
@@ -312,7 +321,9 @@ func (s *source) fill(buffer []byte) (part []byte, last bool, err error) {
 	case err != nil:
 		return nil, false, &Error{Op: "put", Key: s.key, Kind: KindMismatch, Detail: "its source could not be read: " + err.Error(), cause: err}
 	}
-	s.hash.Write(part)
+	if !s.content.Checked {
+		s.hash.Write(part)
+	}
 	s.read += int64(len(part))
 	return part, s.ended, nil
 }
@@ -330,7 +341,12 @@ func readFull(r io.Reader, b []byte) (n int, err error) {
 	return n, err
 }
 
-func (s *source) sum() string { return hex.EncodeToString(s.hash.Sum(nil)) }
+func (s *source) sum() string {
+	if s.content.Checked {
+		return s.content.SHA256
+	}
+	return hex.EncodeToString(s.hash.Sum(nil))
+}
 
 // check compares the whole with what was declared.
 func (s *source) check() error {

@@ -51,6 +51,8 @@ type Content struct {
 	Size int64
 	// SHA256 of the body in lower-case hexadecimal digits, or empty where it is not known. A body with another one is refused.
 	SHA256 string
+	// Checked: reading the body fails at its end unless it has this size and SHA256, so it need not be hashed once more.
+	Checked bool
 }
 
 // Store of objects. All methods return errors of type *Error, or those of the context.

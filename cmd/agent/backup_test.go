@@ -129,7 +129,8 @@ func TestAJobThatIsToldToEndSaysSoAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	select {
-	case <-ended:
+	case err := <-ended:
+		t.Log("it ended:", err)
 	case <-time.After(time.Minute):
 		t.Fatalf("it does not end\n%s", &log)
 	}
