@@ -20,6 +20,8 @@ type Options struct {
 	Buffer int
 	// Trigger is the number of tables of level 0 at which a family is compacted; default 8, as RobustMQ's OPTIONS say.
 	Trigger int
+	// Largest is the size of a family's tables up to which it is compacted, in bytes; default 64 MiB. A compaction holds the family in memory; messages beyond stay in level 0.
+	Largest uint64
 	// Now gives tables their time; default time.Now.
 	Now func() time.Time
 
@@ -33,6 +35,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Trigger == 0 {
 		o.Trigger = 8
+	}
+	if o.Largest == 0 {
+		o.Largest = 64 << 20
 	}
 	if o.Now == nil {
 		o.Now = time.Now

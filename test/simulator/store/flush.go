@@ -134,13 +134,14 @@ const (
 
 // compact makes tables of level 6 of all tables of a family when there are too many of level 0. Deletions have done their work, and sequences become 0: nothing is older.
 func (d *database) compact(f *family) (old, fresh []rocksdb.NewFile, err error) {
-	upper := 0
+	upper, size := 0, uint64(0)
 	for _, t := range f.tables {
+		size += t.Size
 		if t.Level == 0 {
 			upper++
 		}
 	}
-	if upper < d.o.Trigger {
+	if upper < d.o.Trigger || size > d.o.Largest {
 		return nil, nil, nil
 	}
 	parts, err := d.read(f)

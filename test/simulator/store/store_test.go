@@ -238,6 +238,27 @@ func TestWALsStayWhileAnotherFamilyNeedsThem(t *testing.T) {
 	}
 }
 
+func TestALargeFamilyIsNotCompactedInMemory(t *testing.T) {
+	for largest, want := range map[uint64]bool{1000: false, 1 << 20: true} {
+		dir := t.TempDir()
+		s := mustOpen(t, dir, Options{Buffer: 1000, Trigger: 3, Largest: largest})
+		for i := range 30 {
+			if err := s.Write(Record{Family: FamilyStorage, Key: fmt.Appendf(nil, "m%d", i), Value: make([]byte, 400)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		compacted := false
+		for _, f := range inspected(t, dir).Families {
+			for _, table := range f.Tables {
+				compacted = compacted || table.Level == bottom
+			}
+		}
+		if compacted != want || len(contents(t, s)) != 30 {
+			t.Errorf("up to %d bytes: compacted %v, %d keys", largest, compacted, len(contents(t, s)))
+		}
+	}
+}
+
 func TestAnErrorOfTheDiskEndsAllWriting(t *testing.T) {
 	s := mustOpen(t, t.TempDir(), Options{})
 	d := s.(*database)
