@@ -22,8 +22,8 @@ type collecting struct {
 	last v1alpha1.CollectionStatus
 	// newest is when a backup that a schedule made became complete last; zero if none did.
 	newest time.Time
-	// any backup of the cluster is complete.
-	any bool
+	// some backup of the cluster is complete.
+	some bool
 	// deleted: a backup was deleted from the bucket since, whose tables may go.
 	deleted bool
 }
@@ -38,24 +38,24 @@ func collectDue(in collecting, now time.Time) (time.Time, bool) {
 			return time.Time{}, true
 		}
 		return in.last.Time.Add(collectEvery), true
-	case in.any:
+	case in.some:
 		return again(in.last.JobOutcome, sweepEvery, now), true
 	}
 	return time.Time{}, false
 }
 
 // newestScheduled is when a backup that a schedule made became complete last, and whether any backup is complete.
-func newestScheduled(own []*v1alpha1.RobustMQBackup) (newest time.Time, any bool) {
+func newestScheduled(own []*v1alpha1.RobustMQBackup) (newest time.Time, some bool) {
 	for _, b := range own {
 		if !b.Restorable() {
 			continue
 		}
-		any = true
+		some = true
 		if end := endOf(b).Time; scheduleOf(b) != "" && end.After(newest) {
 			newest = end
 		}
 	}
-	return newest, any
+	return newest, some
 }
 
 // collectRequest says what the collection keeps.

@@ -22,17 +22,17 @@ func TestWhenToCollect(t *testing.T) {
 		wait time.Duration // 0: now
 	}{
 		{"there was never a backup", collecting{}, false, 0},
-		{"the first one by a schedule", collecting{newest: noon.Add(-time.Minute), any: true}, true, 0},
-		{"one by hand: some time, for leftovers", collecting{any: true}, true, 0},
-		{"a new one, an hour after the last collection", collecting{last: ended(time.Hour, 0), newest: noon.Add(-time.Minute), any: true}, true, 0},
-		{"a new one, too soon", collecting{last: ended(40*time.Minute, 0), newest: noon.Add(-time.Minute), any: true}, true, 20 * time.Minute},
-		{"nothing new", collecting{last: ended(20*time.Hour, 0), newest: noon.Add(-21 * time.Hour), any: true}, true, 4 * time.Hour},
-		{"nothing new for a day", collecting{last: ended(25*time.Hour, 0), newest: noon.Add(-26 * time.Hour), any: true}, true, 0},
+		{"the first one by a schedule", collecting{newest: noon.Add(-time.Minute), some: true}, true, 0},
+		{"one by hand: some time, for leftovers", collecting{some: true}, true, 0},
+		{"a new one, an hour after the last collection", collecting{last: ended(time.Hour, 0), newest: noon.Add(-time.Minute), some: true}, true, 0},
+		{"a new one, too soon", collecting{last: ended(40*time.Minute, 0), newest: noon.Add(-time.Minute), some: true}, true, 20 * time.Minute},
+		{"nothing new", collecting{last: ended(20*time.Hour, 0), newest: noon.Add(-21 * time.Hour), some: true}, true, 4 * time.Hour},
+		{"nothing new for a day", collecting{last: ended(25*time.Hour, 0), newest: noon.Add(-26 * time.Hour), some: true}, true, 0},
 		{"one was deleted", collecting{last: ended(2*time.Hour, 0), deleted: true}, true, 0},
 		{"one was deleted, too soon", collecting{last: ended(10*time.Minute, 0), deleted: true}, true, 50 * time.Minute},
-		{"failed, and something is new", collecting{last: ended(30*time.Second, 1), newest: noon, any: true}, true, 30 * time.Second},
-		{"failed again and again", collecting{last: ended(30*time.Minute, 20), newest: noon, any: true}, true, 30 * time.Minute},
-		{"a clock that was a year ahead", collecting{last: ended(-365*24*time.Hour, 0), any: true}, true, 0},
+		{"failed, and something is new", collecting{last: ended(30*time.Second, 1), newest: noon, some: true}, true, 30 * time.Second},
+		{"failed again and again", collecting{last: ended(30*time.Minute, 20), newest: noon, some: true}, true, 30 * time.Minute},
+		{"a clock that was a year ahead", collecting{last: ended(-365*24*time.Hour, 0), some: true}, true, 0},
 		{"and with something new", collecting{last: ended(-365*24*time.Hour, 0), deleted: true}, true, 0},
 	} {
 		due, is := collectDue(c.in, noon)

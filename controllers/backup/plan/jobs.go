@@ -56,11 +56,11 @@ func (r *Reconciler) keepCollecting(ctx context.Context, p *pass, ready metav1.C
 		}
 		return nil
 	}
-	newest, any := newestScheduled(p.own)
+	newest, some := newestScheduled(p.own)
 	if p.reading.active() { // it holds the bucket's other lock; neither begins while the other is at work
 		return nil
 	}
-	due, is := collectDue(collecting{last: p.next.Collection, newest: newest, any: any, deleted: r.wasDeleted(key)}, p.now)
+	due, is := collectDue(collecting{last: p.next.Collection, newest: newest, some: some, deleted: r.wasDeleted(key)}, p.now)
 	if !is || p.wanted || p.running != "" || ready.Status != metav1.ConditionTrue {
 		return nil
 	}

@@ -43,12 +43,12 @@ func TestOverRestartsAndJumpsOfTheClockNoTickIsLostBeyondTheRuleAndNoneIsDoubled
 	each := restarts(t) / len(lines)
 	made, caughtUp, jumps := 0, 0, 0
 	for _, line := range lines {
-		w, name := newWorld(t), "c"
+		w := newWorld(t)
 		start, err := time.Parse(time.RFC3339, starts[random.IntN(len(starts))])
 		w.must(err)
 		w.now = start
-		w.cluster(name, line)
-		w.settle(name)
+		w.cluster(line)
+		w.settle()
 		zone, err := schedule.Zone(line.TimeZone)
 		w.must(err)
 		ticks, err := schedule.Parse(line.Cron, zone)
@@ -87,11 +87,11 @@ func TestOverRestartsAndJumpsOfTheClockNoTickIsLostBeyondTheRuleAndNoneIsDoubled
 				}
 			}
 			r := w.operator()
-			if _, err := r.Reconcile(t.Context(), request(w, name)); err != nil && !errors.Is(err, died) {
+			if _, err := r.Reconcile(t.Context(), request(w)); err != nil && !errors.Is(err, died) {
 				t.Fatalf("%s: %v", where, err)
 			}
 			w.fail = nil
-			w.settle(name) // the next operator
+			w.settle() // the next operator
 			for _, b := range w.made {
 				made++
 				if lived[b] {
@@ -119,7 +119,7 @@ func TestOverRestartsAndJumpsOfTheClockNoTickIsLostBeyondTheRuleAndNoneIsDoubled
 					t.Fatalf("%s: %v, and no tick has passed since %s", where, w.made, done)
 				}
 			default:
-				want, err := schedule.Name(name, line.Name, newest)
+				want, err := schedule.Name("c", line.Name, newest)
 				w.must(err)
 				if len(w.made) > 1 || len(w.made) == 1 && w.made[0] != want {
 					t.Fatalf("%s: %v, want %s", where, w.made, want)

@@ -19,19 +19,19 @@ var (
 
 func TestSchedulesMakeBackupsThatOutliveTheirCluster(t *testing.T) {
 	w := newWorld(t)
-	w.cluster("c", hourly, daily)
-	if next := w.settle("c"); next > 30*time.Second {
+	w.cluster(hourly, daily)
+	if next := w.settle(); next > 30*time.Second {
 		t.Errorf("it looks again in %s, while the destination is being tried", next)
 	}
 	if got := w.backups(); len(got) != 0 {
 		t.Fatalf("before the first tick: %v", got)
 	}
-	st, _ := w.status("c")
+	st, _ := w.status()
 	if st.Schedules[0].NextScheduleTime.UTC().Format(time.RFC3339) != "2026-11-25T01:00:00Z" || st.Schedules[1].NextScheduleTime.UTC().Format(time.RFC3339) != "2026-11-25T02:00:00Z" {
 		t.Errorf("%s", text(st))
 	}
 	w.now = w.now.Add(30 * time.Minute)
-	w.settle("c")
+	w.settle()
 	if got := fmt.Sprint(w.made); got != "[c-hourly-29926140]" {
 		t.Fatal(got)
 	}
@@ -47,22 +47,22 @@ func TestSchedulesMakeBackupsThatOutliveTheirCluster(t *testing.T) {
 	// The next tick is that of both. One at a time: the second is made when the first has ended.
 	w.end("c-hourly-29926140", "")
 	w.now = w.now.Add(time.Hour)
-	w.settle("c")
-	w.settle("c")
+	w.settle()
+	w.settle()
 	if got := fmt.Sprint(w.made); got != "[c-hourly-29926140 c-hourly-29926200]" {
 		t.Fatal(got)
 	}
-	st, _ = w.status("c")
+	st, _ = w.status()
 	if !strings.Contains(st.Schedules[1].Note, "waits for the backup c-hourly-29926200") || !st.Schedules[1].LastScheduleTime.IsZero() {
 		t.Errorf("%s", text(st.Schedules[1]))
 	}
 	w.now = w.now.Add(time.Minute)
 	w.end("c-hourly-29926200", "")
-	w.settle("c")
+	w.settle()
 	if got := fmt.Sprint(w.made); got != "[c-hourly-29926140 c-hourly-29926200 c-daily-29926200]" {
 		t.Fatal(got)
 	}
-	st, _ = w.status("c")
+	st, _ = w.status()
 	if row := st.Schedules[1]; row.Note != "" || row.LastBackup != "c-daily-29926200" || row.LastScheduleTime.UTC().Format(time.RFC3339) != "2026-11-25T02:00:00Z" {
 		t.Errorf("%s", text(row))
 	}
@@ -73,15 +73,15 @@ func TestSchedulesMakeBackupsThatOutliveTheirCluster(t *testing.T) {
 
 func TestTicksOfAnAbsenceAreMadeUpForOnce(t *testing.T) {
 	w := newWorld(t)
-	w.cluster("c", hourly)
-	w.settle("c")
+	w.cluster(hourly)
+	w.settle()
 	w.now = w.now.Add(5 * time.Hour) // 05:30
-	w.settle("c")
-	w.settle("c")
+	w.settle()
+	w.settle()
 	if got := fmt.Sprint(w.made); got != "[c-hourly-29926380]" { // of 05:00
 		t.Fatal(got)
 	}
-	st, _ := w.status("c")
+	st, _ := w.status()
 	if !strings.HasPrefix(st.Schedules[0].Note, "4 ticks had passed") {
 		t.Errorf("%q", st.Schedules[0].Note)
 	}
@@ -90,39 +90,39 @@ func TestTicksOfAnAbsenceAreMadeUpForOnce(t *testing.T) {
 	}
 	w.end("c-hourly-29926380", "")
 	w.now = w.now.Add(30 * time.Minute)
-	w.settle("c")
-	if st, _ := w.status("c"); st.Schedules[0].Note != "" || len(w.made) != 2 {
+	w.settle()
+	if st, _ := w.status(); st.Schedules[0].Note != "" || len(w.made) != 2 {
 		t.Errorf("after a tick in time: %s, %v", text(st.Schedules[0]), w.made)
 	}
 }
 
 func TestSuspendedTicksPassAndThoseOfAPausedClusterAreMadeUpFor(t *testing.T) {
 	w := newWorld(t)
-	w.cluster("c", hourly)
-	w.settle("c")
-	w.change("c", func(c *v1alpha1.RobustMQCluster) { c.Spec.Backup.Schedules[0].Suspend = true })
+	w.cluster(hourly)
+	w.settle()
+	w.change(func(c *v1alpha1.RobustMQCluster) { c.Spec.Backup.Schedules[0].Suspend = true })
 	w.now = w.now.Add(3 * time.Hour)
-	w.settle("c")
-	st, _ := w.status("c")
+	w.settle()
+	st, _ := w.status()
 	if row := st.Schedules[0]; len(w.made) != 0 || row.Note != "suspended" || !row.NextScheduleTime.IsZero() || row.LastScheduleTime.UTC().Format(time.RFC3339) != "2026-11-25T03:00:00Z" {
 		t.Fatalf("%s, %v", text(st), w.made)
 	}
-	w.change("c", func(c *v1alpha1.RobustMQCluster) { c.Spec.Backup.Schedules[0].Suspend = false })
-	w.settle("c")
-	if st, _ := w.status("c"); len(w.made) != 0 || st.Schedules[0].NextScheduleTime.UTC().Format(time.RFC3339) != "2026-11-25T04:00:00Z" || st.Schedules[0].Note != "" {
+	w.change(func(c *v1alpha1.RobustMQCluster) { c.Spec.Backup.Schedules[0].Suspend = false })
+	w.settle()
+	if st, _ := w.status(); len(w.made) != 0 || st.Schedules[0].NextScheduleTime.UTC().Format(time.RFC3339) != "2026-11-25T04:00:00Z" || st.Schedules[0].Note != "" {
 		t.Fatalf("%s, %v", text(st), w.made)
 	}
-	w.change("c", func(c *v1alpha1.RobustMQCluster) { c.Spec.Paused = true })
+	w.change(func(c *v1alpha1.RobustMQCluster) { c.Spec.Paused = true })
 	w.now = w.now.Add(3 * time.Hour) // 06:30
 	before := len(w.writes)
-	w.settle("c")
+	w.settle()
 	for _, what := range w.writes[before:] {
 		if what != "apply status" {
 			t.Errorf("a paused cluster: %s", what)
 		}
 	}
-	w.change("c", func(c *v1alpha1.RobustMQCluster) { c.Spec.Paused = false })
-	w.settle("c")
+	w.change(func(c *v1alpha1.RobustMQCluster) { c.Spec.Paused = false })
+	w.settle()
 	if got := fmt.Sprint(w.made); got != "[c-hourly-29926440]" { // of 06:00
 		t.Fatal(got)
 	}
@@ -130,48 +130,48 @@ func TestSuspendedTicksPassAndThoseOfAPausedClusterAreMadeUpFor(t *testing.T) {
 
 func TestNothingIsDueWhereThereIsNothingToSave(t *testing.T) {
 	w := newWorld(t)
-	w.cluster("c", v1alpha1.BackupSchedule{Name: "minutely", Cron: "* * * * *"})
+	w.cluster(v1alpha1.BackupSchedule{Name: "minutely", Cron: "* * * * *"})
 	var c v1alpha1.RobustMQCluster
 	w.must(w.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: "c"}, &c))
 	c.Status.Founded = false
 	w.must(w.Status().Update(t.Context(), &c))
-	w.settle("c")
+	w.settle()
 	w.now = w.now.Add(time.Hour)
-	w.settle("c")
+	w.settle()
 	if len(w.made) != 0 {
 		t.Errorf("of a cluster that was not founded: %v", w.made)
 	}
-	w.change("c", func(c *v1alpha1.RobustMQCluster) { c.Finalizers = []string{"example.org/waits"} })
+	w.change(func(c *v1alpha1.RobustMQCluster) { c.Finalizers = []string{"example.org/waits"} })
 	w.must(w.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: "c"}, &c))
 	c.Status.Founded = true
 	w.must(w.Status().Update(t.Context(), &c))
-	w.settle("c")
+	w.settle()
 	w.must(w.Delete(t.Context(), &c))
 	before := len(w.writes)
 	w.now = w.now.Add(time.Hour)
-	w.settle("c")
+	w.settle()
 	if len(w.made) != 0 || len(w.writes) != before {
 		t.Errorf("of a cluster that is being deleted: %v, %v", w.made, w.writes[before:])
 	}
-	w.change("c", func(c *v1alpha1.RobustMQCluster) { c.Finalizers = nil })
+	w.change(func(c *v1alpha1.RobustMQCluster) { c.Finalizers = nil })
 }
 
 func TestNoBackupIsMadeDuringARestore(t *testing.T) {
 	w := newWorld(t)
-	w.cluster("c", hourly)
-	w.settle("c")
+	w.cluster(hourly)
+	w.settle()
 	restore := v1alpha1.RobustMQRestore{}
 	restore.Name, restore.Namespace, restore.Spec.ClusterName = "undo", w.ns, "c"
 	other := *restore.DeepCopy()
 	other.Spec.ClusterName = "d"
 	w.restores = []v1alpha1.RobustMQRestore{other, restore}
 	w.now = w.now.Add(time.Hour)
-	w.settle("c")
-	if st, _ := w.status("c"); len(w.made) != 0 || !strings.Contains(st.Schedules[0].Note, "waits for the restore undo") {
+	w.settle()
+	if st, _ := w.status(); len(w.made) != 0 || !strings.Contains(st.Schedules[0].Note, "waits for the restore undo") {
 		t.Errorf("%v, %s", w.made, text(st.Schedules))
 	}
 	w.restores = []v1alpha1.RobustMQRestore{other}
-	w.settle("c")
+	w.settle()
 	if len(w.made) != 1 {
 		t.Errorf("%v", w.made)
 	}
@@ -179,19 +179,19 @@ func TestNoBackupIsMadeDuringARestore(t *testing.T) {
 
 func TestANameThatIsTakenCostsThatTickItsBackupAndNoMore(t *testing.T) {
 	w := newWorld(t)
-	w.cluster("c", hourly)
-	w.settle("c")
+	w.cluster(hourly)
+	w.settle()
 	mine := &v1alpha1.RobustMQBackup{}
 	mine.Name, mine.Namespace, mine.Spec.ClusterName = "c-hourly-29926140", w.ns, "c"
 	w.must(w.Create(t.Context(), mine))
 	w.end(mine.Name, "")
 	w.now = w.now.Add(30 * time.Minute)
-	w.settle("c")
+	w.settle()
 	if told := w.told(v1alpha1.ReasonNameTaken); len(w.made) != 0 || len(told) != 1 {
 		t.Errorf("%v, %v", w.made, told)
 	}
 	w.now = w.now.Add(time.Hour)
-	w.settle("c")
+	w.settle()
 	if got := fmt.Sprint(w.made); got != "[c-hourly-29926200]" {
 		t.Error(got)
 	}
@@ -201,8 +201,8 @@ func TestANameThatIsTakenCostsThatTickItsBackupAndNoMore(t *testing.T) {
 func TestAnOperatorThatDiesAfterAnyWriteLosesNoTickAndDoublesNone(t *testing.T) {
 	died := errors.New("died")
 	w := newWorld(t)
-	w.cluster("c", hourly, daily)
-	w.settle("c")
+	w.cluster(hourly, daily)
+	w.settle()
 	for range 6 {
 		w.now = w.now.Add(time.Hour)
 		for die := range 6 { // after the first write, the second, ...
@@ -215,17 +215,17 @@ func TestAnOperatorThatDiesAfterAnyWriteLosesNoTickAndDoublesNone(t *testing.T) 
 			}
 			r := w.operator()
 			for range 3 {
-				if _, err := r.Reconcile(t.Context(), request(w, "c")); errors.Is(err, died) {
+				if _, err := r.Reconcile(t.Context(), request(w)); errors.Is(err, died) {
 					break
 				}
 			}
 		}
 		w.fail = nil
-		w.settle("c")
+		w.settle()
 		for _, name := range w.made {
 			w.end(name, "")
 		}
-		w.settle("c")
+		w.settle()
 	}
 	seen := map[string]bool{}
 	for _, name := range w.made {

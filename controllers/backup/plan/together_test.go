@@ -142,7 +142,7 @@ func (w *world) rests(p *process) {
 func TestTheTwoWhoWriteAClustersStatusLeaveEachOthersPartAlone(t *testing.T) {
 	w := newWorld(t)
 	w.now = time.Now().UTC().Truncate(time.Hour).Add(30 * time.Minute)
-	w.cluster("c", hourly)
+	w.cluster(hourly)
 	p := w.run()
 	read := func() (c v1alpha1.RobustMQCluster) {
 		w.must(w.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: "c"}, &c))
@@ -214,7 +214,7 @@ func TestTheTwoWhoWriteAClustersStatusLeaveEachOthersPartAlone(t *testing.T) {
 	w.endJob(collection, job.Result{Kind: job.Collect, Reason: job.BackupsCollected, Collected: &job.Collected{Kept: 3}})
 	w.rests(p)
 	last := w.job(collection).UID
-	w.change("c", func(c *v1alpha1.RobustMQCluster) { c.Spec.Backup.Schedules[0].Suspend = true })
+	w.change(func(c *v1alpha1.RobustMQCluster) { c.Spec.Backup.Schedules[0].Suspend = true })
 	eventually(t, "the schedule is suspended", func() error {
 		if c := read(); !c.Status.Backup.Schedules[0].NextScheduleTime.IsZero() {
 			return errors.New(text(c.Status.Backup))
@@ -232,7 +232,7 @@ func TestTheTwoWhoWriteAClustersStatusLeaveEachOthersPartAlone(t *testing.T) {
 
 	// The controller of clusters changes its part while this one's stands, and the other way round.
 	before := read()
-	w.change("c", func(c *v1alpha1.RobustMQCluster) { c.Spec.Paused = true })
+	w.change(func(c *v1alpha1.RobustMQCluster) { c.Spec.Paused = true })
 	eventually(t, "the pause is seen", func() error {
 		if c := read(); !meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionPaused) {
 			return errors.New(text(c.Status.Conditions))
@@ -244,7 +244,7 @@ func TestTheTwoWhoWriteAClustersStatusLeaveEachOthersPartAlone(t *testing.T) {
 	if !meta.IsStatusConditionTrue(after.Status.Conditions, v1alpha1.ConditionStorageReady) || after.Status.Backup == nil || after.Status.Backup.LastSuccessTime != before.Status.Backup.LastSuccessTime {
 		t.Errorf("%s", text(after.Status))
 	}
-	w.change("c", func(c *v1alpha1.RobustMQCluster) { c.Spec.Backup, c.Spec.Paused = nil, false })
+	w.change(func(c *v1alpha1.RobustMQCluster) { c.Spec.Backup, c.Spec.Paused = nil, false })
 	eventually(t, "the plan is gone", func() error {
 		if c := read(); c.Status.Backup != nil || len(c.Status.Conditions) != len(v1alpha1.ConditionTypes) {
 			return errors.New(text(c.Status))

@@ -19,9 +19,9 @@ const reading = "c-backup-verify"
 
 func TestTheNewestBackupIsReadAgainWhenSomebodyAskedForIt(t *testing.T) {
 	w := newWorld(t)
-	w.cluster("c", hourly)
+	w.cluster(hourly)
 	w.writable()
-	w.change("c", func(c *v1alpha1.RobustMQCluster) {
+	w.change(func(c *v1alpha1.RobustMQCluster) {
 		c.Spec.Backup.VerifyEvery = &metav1.Duration{Duration: 24 * time.Hour}
 	})
 	verified := func() metav1.Condition {
@@ -33,23 +33,23 @@ func TestTheNewestBackupIsReadAgainWhenSomebodyAskedForIt(t *testing.T) {
 		return metav1.Condition{}
 	}
 	w.now = w.now.Add(30 * time.Minute)
-	w.settle("c")
+	w.settle()
 	if c := verified(); c.Status != metav1.ConditionUnknown || w.job(reading) != nil {
 		t.Errorf("there is nothing to read yet: %s", text(c))
 	}
 	w.end(w.made[0], "")
-	w.settle("c")
+	w.settle()
 	if w.job(reading) != nil {
 		t.Error("it reads beside a collection, which would wait for it")
 	}
 	w.endJob(collection, job.Result{Kind: job.Collect, Reason: job.BackupsCollected, Collected: &job.Collected{Kept: 1}})
-	w.settle("c")
+	w.settle()
 	asked := w.asked(reading, job.Verify)
 	if asked.Verify.ID != w.idOf(w.made[0]) || asked.Verify.Mode != archive.Full {
 		t.Errorf("%+v", asked.Verify)
 	}
 	w.endJob(reading, job.Result{Kind: job.Verify, Reason: job.BackupBroken, Message: "tables/ab is not what the manifest says"})
-	w.settle("c")
+	w.settle()
 	if c := verified(); c.Status != metav1.ConditionFalse || c.Reason != v1alpha1.ReasonBackupBroken {
 		t.Errorf("%s", text(c))
 	}
@@ -62,19 +62,19 @@ func TestTheNewestBackupIsReadAgainWhenSomebodyAskedForIt(t *testing.T) {
 
 	// The next one is read at once, and the collection is told which one does not count.
 	w.now = w.now.Add(time.Hour)
-	w.settle("c")
+	w.settle()
 	w.end(w.made[1], "")
-	w.settle("c")
+	w.settle()
 	if got := w.asked(collection, job.Collect).Collect.Damaged; len(got) != 1 || got[0] != w.idOf(w.made[0]) {
 		t.Errorf("%v", got)
 	}
 	w.endJob(collection, job.Result{Kind: job.Collect, Reason: job.BackupsCollected, Collected: &job.Collected{Kept: 2, Damaged: 1}})
-	w.settle("c")
+	w.settle()
 	if got := w.asked(reading, job.Verify).Verify.ID; got != w.idOf(w.made[1]) {
 		t.Errorf("%s is read", got)
 	}
 	w.endJob(reading, job.Result{Kind: job.Verify, Reason: job.BackupVerified, ID: w.idOf(w.made[1])})
-	w.settle("c")
+	w.settle()
 	if c := verified(); c.Status != metav1.ConditionTrue {
 		t.Errorf("%s", text(c))
 	}
@@ -82,14 +82,14 @@ func TestTheNewestBackupIsReadAgainWhenSomebodyAskedForIt(t *testing.T) {
 		t.Error(err)
 	}
 	last, writes := w.job(reading).UID, len(w.writes)
-	w.settle("c")
+	w.settle()
 	if len(w.writes) != writes || w.job(reading).UID != last {
 		t.Errorf("at rest: %v", w.writes[writes:])
 	}
 
-	w.change("c", func(c *v1alpha1.RobustMQCluster) { c.Spec.Backup.VerifyEvery = nil })
-	w.settle("c")
-	if st, ready := w.status("c"); verified().Type != "" || !st.Verification.Time.IsZero() || ready.Status != metav1.ConditionTrue {
+	w.change(func(c *v1alpha1.RobustMQCluster) { c.Spec.Backup.VerifyEvery = nil })
+	w.settle()
+	if st, ready := w.status(); verified().Type != "" || !st.Verification.Time.IsZero() || ready.Status != metav1.ConditionTrue {
 		t.Errorf("%s", text(st))
 	}
 }
@@ -97,8 +97,8 @@ func TestTheNewestBackupIsReadAgainWhenSomebodyAskedForIt(t *testing.T) {
 // The status is a memory: what was read must still be so when it is written.
 func TestAnOldLookIsNotWrittenOverANewerOne(t *testing.T) {
 	w := newWorld(t)
-	w.cluster("c", hourly)
-	w.settle("c")
+	w.cluster(hourly)
+	w.settle()
 	w.now = w.now.Add(30 * time.Minute)
 	meanwhile := errors.New("not yet")
 	w.fail = func(what string) (error, error) {
@@ -106,20 +106,20 @@ func TestAnOldLookIsNotWrittenOverANewerOne(t *testing.T) {
 			meanwhile = nil
 			other := w.operator() // the leader of now; the one that is about to write has lost its lease
 			for range 3 {
-				w.look(other, "c")
+				w.look(other)
 			}
 			w.now = w.now.Add(time.Hour)
 			w.end(w.made[0], "")
 			for range 3 {
-				w.look(other, "c")
+				w.look(other)
 			}
 		}
 		return nil, nil
 	}
-	if result := w.look(w.operator(), "c"); result.RequeueAfter > time.Second {
+	if result := w.look(w.operator()); result.RequeueAfter > time.Second {
 		t.Errorf("it does not look anew: %s", result.RequeueAfter)
 	}
-	if st, _ := w.status("c"); st.Schedules[0].LastBackup != w.made[1] || st.LastSuccessTime.IsZero() || len(w.made) != 2 {
+	if st, _ := w.status(); st.Schedules[0].LastBackup != w.made[1] || st.LastSuccessTime.IsZero() || len(w.made) != 2 {
 		t.Errorf("%s, %v", text(st), w.made)
 	}
 }

@@ -121,18 +121,17 @@ func (w *world) must(err error) {
 }
 
 // cluster that was founded, with these schedules and a destination that needs no Secret.
-func (w *world) cluster(name string, schedules ...v1alpha1.BackupSchedule) *v1alpha1.RobustMQCluster {
+func (w *world) cluster(schedules ...v1alpha1.BackupSchedule) {
 	w.t.Helper()
 	storage := resource.MustParse("1Gi")
-	c := &v1alpha1.RobustMQCluster{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.ns}}
+	c := &v1alpha1.RobustMQCluster{ObjectMeta: metav1.ObjectMeta{Name: "c", Namespace: w.ns}}
 	c.Spec.Version = "0.4.11"
 	c.Spec.PlacementCenter.Replicas, c.Spec.PlacementCenter.Storage = 3, &storage
 	c.Spec.MQTTBroker.Replicas = 2
-	c.Spec.Backup = &v1alpha1.BackupSpec{Destination: v1alpha1.S3Destination{Bucket: "backups", Prefix: w.ns + "/" + name}, Schedules: schedules}
+	c.Spec.Backup = &v1alpha1.BackupSpec{Destination: v1alpha1.S3Destination{Bucket: "backups", Prefix: w.ns + "/c"}, Schedules: schedules}
 	w.must(w.Create(w.t.Context(), c))
-	c.Status.ClusterUID, c.Status.Founded, c.Status.Generation = "uid-"+w.ns+"-"+name, true, 1
+	c.Status.ClusterUID, c.Status.Founded, c.Status.Generation = "uid-"+w.ns+"-c", true, 1
 	w.must(w.Status().Update(w.t.Context(), c))
-	return c
 }
 
 // recording notes what the operator writes.
@@ -183,24 +182,24 @@ func (w *world) operator() *plan.Reconciler {
 }
 
 // look is one pass of an operator.
-func (w *world) look(r *plan.Reconciler, name string) ctrl.Result {
+func (w *world) look(r *plan.Reconciler) ctrl.Result {
 	w.t.Helper()
-	result, err := r.Reconcile(w.t.Context(), request(w, name))
+	result, err := r.Reconcile(w.t.Context(), request(w))
 	w.must(err)
 	return result
 }
 
-func request(w *world, name string) ctrl.Request {
-	return ctrl.Request{NamespacedName: client.ObjectKey{Namespace: w.ns, Name: name}}
+func request(w *world) ctrl.Request {
+	return ctrl.Request{NamespacedName: client.ObjectKey{Namespace: w.ns, Name: "c"}}
 }
 
 // settle lets an operator that has just started look until it writes nothing more, and returns when it wants to look again.
-func (w *world) settle(name string) time.Duration {
+func (w *world) settle() time.Duration {
 	w.t.Helper()
 	r := w.operator()
 	for range 20 {
 		before := len(w.writes)
-		if result := w.look(r, name); len(w.writes) == before {
+		if result := w.look(r); len(w.writes) == before {
 			return result.RequeueAfter
 		}
 	}
@@ -208,10 +207,10 @@ func (w *world) settle(name string) time.Duration {
 	return 0
 }
 
-func (w *world) status(name string) (v1alpha1.BackupPlanStatus, metav1.Condition) {
+func (w *world) status() (v1alpha1.BackupPlanStatus, metav1.Condition) {
 	w.t.Helper()
 	var c v1alpha1.RobustMQCluster
-	w.must(w.Get(w.t.Context(), client.ObjectKey{Namespace: w.ns, Name: name}, &c))
+	w.must(w.Get(w.t.Context(), client.ObjectKey{Namespace: w.ns, Name: "c"}, &c))
 	var st v1alpha1.BackupPlanStatus
 	if c.Status.Backup != nil {
 		st = *c.Status.Backup
@@ -223,10 +222,10 @@ func (w *world) status(name string) (v1alpha1.BackupPlanStatus, metav1.Condition
 	return st, ready
 }
 
-func (w *world) change(name string, change func(*v1alpha1.RobustMQCluster)) {
+func (w *world) change(change func(*v1alpha1.RobustMQCluster)) {
 	w.t.Helper()
 	var c v1alpha1.RobustMQCluster
-	w.must(w.Get(w.t.Context(), client.ObjectKey{Namespace: w.ns, Name: name}, &c))
+	w.must(w.Get(w.t.Context(), client.ObjectKey{Namespace: w.ns, Name: "c"}, &c))
 	change(&c)
 	w.must(w.Update(w.t.Context(), &c))
 }
