@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -72,6 +73,27 @@ func (a *Archive) Acquire(ctx context.Context, p Purpose, holder string) (*Lock,
 		return nil, err
 	}
 	return l, nil
+}
+
+// AcquireWithin waits for who is at work, at most so long.
+func (a *Archive) AcquireWithin(ctx context.Context, p Purpose, holder string, patience time.Duration) (*Lock, error) {
+	over := time.NewTimer(patience)
+	defer over.Stop()
+	again := time.NewTicker(time.Second)
+	defer again.Stop()
+	for {
+		l, err := a.Acquire(ctx, p, holder)
+		if busy := (*BusyError)(nil); !errors.As(err, &busy) {
+			return l, err
+		}
+		select {
+		case <-again.C:
+		case <-over.C:
+			return nil, err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // write the object, and see when that was.

@@ -59,6 +59,8 @@ type Request struct {
 	Owner Owner
 	// Holder names who writes, for people who find the lock.
 	Holder string
+	// Patience is how long a collection that is at work is waited for.
+	Patience time.Duration
 	// Manifest with everything but Format, Cluster, Encryption, Files, Tables and Finished.
 	Manifest Manifest
 	// Files are what is not a table; at least one.
@@ -115,7 +117,7 @@ func (w *writer) run(ctx context.Context) (Written, error) {
 	if err := w.Claim(ctx, w.req.Owner); err != nil {
 		return Written{}, err
 	}
-	lock, err := w.Acquire(ctx, Backing, w.req.Holder)
+	lock, err := w.AcquireWithin(ctx, Backing, w.req.Holder, w.req.Patience)
 	if err != nil {
 		return Written{}, err
 	}

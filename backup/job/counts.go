@@ -8,17 +8,26 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 )
 
 // Countable are the names of what can be counted, in order.
 func Countable() []string { return slices.Sorted(maps.Keys(protocol.CountPaths)) }
 
-// count asks the member for numbers. One that it does not say is left out, with a warning: a backup is worth more than a number in it.
-func (w *work) count(ctx context.Context, s *source) map[string]int64 {
+// counter is the agent that is asked for numbers: the one that the request names, or the source's.
+func (w *work) counter(s *source) (client.Client, error) {
+	if w.request.Take.Counter == "" {
+		return s.agent, nil
+	}
+	return w.agent(w.request.Take.Counter)
+}
+
+// count asks for numbers. One that it does not say is left out, with a warning: a backup is worth more than a number in it.
+func (w *work) count(ctx context.Context, agent client.Client) map[string]int64 {
 	counts := map[string]int64{}
 	for _, name := range w.request.Take.Counts {
-		data, err := s.agent.Admin(ctx, http.MethodGet, protocol.CountPaths[name]+"?limit=1&page=1", nil)
+		data, err := agent.Admin(ctx, http.MethodGet, protocol.CountPaths[name]+"?limit=1&page=1", nil)
 		var n int64
 		if err == nil {
 			n, err = total(data)

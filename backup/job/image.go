@@ -64,7 +64,16 @@ type source struct {
 // source that a request names.
 func (w *work) source() (*source, error) {
 	t := w.request.Take
-	identity := client.Identity{ServerName: t.ServerName}
+	agent, err := w.agent(t.Agent)
+	if err != nil {
+		return nil, err
+	}
+	return &source{agent: agent, id: t.ImageID, patience: w.Patience, log: w.Log}, nil
+}
+
+// agent at host:port, one of the cluster's.
+func (w *work) agent(address string) (client.Client, error) {
+	identity := client.Identity{ServerName: w.request.Take.ServerName}
 	for name, to := range map[string]*[]byte{"ca.crt": &identity.CA, "tls.crt": &identity.Cert, "tls.key": &identity.Key} {
 		b, err := w.files.read(filepath.Join(protocol.PKIDir, name))
 		if err != nil {
@@ -72,11 +81,11 @@ func (w *work) source() (*source, error) {
 		}
 		*to = b
 	}
-	agent, err := client.NewPool(client.Limits{}, w.Dial).ClientAt(w.request.Owner.ClusterUID, identity, t.Agent)
+	agent, err := client.NewPool(client.Limits{}, w.Dial).ClientAt(w.request.Owner.ClusterUID, identity, address)
 	if err != nil {
 		return nil, fail(AgentRefused, err, "the Job's certificate is made by the operator: look at its log")
 	}
-	return &source{agent: agent, id: t.ImageID, patience: w.Patience, log: w.Log}, nil
+	return agent, nil
 }
 
 // prepare asks for the image and waits until it is ready.

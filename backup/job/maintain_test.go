@@ -1,8 +1,10 @@
 package job_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -189,6 +191,27 @@ func TestNothingIsCollectedOrDeletedWhileABackupIsMade(t *testing.T) {
 	}
 	defer lock.Release(t.Context())
 	w.want(w.run(job.Take, w.take("three", noon.Add(2*time.Hour))), job.Busy, "a person")
+}
+
+func TestABackupWaitsForACollectionThatIsAtWork(t *testing.T) {
+	w := newWorld(t, func(w *world) { w.options.Patience.Busy = 30 * time.Second })
+	w.mustTake("one", noon)
+	lock, err := w.archive().Acquire(t.Context(), archive.Collecting, "a collection")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The collection ends when the backup has found it once.
+	var tried atomic.Int32
+	w.faults.Choose(func(r *http.Request) s3test.Fault {
+		if r.Method == http.MethodDelete && strings.Contains(r.URL.Path, "/locks/backup-") && tried.Add(1) == 1 {
+			go lock.Release(context.WithoutCancel(t.Context()))
+		}
+		return s3test.None
+	})
+	w.mustTake("two", noon.Add(time.Hour))
+	if tried.Load() < 2 { // withdrawn once, and released in the end
+		t.Errorf("the lock of the backup was taken away %d times: it never met the collection", tried.Load())
+	}
 }
 
 func TestAVerificationNamesWhatIsBroken(t *testing.T) {

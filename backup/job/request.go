@@ -100,6 +100,8 @@ type TakeRequest struct {
 	// Agent of the member that the image is taken from, as host:port, and the name in its certificate (protocol.ServerName).
 	Agent      string `json:"agent"`
 	ServerName string `json:"serverName"`
+	// Counter is the agent that Counts are asked of, as host:port: a broker's, as a member without the broker's role may have no users in its cache. Empty: that of the member.
+	Counter string `json:"counter,omitempty"`
 	// ImageID is the image's name at the agent, a DNS label.
 	ImageID string `json:"imageID"`
 	// Member that it is taken from, the RobustMQ that it runs, and how many nodes of each role there are.
@@ -274,9 +276,14 @@ func (t *TakeRequest) validate() error {
 	if len(t.Positions) == 0 || len(t.Positions) > maxPositions {
 		return fmt.Errorf("take.positions are of 1 to %d raft groups, not %d", maxPositions, len(t.Positions))
 	}
-	host, port, err := net.SplitHostPort(t.Agent)
-	if n, portErr := strconv.ParseUint(port, 10, 16); err != nil || host == "" || portErr != nil || n == 0 {
-		return fmt.Errorf("take.agent is %q: it is host:port", t.Agent)
+	for field, address := range map[string]string{"agent": t.Agent, "counter": t.Counter} {
+		if address == "" && field == "counter" {
+			continue
+		}
+		host, port, err := net.SplitHostPort(address)
+		if n, portErr := strconv.ParseUint(port, 10, 16); err != nil || host == "" || portErr != nil || n == 0 {
+			return fmt.Errorf("take.%s is %q: it is host:port", field, address)
+		}
 	}
 	if t.ServerName == "" {
 		return errors.New("take.serverName is empty: it is the name in the agent's certificate")
@@ -297,7 +304,7 @@ func (t *TakeRequest) validate() error {
 	}
 	return errors.Join(
 		plain(2048, "take.recipients", t.Recipients...), plain(64, "take.positions", slices.Collect(maps.Keys(t.Positions))...),
-		plain(300, "take", t.Agent, t.ServerName, t.Member.Pod, t.RobustMQ.Version, t.RobustMQ.ImageDigest), checkMode("take.verification", t.Verification),
+		plain(300, "take", t.Agent, t.Counter, t.ServerName, t.Member.Pod, t.RobustMQ.Version, t.RobustMQ.ImageDigest), checkMode("take.verification", t.Verification),
 	)
 }
 

@@ -31,7 +31,11 @@ func (w *work) take(ctx context.Context) (Result, error) {
 	defer context.AfterFunc(ctx, release)()
 
 	w.watch.now("waiting for the member's image")
-	before := w.count(ctx, s)
+	counter, err := w.counter(s)
+	if err != nil {
+		return Result{}, err
+	}
+	before := w.count(ctx, counter)
 	w.Log.Info("asking for an image", "agent", w.request.Take.Agent, "image", s.id)
 	image, err := s.prepare(ctx)
 	if err != nil {
@@ -41,7 +45,7 @@ func (w *work) take(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return w.write(ctx, s, image, groups, w.steady(before, w.count(ctx, s)))
+	return w.write(ctx, s, image, groups, w.steady(before, w.count(ctx, counter)))
 }
 
 // existing is the same backup, made by a Job whose end nobody saw. It was whole before its manifest was written.
@@ -104,7 +108,7 @@ func (w *work) write(ctx context.Context, s *source, image protocol.Image, group
 		return Result{}, err
 	}
 	r := archive.Request{
-		Owner: w.owner(), Holder: w.Holder, Recipients: t.Recipients, Verification: t.Verification, Identities: identity, Now: w.Now,
+		Owner: w.owner(), Holder: w.Holder, Patience: w.Patience.Busy, Recipients: t.Recipients, Verification: t.Verification, Identities: identity, Now: w.Now,
 		Manifest: archive.Manifest{
 			Name: t.Name, Schedule: t.Schedule, Tool: w.Tool, RobustMQ: t.RobustMQ, Member: t.Member, Groups: groups,
 			RecoveryPoint: t.RecoveryPoint.UTC(), Started: t.Started.UTC(), Nodes: t.Nodes, Counts: counts,

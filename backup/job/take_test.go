@@ -3,6 +3,7 @@ package job_test
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -466,4 +467,16 @@ func (w *world) remove(name string) {
 	if err := os.Remove(filepath.Join(w.root, name)); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+func TestTheAgentOfABrokerIsAskedForNumbers(t *testing.T) {
+	w := newWorld(t)
+	w.agent.counts = map[string]int64{"users": 0, "topics": 0, "tenants": 0} // a member has no users in its cache
+	broker := &fakeAgent{counts: map[string]int64{"users": 7, "topics": 8, "tenants": 9}}
+	broker.Server = httptest.NewUnstartedServer(broker)
+	broker.TLS = w.agent.TLS.Clone()
+	broker.StartTLS()
+	t.Cleanup(broker.Close)
+	r := w.mustTake("one", noon, func(r *job.TakeRequest) { r.Counter = broker.address() })
+	wantEqual(t, r.Counts, broker.counts)
 }
