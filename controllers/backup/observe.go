@@ -227,7 +227,15 @@ func (r *Reconciler) findSource(ctx context.Context, o *observation) (choice, *w
 		m.point = point
 	}
 	from, unready := choose(members, groups, m.point, o.now, r.Timings.CatchUp)
-	return from, unready, nil
+	if unready != nil {
+		return choice{}, unready, nil
+	}
+	var brokers corev1.PodList
+	if err := r.List(ctx, &brokers, client.InNamespace(o.cluster.Namespace), client.MatchingLabels(manifests.Selector(o.cluster, v1alpha1.RoleMQTTBroker))); err != nil {
+		return choice{}, nil, fmt.Errorf("listing the brokers of cluster %s: %w", o.cluster.Name, err)
+	}
+	from.counter = counterOf(brokers.Items)
+	return from, nil, nil
 }
 
 // askAll asks the agents of pods, all at once, within the deadline. The answer is in the order of the pods' ordinals.

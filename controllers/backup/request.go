@@ -48,6 +48,9 @@ func takeJob(b *v1alpha1.RobustMQBackup, cluster *v1alpha1.RobustMQCluster, from
 		RobustMQ:   archive.Server{Version: versionOf(cluster, from.member), ImageDigest: from.member.imageDigest},
 		Nodes:      nodesOf(cluster), Counts: job.Countable(), Verification: archive.Mode(verification),
 	}
+	if from.counter != "" {
+		take.Counter = net.JoinHostPort(from.counter, strconv.Itoa(protocol.Port))
+	}
 	identity := ""
 	if e := plan.Encryption; e != nil {
 		take.Recipients = e.Recipients

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
@@ -36,6 +38,8 @@ type choice struct {
 	member member
 	leader bool // it leads a raft group: no follower had caught up
 	point  recoveryPoint
+	// counter is the address of a broker's pod that serves, which is asked for numbers; empty: there is none.
+	counter string
 }
 
 // wait is why a backup does not begin yet.
@@ -167,6 +171,22 @@ func problems(members []member) string {
 		return "every member answers"
 	}
 	return strings.Join(out, "; ")
+}
+
+// counterOf is the address of the first pod that is ready. Members of the placement centre keep no users in their caches, so brokers are asked how many there are.
+func counterOf(brokers []corev1.Pod) string {
+	var first *corev1.Pod
+	for i := range brokers {
+		p := &brokers[i]
+		ready := slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue })
+		if ready && p.Status.PodIP != "" && p.DeletionTimestamp.IsZero() && (first == nil || p.Name < first.Name) {
+			first = p
+		}
+	}
+	if first == nil {
+		return ""
+	}
+	return first.Status.PodIP
 }
 
 // sortMembers puts them in the order of their node ids, those that did not answer last.
