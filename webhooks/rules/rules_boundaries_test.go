@@ -2,6 +2,7 @@ package rules
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -266,6 +267,133 @@ func TestWhatWasSoBeforeIsTheSameOfTheSamePoliciesAndNoWorse(t *testing.T) {
 		if got := now.noWorseThan(before); got != c.want {
 			t.Errorf("%s: %v", what, got)
 		}
+	}
+}
+
+// What cannot be read is no version, not even the one that its zero value looks like.
+func TestABackupOrAClusterWhoseVersionCannotBeReadFitsNothing(t *testing.T) {
+	for _, c := range [][2]string{{"0.0.0", "x"}, {"x", "0.0.0"}, {"x", "x"}, {"x", "0.4.11"}, {"0.4.11", "x"}} {
+		b, target := backup{}, valid()
+		b.Name, b.Status.Version, target.Status.Version = "saved", c[0], c[1]
+		is := restoring("my-cluster")
+		if vs := restoreSameVersion(nil, &is, Context{Around: &Around{Clusters: []cluster{*target}, Backups: []backup{b}}}); len(vs) != 1 {
+			t.Errorf("written by %s, read by %s: %+v", c[0], c[1], vs)
+		}
+	}
+}
+
+func TestNamesAreJoinedAsAChoiceAndEscapesAsAList(t *testing.T) {
+	for want, names := range map[string][]string{`"a"`: {"a"}, `"a" or "b"`: {"a", "b"}, `"a", "b" or "c"`: {"a", "b", "c"}, `"a", "b", "c" or "d"`: {"a", "b", "c", "d"}, "": nil} {
+		if got := quoted(names); got != want {
+			t.Errorf("%q: %s", names, got)
+		}
+	}
+	for want, list := range map[string][]v1alpha1.UnsafeEscape{"none is": {}, "A": {"A"}, "A, B": {"A", "B"}} {
+		if got := escapes(list); got != want {
+			t.Errorf("%q: %s", list, got)
+		}
+	}
+}
+
+func TestARunRightAfterTheDaysThatAreFollowedIsNotOneOfThem(t *testing.T) {
+	after := firstDay.AddDate(0, 0, days)
+	yearly := fmt.Sprintf("0 3 %d %d *", after.Day(), after.Month())
+	if got, ok := longestGap(active(valid(plan(yearly)).Spec.Backup)); !ok || got != 366*24*time.Hour {
+		t.Errorf("%s: %s, %t", yearly, got, ok)
+	}
+}
+
+func TestOneThirdOfTheLettersMayBeWrongAndNotMore(t *testing.T) {
+	for name, want := range map[string]string{"abcdef": "abcdef", "abcdxy": "abcdxy", "abcxyz": ""} {
+		if got := nearest("abcdef", []string{name}); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestAnImageThatIsNotAllowedIsToldWhoseChoiceItIs(t *testing.T) {
+	p := NewPolicy(policy("p", requires(func(r *v1alpha1.PolicyRequirements) { r.ImageRegistries = []string{"registry.example.com"} })))
+	for image, want := range map[string]string{"": "the operator's own choice comes from ghcr.io", "quay.io/team/image:1": "the image comes from quay.io/team/image"} {
+		c := valid(func(c *cluster) { c.Spec.Image = image })
+		if vs := registriesAllowed(c, &p, Context{}); len(vs) != 1 || !strings.HasPrefix(vs[0].Message, want) {
+			t.Errorf("%q: %+v; want %q", image, vs, want)
+		}
+	}
+}
+
+func TestARequirementIsAskedForWhereItsFieldSaysSoAndNowhereElse(t *testing.T) {
+	yes, no, n := true, false, int32(3)
+	for rule, fields := range map[string]map[bool][]func(*v1alpha1.PolicyRequirements){
+		"PolicyMinimumMembers": {true: {func(r *v1alpha1.PolicyRequirements) { r.MinimumPlacementCenterReplicas = &n }}},
+		"PolicyBackupRequired": {
+			true: {
+				func(r *v1alpha1.PolicyRequirements) { r.Backup = &v1alpha1.BackupRequirement{} },
+				func(r *v1alpha1.PolicyRequirements) { r.Backup = &v1alpha1.BackupRequirement{Required: &yes} },
+			},
+			false: {func(r *v1alpha1.PolicyRequirements) { r.Backup = &v1alpha1.BackupRequirement{Required: &no} }},
+		},
+		"PolicyBackupInterval": {
+			true: {func(r *v1alpha1.PolicyRequirements) {
+				r.Backup = &v1alpha1.BackupRequirement{MaximumInterval: &metav1.Duration{}}
+			}},
+			false: {func(r *v1alpha1.PolicyRequirements) { r.Backup = &v1alpha1.BackupRequirement{} }},
+		},
+		"PolicyTLSRequired": {
+			true: {
+				func(r *v1alpha1.PolicyRequirements) { r.TLS = &v1alpha1.TLSRequirement{} },
+				func(r *v1alpha1.PolicyRequirements) { r.TLS = &v1alpha1.TLSRequirement{Required: &yes} },
+			},
+			false: {func(r *v1alpha1.PolicyRequirements) { r.TLS = &v1alpha1.TLSRequirement{Required: &no} }},
+		},
+		"PolicyVersions":        {true: {func(r *v1alpha1.PolicyRequirements) { r.Versions = []string{"0.4.x"} }}},
+		"PolicyImageRegistries": {true: {func(r *v1alpha1.PolicyRequirements) { r.ImageRegistries = []string{"ghcr.io"} }}},
+		"PolicyStorageClasses":  {true: {func(r *v1alpha1.PolicyRequirements) { r.StorageClasses = []string{"fast"} }}},
+		"PolicyEscapes":         {true: {func(r *v1alpha1.PolicyRequirements) { r.AllowedEscapes = []v1alpha1.UnsafeEscape{} }}},
+	} {
+		fields[false] = append(fields[false], func(*v1alpha1.PolicyRequirements) {}, func(r *v1alpha1.PolicyRequirements) { r.Maximum = &v1alpha1.MaximumRequirement{} })
+		for want, some := range fields {
+			for i, set := range some {
+				var r v1alpha1.PolicyRequirements
+				set(&r)
+				if got := requirementsOf(&r)[rule]; got != want {
+					t.Errorf("%s, %d: %v, want %v", rule, i, got, want)
+				}
+			}
+		}
+	}
+	for rule, set := range map[string]func(*v1alpha1.MaximumRequirement){
+		"PolicyMaximumMembers":        func(m *v1alpha1.MaximumRequirement) { m.PlacementCenterReplicas = &n },
+		"PolicyMaximumBrokers":        func(m *v1alpha1.MaximumRequirement) { m.Brokers = &n },
+		"PolicyMaximumJournalServers": func(m *v1alpha1.MaximumRequirement) { m.JournalServers = &n },
+		"PolicyMaximumStorage":        func(m *v1alpha1.MaximumRequirement) { m.Storage = quantity("1Gi") },
+		"PolicyMaximumResources":      func(m *v1alpha1.MaximumRequirement) { m.Resources = &v1alpha1.MaximumResources{} },
+	} {
+		r := v1alpha1.PolicyRequirements{Maximum: &v1alpha1.MaximumRequirement{}}
+		set(r.Maximum)
+		for name, asked := range requirementsOf(&r) {
+			if asked != (name == rule) {
+				t.Errorf("%s alone: %s is asked for: %v", rule, name, asked)
+			}
+		}
+	}
+}
+
+func TestTheWayOutOfTooFewMembersIsAnOddNumber(t *testing.T) {
+	for least, want := range map[int32]string{3: "write 3 or more", 4: "write 5 or more", 5: "write 5 or more"} {
+		p := NewPolicy(policy("p", leastMembers(least)))
+		if vs := minimumMembers(valid(members(1)), &p, Context{}); len(vs) != 1 || vs[0].WayOut != want {
+			t.Errorf("%d: %+v; want %q", least, vs, want)
+		}
+	}
+}
+
+func TestTheFirstRowsOfTheTablesAreFoundToo(t *testing.T) {
+	if first := builtIn(Clusters[0].Name); first == nil || first.Name != Clusters[0].Name {
+		t.Errorf("%+v", first)
+	}
+	name := PolicyRules[0].Name
+	if vs := rulesHaveRequirements(nil, policy("p", gives(name, "Warn")), Context{}); len(vs) != 1 {
+		t.Errorf("%s without its requirement: %+v", name, vs)
 	}
 }
 
