@@ -85,6 +85,7 @@ func TestObjectsGoWithTheirManifests(t *testing.T) {
 		{"never one that was made by hand", keeping(2), job.Collected{Expired: 1, ExpiredIDs: []string{idOf(hand)}, Kept: 3}, "[]"},
 		{"the list was cut: the oldest by the rule, as many as are missing", keeping(1), job.Collected{Expired: 2, ExpiredIDs: []string{idOf(a)}, Kept: 2}, "[a b]"},
 		{"a result that nobody read", keeping(1), job.Collected{Kept: 2}, "[a b]"},
+		{"fewer are missing than the rule would let go: only so many, the oldest", keeping(1), job.Collected{Kept: 3}, "[a]"},
 		{"more in the bucket than objects: by name alone", keeping(1), job.Collected{Expired: 1, ExpiredIDs: []string{idOf(a)}, Kept: 9}, "[a]"},
 		{"a bucket that lost what the rule keeps: the last good one stays", keeping(1), job.Collected{Kept: 0}, "[a b]"},
 	} {
