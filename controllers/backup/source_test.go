@@ -130,6 +130,11 @@ func TestARecoveryPointFallsWithItsLeader(t *testing.T) {
 	if unready != nil || point.stands(next) {
 		t.Errorf("the point of the former leader still stands: %+v", unready)
 	}
+	// The same member may lead again, in a later term, and be short of what nobody had confirmed to it.
+	again, unready := observePoint([]member{newMember(1, raft(1, 1, 9, term)), newMember(2, raft(2, 1, 9, term))}, robustmq.Groups, noon.Add(time.Second))
+	if unready != nil || point.stands(again) {
+		t.Errorf("the point of an earlier term still stands: %+v", unready)
+	}
 	if (recoveryPoint{}).stands(recoveryPoint{}) {
 		t.Error("no point at all stands")
 	}
