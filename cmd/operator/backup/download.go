@@ -362,7 +362,7 @@ func (f *fetch) finish(ctx context.Context, into string) (Database, error) {
 		return database, err
 	}
 	if err != nil {
-		return database, &archive.BrokenError{Key: f.stage, Problem: "every file is what was saved, but together they are no whole database: " + err.Error()}
+		return database, &archive.BrokenError{Key: f.stage, Problem: "every file is what was saved, but together they are no whole database; the folder is left to be looked at: " + err.Error()}
 	}
 	if err := errors.Join(image.OS{}.Sync(f.stage), appear(f.stage, into)); err != nil {
 		return database, fmt.Errorf("finishing the download: %w", err)

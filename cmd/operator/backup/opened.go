@@ -37,7 +37,7 @@ func openDatabase(ctx context.Context, a *archive.Archive, m archive.Manifest, i
 		if ctx.Err() != nil {
 			return err
 		}
-		return &archive.BrokenError{Key: a.Key(m.Files.Object.Key), Problem: "every object is what was saved, but that is no whole database: " + strings.ReplaceAll(err.Error(), dir+"/", "")}
+		return &archive.BrokenError{Key: a.Key(m.Files.Object.Key), Problem: "every object is what was saved, but that is no whole database: " + strings.NewReplacer(dir+"/", "", "inspect "+dir+": ", "", "database "+dir+": ", "").Replace(err.Error())}
 	}
 	return nil
 }

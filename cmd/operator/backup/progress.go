@@ -29,7 +29,7 @@ func (t *tool) begin(doing string, total int64) *progress {
 	p := &progress{t: t, doing: doing, total: total, began: t.now()}
 	p.told = p.began
 	if t.terminal && t.output == text {
-		p.bar = progressbar.NewOptions64(max(total, 1), progressbar.OptionSetWriter(t.err), progressbar.OptionSetDescription(doing), progressbar.OptionShowBytes(true), progressbar.OptionShowTotalBytes(true),
+		p.bar = progressbar.NewOptions64(max(total, 1), progressbar.OptionSetWriter(t.err), progressbar.OptionSetDescription(doing), progressbar.OptionShowBytes(true), progressbar.OptionShowCount(),
 			progressbar.OptionUseIECUnits(true), progressbar.OptionSetWidth(30), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
 	}
 	return p

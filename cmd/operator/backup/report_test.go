@@ -90,7 +90,7 @@ func TestOnATerminalABarIsDrawnBesideReportsForPeopleAlone(t *testing.T) {
 	for form, drawn := range map[string]bool{"text": true, "json": false} {
 		r := with(t, func(tool *tool, _ *context.Context) { tool.terminal, tool.now = true, time.Now }, "verify", "--all", "--dir", path, "--prefix", prefix, "-o", form)
 		wantCode(t, r, 0)
-		if strings.Contains(r.err, "Verifying") != drawn || strings.Contains(r.out, "Verifying ") {
+		if strings.Contains(r.err, "Verifying") != drawn || strings.Contains(r.err, "/137 KiB") != drawn || strings.Contains(r.out, "Verifying ") {
 			t.Errorf("-o %s: %q", form, r.err)
 		}
 	}

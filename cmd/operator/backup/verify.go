@@ -115,7 +115,11 @@ func (t *tool) verify(ctx context.Context, v verifyOptions, args []string) error
 // wanted is the one that was named, or all.
 func (s *saved) wanted(ctx context.Context, args []string) ([]archive.Backup, error) {
 	if len(args) == 0 {
-		return s.archive.List(ctx)
+		all, err := s.archive.List(ctx)
+		if err == nil && len(all) == 0 {
+			err = usage("--all: the cluster %s %s has no backups", s.uid, s.name())
+		}
+		return all, err
 	}
 	b, err := s.backup(ctx, args[0])
 	return []archive.Backup{b}, err

@@ -161,6 +161,21 @@ func TestABrokenManifestIsShownWithItsReasonAndHidesNoOther(t *testing.T) {
 	}
 }
 
+func TestNothingIsNotVerified(t *testing.T) {
+	path := t.TempDir()
+	a, err := archive.New(openDir(t, path), prefix, uid)
+	if err == nil {
+		err = a.Claim(t.Context(), owner)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, which := range []string{"--all", "latest"} {
+		wantCode(t, call(t, "verify", which, "--dir", path, "--prefix", prefix), codeUsage, "has no backups")
+	}
+	wantCode(t, call(t, "list", "--dir", path, "--prefix", prefix), 0, "0 backups of the cluster")
+}
+
 // Hashes that fit say that what was saved is there, not that it is a database: one whose maker was wrong is found by opening it.
 func TestWhatIsNoDatabaseIsFoundByOpeningIt(t *testing.T) {
 	for what, change := range map[string]func(*archive.Request){
@@ -176,7 +191,11 @@ func TestWhatIsNoDatabaseIsFoundByOpeningIt(t *testing.T) {
 			save(t, openDir(t, path), r)
 			place := []string{"--dir", path, "--prefix", prefix}
 			wantCode(t, call(t, append([]string{"verify", "latest", "--mode", "Checksum"}, place...)...), 0)
-			wantCode(t, call(t, append([]string{"verify", "latest"}, place...)...), codeWrong, "files.tar.zst: every object is what was saved, but that is no whole database")
+			found := call(t, append([]string{"verify", "latest"}, place...)...)
+			if strings.Contains(found.out, os.TempDir()+"/robustmq") {
+				t.Errorf("it names a folder that nobody can look at any more: %s", found.out)
+			}
+			wantCode(t, found, codeWrong, "files.tar.zst: every object is what was saved, but that is no whole database")
 			into := filepath.Join(t.TempDir(), "x")
 			wantCode(t, call(t, append([]string{"download", "latest", "--into", into}, place...)...), codeWrong, "no whole database")
 			if exists(into) {
