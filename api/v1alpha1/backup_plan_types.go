@@ -4,7 +4,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // BackupPlanStatus is what became of spec.backup, and all that the operator remembers of it: between two ticks it does not move.
 type BackupPlanStatus struct {
-	// schedules, one row each.
+	// schedules have a row each.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
