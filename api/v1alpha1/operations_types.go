@@ -202,7 +202,7 @@ type RetentionPolicy struct {
 	// maxAge keeps backups that are younger than this, in hours and minutes. Example: 720h. Default: none.
 	// +optional
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:Pattern=`^([0-9]{1,5}h)?([0-9]{1,5}m)?$`
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,5}h)?([0-9]{1,5}m)?(0s)?$`
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="RetentionKeepsOne: retention.maxAge of nothing keeps nothing: write one such as 720h, or leave it out and keep by number with keepLast"
