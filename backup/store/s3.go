@@ -9,6 +9,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -134,8 +135,11 @@ func (s *S3) redact(text string) string {
 			text = strings.ReplaceAll(text, secret, "(hidden)")
 		}
 	}
-	return text
+	return signed.ReplaceAllString(text, "${1}(hidden)")
 }
+
+// signed are what a signature (good for a quarter of an hour) or a token in the form of a URL stands behind.
+var signed = regexp.MustCompile(`(?i)(signature[=:]\s*|security-token[=:]\s*)[^\s,;&"'<>]+`)
 
 // again does something until it succeeds, fails for good, or was tried often enough. Each try has a deadline of its own, so that a dead connection does not hold it for ever.
 func (s *S3) again(ctx context.Context, op, key string, limit time.Duration, try func(context.Context) error) error {
