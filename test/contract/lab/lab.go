@@ -75,6 +75,7 @@ type Options struct {
 	Seed    uint64
 	Version string // default 0.4.11
 	Metas   int    // how many ids meta_addrs lists; default 3
+	Alone   bool   // no other test of the package runs meanwhile
 }
 
 var parallel sync.Map // of testing.TB
@@ -98,7 +99,7 @@ func New(t testing.TB, o Options) *Lab {
 		o.Seed = 1
 	}
 	// Simulated labs wait more than they compute. A test with several labs says it once.
-	if p, ok := t.(interface{ Parallel() }); ok && !Real() {
+	if p, ok := t.(interface{ Parallel() }); ok && !Real() && !o.Alone {
 		if _, said := parallel.LoadOrStore(t, true); !said {
 			p.Parallel()
 		}
