@@ -190,6 +190,36 @@ func TestScaleIsJudgedWithTheClusterAndAllowedWhenThatCannotBeRead(t *testing.T)
 	}
 }
 
+// TestTheCacheIsAskedForAScaleOnlyIfItHoldsTheVersionThatIsScaled: a cluster of before would let a change in, or keep one out, that the cluster as it is does not.
+func TestTheCacheIsAskedForAScaleOnlyIfItHoldsTheVersionThatIsScaled(t *testing.T) {
+	stale, current := defaulted(t), defaulted(t)
+	stale.ResourceVersion, current.ResourceVersion = "7", "8"
+	stale.Spec.MQTTBroker.Replicas = 4 // what is asked for: no change, and so not judged
+	unreachable := reader{err: errors.New("asked past the cache")}
+	request := func(version string) admission.Request {
+		scale := func(replicas int) runtime.RawExtension {
+			return runtime.RawExtension{Raw: fmt.Appendf(nil, `{"kind":"Scale","apiVersion":"autoscaling/v1","metadata":{"resourceVersion":%q},"spec":{"replicas":%d}}`, version, replicas)}
+		}
+		return request(admissionv1.Update, scale(4), scale(2))
+	}
+	for what, tc := range map[string]struct {
+		cached  *v1alpha1.RobustMQCluster
+		version string
+		past    bool
+	}{
+		"the very version": {current, "8", false}, "an older one": {stale, "8", true}, "a newer one": {current, "7", true}, "nobody says which": {current, "", true},
+	} {
+		got := scaleValidator{near: reader{cluster: tc.cached}, clusters: unreachable}.Handle(t.Context(), request(tc.version))
+		if past := len(got.Warnings) == 1 && strings.Contains(got.Warnings[0], "asked past the cache"); past != tc.past || !got.Allowed {
+			t.Errorf("%s: asked past the cache: %t, want %t (%+v)", what, past, tc.past, got)
+		}
+	}
+	got := scaleValidator{near: reader{err: errors.New("not synced")}, clusters: unreachable}.Handle(t.Context(), request("8"))
+	if len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0], "asked past the cache") {
+		t.Errorf("a cache that fails: %+v", got)
+	}
+}
+
 // TestAdmissionIsFast: the API server waits for every answer. Of five rounds the best counts, as the machine may be busy with other tests.
 func TestAdmissionIsFast(t *testing.T) {
 	old := defaulted(t)

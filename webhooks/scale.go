@@ -15,9 +15,22 @@ import (
 
 // scaleValidator judges `kubectl scale` and autoscalers: the API server calls no webhook of the cluster itself for them, and shows only the number of brokers.
 type scaleValidator struct {
-	// clusters reads past any cache: the answer has to be about the cluster as it is.
-	clusters client.Reader
+	// near is the cache, clusters reads past it: the answer has to be about the cluster as it is.
+	near, clusters client.Reader
 	platform
+}
+
+// read the cluster as it is. The old Scale has its resourceVersion, so what the cache holds will do if it is of that very version.
+func (s scaleValidator) read(ctx context.Context, req admission.Request, into *v1alpha1.RobustMQCluster) error {
+	key := client.ObjectKey{Namespace: req.Namespace, Name: req.Name}
+	var old autoscalingv1.Scale
+	if s.near != nil && decode(req.OldObject.Raw, &old) == nil && old.ResourceVersion != "" {
+		if err := s.near.Get(ctx, key, into); err == nil && into.ResourceVersion == old.ResourceVersion {
+			return nil
+		}
+		*into = v1alpha1.RobustMQCluster{}
+	}
+	return s.clusters.Get(ctx, key, into)
 }
 
 // Handle puts the number into the cluster that it is for, and judges that.
@@ -27,7 +40,7 @@ func (s scaleValidator) Handle(ctx context.Context, req admission.Request) admis
 		return admission.Errored(http.StatusBadRequest, err)
 	}
 	var was v1alpha1.RobustMQCluster
-	if err := s.clusters.Get(ctx, client.ObjectKey{Namespace: req.Namespace, Name: req.Name}, &was); err != nil {
+	if err := s.read(ctx, req, &was); err != nil {
 		if apierrors.IsNotFound(err) {
 			return admission.Allowed("") // the API server says so itself
 		}

@@ -140,7 +140,7 @@ func (a *admissionServer) serve() {
 	s := a.mgr.GetWebhookServer()
 	s.Register(PathDefaultCluster, &admission.Webhook{Handler: clusterDefaulter{}})
 	s.Register(PathValidateCluster, &admission.Webhook{Handler: clusterValidator{a.platform}})
-	s.Register(PathValidateScale, &admission.Webhook{Handler: scaleValidator{clusters: a.reader, platform: a.platform}})
+	s.Register(PathValidateScale, &admission.Webhook{Handler: scaleValidator{near: a.mgr.GetClient(), clusters: a.reader, platform: a.platform}})
 	s.Register(PathValidatePolicy, &admission.Webhook{Handler: policyValidator{}})
 	s.Register(PathDeleteCluster, &admission.Webhook{Handler: clusterDeletion{}})
 	s.Register(PathValidateBackup, &admission.Webhook{Handler: backupValidator{a.platform.beside}})
