@@ -206,7 +206,7 @@ func TestTheTwoWhoWriteAClustersStatusLeaveEachOthersPartAlone(t *testing.T) {
 		w.end(name, "")
 	}
 	eventually(t, "that is collected after", func() error {
-		if c := read(); w.job(collection) == nil || c.Status.Backup.Collection.JobUID == string(w.job(collection).UID) {
+		if c, j := read(), w.job(collection); j == nil || c.Status.Backup.Collection.JobUID == string(j.UID) {
 			return errors.New(text(c.Status.Backup.Collection))
 		}
 		return nil
