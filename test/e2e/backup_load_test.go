@@ -27,7 +27,7 @@ import (
 )
 
 // TestBackupsUnderLoadHoldWhatWasAcknowledged takes backups, one after another, while messages are published and users are made all the time. Each is downloaded as people do and opened by a
-// real RocksDB, where one is at hand (E2E_PYTHON names a Python with rocksdict): it holds every user that was acknowledged before it was asked for, and the raft positions of its manifest.
+// real RocksDB, where one is at hand (E2E_PYTHON names a Python with rocksdict): it holds every user that was acknowledged before it was asked for, and what its manifest says was applied in each raft group.
 // How long publishers wait for acknowledgements with a backup under way is compared with the pauses between. E2E_BACKUPS says how many (50).
 func TestBackupsUnderLoadHoldWhatWasAcknowledged(t *testing.T) {
 	onlyLong(t)
@@ -64,7 +64,7 @@ func TestBackupsUnderLoadHoldWhatWasAcknowledged(t *testing.T) {
 	users := len(registrar.stop(s))
 	acks := traffic.Acks()
 	sent := traffic.Stop(20 * time.Second)
-	if sent.Lost > 0 || sent.Reconnects > 0 {
+	if sent.Lost > 0 {
 		t.Errorf("the messages: %s", sent)
 	}
 	with, without := split(acks, busy)
@@ -91,7 +91,7 @@ func (s *scene) holds(judge *judge, b *v1alpha1.RobustMQBackup, found archive.Ba
 	s.must(err)
 	for _, g := range found.Manifest.Groups {
 		applied := inside.Groups[g.Name].Applied
-		if applied == nil || applied.Index != g.LastApplied {
+		if applied == nil || applied.Index < g.LastApplied { // the position was asked for before the links were made: the image may hold an entry more
 			s.Errorf("%s: raft group %s: the manifest says %d was applied, its database %+v", b.Name, g.Name, g.LastApplied, applied)
 		}
 	}
