@@ -22,6 +22,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/retry"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -222,12 +223,17 @@ func (w *world) status() (v1alpha1.BackupPlanStatus, metav1.Condition) {
 	return st, ready
 }
 
+// change the cluster as a user does, again when somebody else wrote in between.
 func (w *world) change(change func(*v1alpha1.RobustMQCluster)) {
 	w.t.Helper()
-	var c v1alpha1.RobustMQCluster
-	w.must(w.Get(w.t.Context(), client.ObjectKey{Namespace: w.ns, Name: "c"}, &c))
-	change(&c)
-	w.must(w.Update(w.t.Context(), &c))
+	w.must(retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		var c v1alpha1.RobustMQCluster
+		if err := w.Get(w.t.Context(), client.ObjectKey{Namespace: w.ns, Name: "c"}, &c); err != nil {
+			return err
+		}
+		change(&c)
+		return w.Update(w.t.Context(), &c)
+	}))
 }
 
 func (w *world) backups() []string {
