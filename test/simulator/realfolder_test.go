@@ -1,10 +1,8 @@
 package simulator_test
 
 import (
-	"archive/tar"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,9 +15,9 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/robustmq/robustmq-operator/backup/image"
+	"github.com/robustmq/robustmq-operator/backup/image/imagetest"
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
 	"github.com/robustmq/robustmq-operator/internal/robustmq/admin"
 	"github.com/robustmq/robustmq-operator/test/contract/lab"
@@ -28,34 +26,8 @@ import (
 // recordedFolder unpacks what was recorded from a real RobustMQ 0.4.11.
 func recordedFolder(t *testing.T, name, dir string) {
 	t.Helper()
-	f, err := os.Open(filepath.Join("..", "..", "backup", "image", "testdata", name+".tar.zst"))
-	if err != nil {
+	if err := imagetest.Unpack(name, dir); err != nil {
 		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := zstd.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer z.Close()
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		t.Fatal(err)
-	}
-	for archive := tar.NewReader(z); ; {
-		h, err := archive.Next()
-		if errors.Is(err, io.EOF) {
-			return
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		content, err := io.ReadAll(archive)
-		if err == nil && h.Typeflag == tar.TypeReg {
-			err = os.WriteFile(filepath.Join(dir, filepath.Base(h.Name)), content, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
 	}
 }
 

@@ -1,19 +1,15 @@
 package raft
 
 import (
-	"archive/tar"
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"reflect"
 	"testing"
 
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/robustmq/robustmq-operator/backup/image"
+	"github.com/robustmq/robustmq-operator/backup/image/imagetest"
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
 	"github.com/robustmq/robustmq-operator/test/simulator/store"
 )
@@ -22,34 +18,8 @@ import (
 func recorded(t *testing.T, name string) store.Storage {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "_rocksdb")
-	f, err := os.Open(filepath.Join("..", "..", "..", "backup", "image", "testdata", name+".tar.zst"))
-	if err != nil {
+	if err := imagetest.Unpack(name, dir); err != nil {
 		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := zstd.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer z.Close()
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		t.Fatal(err)
-	}
-	for archive := tar.NewReader(z); ; {
-		h, err := archive.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		content, err := io.ReadAll(archive)
-		if err == nil && h.Typeflag == tar.TypeReg {
-			err = os.WriteFile(filepath.Join(dir, filepath.Base(h.Name)), content, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
 	}
 	s, err := store.Open(dir)
 	if err != nil {

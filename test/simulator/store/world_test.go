@@ -1,7 +1,6 @@
 package store
 
 import (
-	"archive/tar"
 	"bufio"
 	"bytes"
 	"encoding/hex"
@@ -17,6 +16,8 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/robustmq/robustmq-operator/backup/image/imagetest"
 )
 
 // model is what a database must hold: family/key to value.
@@ -124,29 +125,10 @@ const imageData = "../../../backup/image/testdata"
 func recorded(t testing.TB, name string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "_rocksdb")
-	if err := os.MkdirAll(dir, 0o750); err != nil {
+	if err := imagetest.Unpack(name, dir); err != nil {
 		t.Fatal(err)
 	}
-	archive := tar.NewReader(unpacked(t, name+".tar.zst"))
-	for {
-		h, err := archive.Next()
-		if errors.Is(err, io.EOF) {
-			return dir
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if h.Typeflag != tar.TypeReg {
-			continue
-		}
-		content, err := io.ReadAll(archive)
-		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, filepath.Base(h.Name)), content, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	return dir
 }
 
 func unpacked(t testing.TB, name string) io.Reader {
