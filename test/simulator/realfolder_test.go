@@ -120,6 +120,8 @@ func TestARealClustersBackupIsRestoredIntoSimulatedMembers(t *testing.T) {
 		if _, err := (image.Placement{Image: backup, Target: target, Edits: edits}).Place(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		// The default user is the recorded one. Servers that all miss theirs make it at once, and who comes second ends with exit code 1 (as the real ones do): kubelets start it again, nobody does here.
+		n.Config = strings.Replace(n.Render(), fmt.Sprintf("default_user = %q", lab.MQTTUser), `default_user = "admin"`, 1)
 		nodes = append(nodes, n.Start())
 	}
 	for _, n := range nodes {
@@ -127,8 +129,7 @@ func TestARealClustersBackupIsRestoredIntoSimulatedMembers(t *testing.T) {
 			s := n.Status()[robustmq.GroupMetadata]
 			return n.Open(lab.MQTT) && s.CurrentLeader == 2 && s.Term == 2
 		})
-		// 317 recorded users, and the one of the lab's configuration.
-		if users, topics := count(n, userList), count(n, topicList); users != 318 || topics != 27 {
+		if users, topics := count(n, userList), count(n, topicList); users != 317 || topics != 27 {
 			t.Errorf("%s: %d users and %d topics", n.Name, users, topics)
 		}
 	}
