@@ -73,12 +73,13 @@ func TestAJobMovesImagesAndReadsListsAndNothingElse(t *testing.T) {
 		{http.MethodGet, "/v1/admin/api/cluster/user/list/", false}, {http.MethodGet, "/v1/adminx/api/cluster/user/list", false}, {http.MethodGet, "/api/cluster/user/list", false},
 		{http.MethodGet, "/v1/admin/api/cluster/config/get", false}, {http.MethodPost, "/v1/admin/api/cluster/user/create", false},
 		{http.MethodPost, protocol.PathImages, true}, {http.MethodDelete, protocol.PathImages + "/a", true}, {http.MethodGet, protocol.PathImages + "x", false},
+		{http.MethodPost, protocol.PathSeed, false}, {http.MethodDelete, protocol.PathSeed + "/a", false},
 		{http.MethodGet, protocol.PathState, false}, {http.MethodGet, protocol.PathPeer, false}, {http.MethodPost, protocol.PathWipe, false}, {http.MethodPost, protocol.PathServer, false},
 	} {
 		if got := allowed(protocol.ClientJob, c.method, c.path); got != c.want {
 			t.Errorf("%s %s: %t", c.method, c.path, got)
 		}
-		if allowed(protocol.ClientAgent, c.method, c.path) != (c.path == protocol.PathPeer) || !allowed(protocol.ClientOperator, c.method, c.path) || allowed("", c.method, c.path) {
+		if allowed(protocol.ClientAgent, c.method, c.path) != (c.path == protocol.PathPeer || takesImage(c.path)) || !allowed(protocol.ClientOperator, c.method, c.path) || allowed("", c.method, c.path) {
 			t.Errorf("%s %s for others", c.method, c.path)
 		}
 	}

@@ -140,17 +140,22 @@ func caller(r *http.Request, namespace, cluster string) protocol.ClientKind {
 	return kind
 }
 
-// allowed are the calls that each kind of caller may make: the operator all, an agent one, a Job those that move images and, for reading, the lists that a backup counts.
+// allowed are the calls that each kind of caller may make: the operator all, an agent a member's answer and its image, a Job those that move images and, for reading, the lists that a backup counts.
 func allowed(kind protocol.ClientKind, method, path string) bool {
 	switch kind {
 	case protocol.ClientOperator:
 		return true
 	case protocol.ClientAgent:
-		return path == protocol.PathPeer
+		return path == protocol.PathPeer || takesImage(path)
 	case protocol.ClientJob:
-		return path == protocol.PathImages || strings.HasPrefix(path, protocol.PathImages+"/") || movesPlacement(method, path) || method == http.MethodGet && counts(path)
+		return takesImage(path) || movesPlacement(method, path) || method == http.MethodGet && counts(path)
 	}
 	return false
+}
+
+// takesImage are the calls that take an image of this pod's metadata.
+func takesImage(path string) bool {
+	return path == protocol.PathImages || strings.HasPrefix(path, protocol.PathImages+"/")
 }
 
 // movesPlacement are the calls that bring the bytes of an image. That it comes into force is the operator's word.

@@ -131,14 +131,20 @@ func download(ctx context.Context, c client.Client, id, name string, offset int6
 	return content, errors.Join(err, stream.Close())
 }
 
-func TestAnAgentMayNotTouchImages(t *testing.T) {
+func TestAnAgentMayTakeAnImageOfAnotherAndPutNothingInPlace(t *testing.T) {
 	_, p := runningMember(t)
 	peer := p.as(protocol.ClientAgent)
-	_, err1 := peer.BeginImage(t.Context(), imageRequest("a"))
-	_, err2 := peer.ImageFile(t.Context(), "a", "CURRENT", 0)
-	_, err3 := peer.BeginPlacement(t.Context(), protocol.PlacementRequest{ID: "a"})
-	_, err4 := peer.OpenPlacement(t.Context(), "a")
-	for _, err := range []error{err1, err2, err3, err4, peer.ReleaseImage(t.Context(), "a")} {
+	if _, err := peer.BeginImage(t.Context(), imageRequest("a")); err != nil {
+		t.Error(err)
+	}
+	if err := peer.ReleaseImage(t.Context(), "a"); err != nil {
+		t.Error(err)
+	}
+	_, err1 := peer.BeginPlacement(t.Context(), protocol.PlacementRequest{ID: "a"})
+	_, err2 := peer.OpenPlacement(t.Context(), "a")
+	_, err3 := peer.Placement(t.Context(), "a")
+	_, err4 := peer.Seed(t.Context(), protocol.SeedOrder{ID: "a"})
+	for _, err := range []error{err1, err2, err3, err4, peer.AbandonSeed(t.Context(), "a")} {
 		if client.Reason(err) != protocol.ReasonForbidden {
 			t.Error(err)
 		}

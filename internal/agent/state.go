@@ -73,6 +73,9 @@ func (a *Agent) Peer(ctx context.Context) protocol.Peer {
 	}
 	return peer
 }
+	if m := a.vol.Marker; m != nil {
+		peer.ClusterUID, peer.Generation = m.ClusterUID, m.Generation
+	}
 
 // ready decides /readyz and says why not; the lock is held. A placement-centre pod is ready while its name must be in DNS: from just before the start of its server until the server
 // stops answering, through restarts in place and fences, since a name that comes and goes harms the others; whether it is in the quorum is not said here.

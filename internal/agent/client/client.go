@@ -37,6 +37,8 @@ type Client interface {
 	Admin(ctx context.Context, method, path string, body any) (json.RawMessage, error)
 	// Images takes images and puts them in place.
 	Images
+	// Seeds fills volumes from living members.
+	Seeds
 }
 
 // Error is an agent's refusal or failure.

@@ -14,7 +14,7 @@ func ServerName(namespace, cluster string) string {
 // ClientKind says who holds a client certificate of the cluster's CA.
 type ClientKind string
 
-// The kinds of clients: the operator may call everything, an agent only PathPeer, a Job only the calls that move images.
+// The kinds of clients: the operator may call everything, an agent only PathPeer and, to be seeded, the calls that take an image; a Job only the calls that move images.
 const (
 	ClientOperator ClientKind = "operator"
 	ClientAgent    ClientKind = "agent"

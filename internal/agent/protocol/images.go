@@ -6,7 +6,7 @@ import (
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
 )
 
-// PathImages is where images of this pod's metadata are taken. Operator and Jobs may call it.
+// PathImages is where images of this pod's metadata are taken. Operator, Jobs and the agents of the same cluster may call it.
 //
 //	POST   /v1/images                    ImageRequest -> 202 Image: begins; the same ID again answers the same image
 //	GET    /v1/images/{id}               -> Image
@@ -156,3 +156,5 @@ type ImagesState struct {
 	// Placement is the image that is to be put in place here, if any; without its files.
 	Placement *Placement `json:"placement,omitempty"`
 }
+	// Seed is what was ordered to be received of another member, if anything.
+	Seed *Seed `json:"seed,omitempty"`

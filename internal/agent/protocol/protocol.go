@@ -270,3 +270,6 @@ type Peer struct {
 	// Voters of the metadata group as this member sees them.
 	Voters []uint64 `json:"voters,omitempty"`
 }
+	// ClusterUID and Generation are those of this pod's volume: who takes an image of it must know whose it is. Empty without a marker.
+	ClusterUID string `json:"clusterUID,omitempty"`
+	Generation int64  `json:"generation,omitempty"`
