@@ -97,6 +97,10 @@ const (
 	ReasonOldGeneration = "OldGeneration"
 	// ReasonVolumeUnusable: a volume is missing, full, or not writable.
 	ReasonVolumeUnusable = "VolumeUnusable"
+	// ReasonVolumeGrowing: a volume is being made larger; nothing is restarted for it.
+	ReasonVolumeGrowing = "VolumeGrowing"
+	// ReasonVolumeNotExpandable: a volume claim may not grow: its storage class does not allow it, or a quota is full.
+	ReasonVolumeNotExpandable = "VolumeNotExpandable"
 	// ReasonEmptyVolume: an empty volume in a cluster that lives.
 	ReasonEmptyVolume = "EmptyVolume"
 	// ReasonSeedNeeded: a newcomer can only be brought in with a copy of a member's data.

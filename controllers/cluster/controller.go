@@ -93,6 +93,10 @@ type pass struct {
 	templatesHeld bool
 	// upkeepOnly: the spec is refused and the cluster runs on (see upkeep): members are repaired, and no object takes another form.
 	upkeepOnly bool
+	// storageHeld: the volumes of these roles keep their size for now.
+	storageHeld map[v1alpha1.Role]bool
+	// remade are the StatefulSets that were deleted in this pass, without their pods, to be made anew by the next.
+	remade []string
 }
 
 func (p *pass) agent(pod string) (agentclient.Client, error) {
@@ -182,6 +186,11 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 		return ctrl.Result{}, err
 	}
 	p.inputs.VoterMissing = health.QuorumProblem() != "" // no pod is evicted while the quorum is not whole
+	if !p.upkeepOnly {
+		if err := r.growVolumes(ctx, p); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
 	if err := r.applyObjects(ctx, p); err != nil {
 		return ctrl.Result{}, err
 	}

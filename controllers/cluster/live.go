@@ -39,6 +39,12 @@ func (r *Reconciler) holdBack(ctx context.Context, p *pass, health topology.Heal
 			if v.Field.String() == "spec."+view.Field+".replicas" {
 				p.inputs.Replicas[view.Role] = present[view.Role]
 			}
+			if v.Field.String() == "spec."+view.Field+".storage" {
+				if p.storageHeld == nil {
+					p.storageHeld = map[v1alpha1.Role]bool{}
+				}
+				p.storageHeld[view.Role] = true
+			}
 		}
 	}
 	p.inputs.Members = p.inputs.Replicas[v1alpha1.RolePlacementCenter]

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -52,6 +53,10 @@ func (r *Reconciler) applyObjects(ctx context.Context, p *pass) error {
 			continue
 		}
 		if set, ok := object.(*appsv1.StatefulSet); ok {
+			if beingRemade(p, set.Name) {
+				p.waits = append(p.waits, topology.Wait{Reason: v1alpha1.ReasonVolumeGrowing, Message: fmt.Sprintf("StatefulSet %s is made anew for larger volumes; its pods go on", set.Name)})
+				continue
+			}
 			r.keepImmutable(p, set)
 		}
 		err := r.apply(ctx, object)
@@ -74,6 +79,16 @@ func (r *Reconciler) applyObjects(ctx context.Context, p *pass) error {
 		}
 	}
 	return nil
+}
+
+// beingRemade reports whether a StatefulSet is on its way out, so that applying it now would be lost with it.
+func beingRemade(p *pass, name string) bool {
+	for _, live := range p.observed.sets {
+		if live.Name == name && live.DeletionTimestamp != nil {
+			return true
+		}
+	}
+	return slices.Contains(p.remade, name)
 }
 
 // shapesPods reports whether pods are made of an object.

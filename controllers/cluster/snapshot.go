@@ -65,15 +65,21 @@ func newSnapshot(p *pass, limits topology.Limits) topology.Snapshot {
 func existing(o *observation, base string) int32 {
 	n := int32(0)
 	for name := range o.pods {
-		rest, ok := strings.CutPrefix(name, base)
-		if !ok {
-			continue
-		}
-		if i, err := strconv.ParseInt(rest, 10, 32); err == nil && int32(i) >= n {
-			n = int32(i) + 1
+		if i, ok := ordinalOf(name, base); ok && i >= n {
+			n = i + 1
 		}
 	}
 	return n
+}
+
+// ordinalOf is the ordinal in a pod's name, after the name of its StatefulSet and a dash.
+func ordinalOf(pod, base string) (int32, bool) {
+	rest, ok := strings.CutPrefix(pod, base)
+	if !ok {
+		return 0, false
+	}
+	i, err := strconv.ParseInt(rest, 10, 32)
+	return int32(i), err == nil && i >= 0
 }
 
 func newAgent(st protocol.State) *topology.Agent {

@@ -88,10 +88,6 @@ func mounts() []corev1.VolumeMount {
 
 // dataVolumeClaim is the template of the data volume. What the API server would add is written out, because a template is compared as a whole.
 func dataVolumeClaim(cluster *v1alpha1.RobustMQCluster, in Inputs, row v1alpha1.RoleView) corev1.PersistentVolumeClaim {
-	storage := resource.MustParse(v1alpha1.DefaultStorage)
-	if row.Storage != nil {
-		storage = *row.Storage
-	}
 	return corev1.PersistentVolumeClaim{
 		ObjectMeta: metav1.ObjectMeta{
 			Name:        volumeData,
@@ -102,8 +98,16 @@ func dataVolumeClaim(cluster *v1alpha1.RobustMQCluster, in Inputs, row v1alpha1.
 			AccessModes:      []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
 			StorageClassName: row.StorageClassName,
 			VolumeMode:       ptr.To(corev1.PersistentVolumeFilesystem),
-			Resources:        corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: storage}},
+			Resources:        corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: Storage(row)}},
 		},
 		Status: corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimPending},
 	}
+}
+
+// Storage is the size of every data volume of a role.
+func Storage(row v1alpha1.RoleView) resource.Quantity {
+	if row.Storage != nil {
+		return *row.Storage
+	}
+	return resource.MustParse(v1alpha1.DefaultStorage)
 }

@@ -3,6 +3,8 @@ package kube
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,7 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// collector deletes objects whose owners are all gone (background propagation).
+// collector deletes objects whose owners are all gone (background propagation), and takes the owner from those of an owner that shall go without them (orphan propagation).
 type collector struct {
 	cp    *ControlPlane
 	queue workqueue.TypedRateLimitingInterface[item]
@@ -80,6 +82,9 @@ func (g *collector) seen(kind schema.GroupVersionKind, object any) {
 	it := item{kind: kind, key: client.ObjectKeyFromObject(o), uid: o.GetUID()}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if o.GetDeletionTimestamp() != nil && slices.Contains(o.GetFinalizers(), metav1.FinalizerOrphanDependents) {
+		g.queue.Add(it)
+	}
 	for _, ref := range o.GetOwnerReferences() {
 		if g.children[ref.UID] == nil {
 			g.children[ref.UID] = map[types.UID]item{}
@@ -134,6 +139,9 @@ func (g *collector) examine(ctx context.Context, it item) error {
 	if err := g.cp.direct.Get(ctx, it.key, o); err != nil {
 		return client.IgnoreNotFound(err)
 	}
+	if o.UID == it.uid && o.DeletionTimestamp != nil && slices.Contains(o.Finalizers, metav1.FinalizerOrphanDependents) {
+		return g.orphan(ctx, o)
+	}
 	if o.UID != it.uid || o.DeletionTimestamp != nil || len(o.OwnerReferences) == 0 {
 		return nil
 	}
@@ -152,6 +160,30 @@ func (g *collector) examine(ctx context.Context, it item) error {
 		return nil
 	}
 	return client.IgnoreNotFound(err)
+}
+
+// orphan takes the owner from its dependents and lets it go.
+func (g *collector) orphan(ctx context.Context, owner *metav1.PartialObjectMetadata) error {
+	g.mu.Lock()
+	children := slices.Collect(maps.Values(g.children[owner.UID]))
+	g.mu.Unlock()
+	for _, child := range children {
+		o := &metav1.PartialObjectMetadata{}
+		o.SetGroupVersionKind(child.kind)
+		if err := g.cp.direct.Get(ctx, child.key, o); apierrors.IsNotFound(err) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		base := o.DeepCopy()
+		o.OwnerReferences = slices.DeleteFunc(o.OwnerReferences, func(ref metav1.OwnerReference) bool { return ref.UID == owner.UID })
+		if err := g.cp.direct.Patch(ctx, o, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{})); client.IgnoreNotFound(err) != nil {
+			return err
+		}
+	}
+	base := owner.DeepCopy()
+	owner.Finalizers = slices.DeleteFunc(owner.Finalizers, func(f string) bool { return f == metav1.FinalizerOrphanDependents })
+	return client.IgnoreNotFound(g.cp.direct.Patch(ctx, owner, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{})))
 }
 
 func (g *collector) lives(ctx context.Context, namespace string, ref metav1.OwnerReference) (bool, error) {

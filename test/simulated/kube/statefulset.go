@@ -13,6 +13,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/rand"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -46,6 +47,9 @@ func (r *statefulSets) Reconcile(ctx context.Context, req reconcile.Request) (re
 	}
 	if set.Spec.PodManagementPolicy != appsv1.ParallelPodManagement || set.Spec.UpdateStrategy.Type != appsv1.OnDeleteStatefulSetStrategyType {
 		return reconcile.Result{}, reconcile.TerminalError(fmt.Errorf("StatefulSet %s: only Parallel with OnDelete is simulated", req))
+	}
+	if err := r.adopt(ctx, &set); err != nil {
+		return retryConflict(err)
 	}
 	var pods corev1.PodList
 	if err := r.Client.List(ctx, &pods, client.InNamespace(req.Namespace), client.MatchingFields{ownerIndex: string(set.UID)}); err != nil {
@@ -82,6 +86,26 @@ func (r *statefulSets) Reconcile(ctx context.Context, req reconcile.Request) (re
 		}
 	}
 	return retryConflict(problem)
+}
+
+// adopt takes pods that its selector matches, that have its names, and that no controller owns any more: those of a set that was deleted without them.
+func (r *statefulSets) adopt(ctx context.Context, set *appsv1.StatefulSet) error {
+	var pods corev1.PodList
+	if err := r.Client.List(ctx, &pods, client.InNamespace(set.Namespace), client.MatchingLabels(set.Spec.Selector.MatchLabels)); err != nil {
+		return fmt.Errorf("list pods to adopt: %w", err)
+	}
+	for i := range pods.Items {
+		pod := &pods.Items[i]
+		if metav1.GetControllerOf(pod) != nil || pod.DeletionTimestamp != nil || !strings.HasPrefix(pod.Name, set.Name+"-") {
+			continue
+		}
+		base := pod.DeepCopy()
+		pod.OwnerReferences = append(pod.OwnerReferences, *metav1.NewControllerRef(set, appsv1.SchemeGroupVersion.WithKind("StatefulSet")))
+		if err := r.Client.Patch(ctx, pod, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{})); err != nil {
+			return fmt.Errorf("adopt pod %s: %w", pod.Name, err)
+		}
+	}
+	return nil
 }
 
 // keepPod makes a missing pod with its claims, and clears away one that ended.
