@@ -14,6 +14,8 @@ type Snapshot struct {
 	Limits  Limits
 	// Seen says for how long each symptom has been seen without a break, up to this pass (see Symptoms and Tracker).
 	Seen map[Symptom]time.Duration
+	// Drain are the segments of the messages; gathered only while somebody leaves (see Leaving).
+	Drain Drain
 }
 
 // Wanted is what the user wants and what was recorded because it cannot be observed again.
@@ -31,6 +33,8 @@ type Wanted struct {
 	Replicas map[v1alpha1.Role]int32
 	// Adopt names the pods whose foreign volumes the user said to take over.
 	Adopt []string
+	// Decommission: this version can move the copies of a node's messages away (RobustMQ 0.4.5 and later).
+	Decommission bool
 }
 
 // Limits are the times after which something that looks wrong is acted on. The sources of the defaults are seen times of RobustMQ 0.4.11.
@@ -57,6 +61,14 @@ type Limits struct {
 	PodPending time.Duration
 	// RaftDead: a member whose raft core has stopped while its process lives.
 	RaftDead time.Duration
+	// Unregister: how long after its server's end a node may still be unregistered. The metadata leader forgets it after 27 to 30 s by itself, and then the call is an empty success.
+	Unregister time.Duration
+	// Stranded: a stopped node that is no longer registered while segments still name it. The work behind UnRegisterNode takes 1 to 2 s.
+	Stranded time.Duration
+	// Quiesce: how long a broker that is about to be stopped is given to leave the client Services. Its readiness is asked every 2 s, and fails at the third time.
+	Quiesce time.Duration
+	// CopiesMissing: segments that lack a copy in sync while somebody waits to leave. Nearly empty ones are copied in 2 to 5 s.
+	CopiesMissing time.Duration
 }
 
 // DefaultLimits are the limits at real speed.
@@ -65,6 +77,7 @@ func DefaultLimits() Limits {
 		HalfJoin: 20 * time.Second, JoinRollback: 60 * time.Second, FoundRollback: 30 * time.Second, NodeStart: 60 * time.Second,
 		ListIncomplete: 15 * time.Second, RegistryShort: 45 * time.Second, RaftDead: 15 * time.Second,
 		LeadersApart: 15 * time.Second, Hold: 100 * time.Second, PodPending: 10 * time.Second,
+		Unregister: 25 * time.Second, Stranded: 15 * time.Second, Quiesce: 15 * time.Second, CopiesMissing: 2 * time.Minute,
 	}
 }
 
@@ -75,6 +88,7 @@ func (l Limits) Scale(speed float64) Limits {
 		HalfJoin: s(l.HalfJoin), JoinRollback: s(l.JoinRollback), FoundRollback: s(l.FoundRollback), NodeStart: s(l.NodeStart),
 		ListIncomplete: s(l.ListIncomplete), RegistryShort: s(l.RegistryShort), RaftDead: s(l.RaftDead),
 		LeadersApart: s(l.LeadersApart), Hold: s(l.Hold), PodPending: s(l.PodPending),
+		Unregister: s(l.Unregister), Stranded: s(l.Stranded), Quiesce: s(l.Quiesce), CopiesMissing: s(l.CopiesMissing),
 	}
 }
 
@@ -111,6 +125,11 @@ type Member struct {
 	// Agent is nil while the pod's agent cannot be asked; AgentError says why.
 	Agent      *Agent
 	AgentError string
+
+	// Ready: Kubernetes counts the pod among those that client Services lead to.
+	Ready bool
+	// ClaimTerminating: the volume claim goes as soon as the pod does.
+	ClaimTerminating bool
 }
 
 // Agent is what a pod's agent said.
@@ -137,6 +156,10 @@ type Agent struct {
 	Registry []uint64
 	// Nodes is this node's own list, a cache that can stay wrong; nil when it was not asked.
 	Nodes []uint64
+	// StoppedFor is how long ago its server ended; 0 while one runs, or when that is not known (then it ended before the agent was started).
+	StoppedFor time.Duration
+	// Quiesced: the server runs, and the pod is no longer ready: clients are led elsewhere.
+	Quiesced bool
 }
 
 // Marker is the record in a volume of whose data it holds.
