@@ -64,6 +64,14 @@ const (
 	ReasonNodeInService = "NodeInService"
 	// ReasonScaleInPending: more pods than wanted exist, and none of them may safely leave yet.
 	ReasonScaleInPending = "ScaleInPending"
+	// ReasonNotDrainable: a node cannot be taken away without losing messages; the message names the topics.
+	ReasonNotDrainable = "NotDrainable"
+	// ReasonDraining: a node is being taken away: it is stopped, and its messages' copies move to the others.
+	ReasonDraining = "Draining"
+	// ReasonNodeUnregistered: a stopped node was taken out of the cluster (event).
+	ReasonNodeUnregistered = "NodeUnregistered"
+	// ReasonVolumeReleased: the volume claim of a node that was taken away goes with its pod (event).
+	ReasonVolumeReleased = "VolumeReleased"
 	// ReasonChanging: the operator is taking a step; the message says which.
 	ReasonChanging = "Changing"
 	// ReasonRestarting: servers are being restarted in place, one after another.

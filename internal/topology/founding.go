@@ -134,7 +134,20 @@ func foundStatic(s Snapshot, h Health, p *Plan) bool {
 // is emptied first.
 func releaseHeld(s Snapshot, h Health, p *Plan) bool {
 	for _, m := range s.Members {
+		if s.wantedOf(m) && m.Agent != nil && m.Agent.Quiesced && m.Agent.GateOpen {
+			p.step(Step{Kind: StepStart, Pod: m.Pod, NodeID: m.NodeID, Planned: true, Reason: "it stays after all: clients are led to it again"})
+			return false
+		}
 		if !held(m) {
+			continue
+		}
+		if m.Role != v1alpha1PlacementCenter && s.Wanted.Decommission {
+			if !s.wantedOf(m) {
+				continue // it is drained
+			}
+			if takeBack(s, h, m, p) {
+				return false
+			}
 			continue
 		}
 		if m.Role != v1alpha1PlacementCenter || m.Agent.VolumeEmpty || !s.ours(m) {

@@ -209,6 +209,15 @@ func (h Health) QuorumProblem() string {
 	return ""
 }
 
+// registry are the nodes that the metadata leader lists; false when nobody leads, or the leader was not asked.
+func (h Health) registry() ([]uint64, bool) {
+	if len(h.s.Wanted.Groups) == 0 {
+		return nil, false
+	}
+	l, ok := h.leaders[h.s.Wanted.Groups[0]]
+	return l.registry(), ok && l.registry() != nil
+}
+
 // registered reports whether the metadata leader lists the node.
 func (h Health) registered(id uint64) bool {
 	l, ok := h.leaders[h.s.Wanted.Groups[0]]

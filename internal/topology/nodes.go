@@ -30,6 +30,11 @@ func startNodes(s Snapshot, h Health, p *Plan) bool {
 	if next == nil {
 		return true
 	}
+	if next.ClaimTerminating {
+		// It was drained, and is wanted again before it was gone: what it would store now goes with the claim.
+		p.step(Step{Kind: StepReplace, Pod: next.Pod, NodeID: next.NodeID, Planned: true, Reason: "its volume claim is being deleted: it starts with a new one"})
+		return false
+	}
 	if problem := quorumForNodes(s, h); problem != "" {
 		p.wait(v1alpha1.ReasonQuorumLost, "%s waits for the placement centre: %s", next.Pod, problem)
 		return true

@@ -22,7 +22,12 @@ const (
 	StepStart       StepKind = "Start"       // let a held server go
 	StepRestart     StepKind = "Restart"     // restart the server in place
 	StepReplace     StepKind = "Replace"     // delete a pod that never got to run, so that it is made anew from the present template
-	StepWipe        StepKind = "Wipe"        // empty the volume of a stopped member that never was a whole member
+	StepWipe        StepKind = "Wipe"        // empty the volume of a stopped member that never was a whole member, or that nothing counts on any more
+
+	StepQuiesce       StepKind = "Quiesce"       // the broker runs on, and clients are led elsewhere
+	StepDrain         StepKind = "Drain"         // stop the server of a node that is taken away, and hold it
+	StepUnregister    StepKind = "Unregister"    // UnRegisterNode on the metadata leader: the copies of a stopped node move to others
+	StepReleaseVolume StepKind = "ReleaseVolume" // delete the volume claim of a node that nothing counts on any more; it goes with the pod
 )
 
 // Step is one thing to do.
@@ -30,7 +35,7 @@ type Step struct {
 	Kind StepKind
 	// Pod is the pod that is changed (StepMarkFounded: none).
 	Pod string
-	// Via is the pod whose server is asked (StepJoin, StepLeave).
+	// Via is the pod whose server is asked (StepJoin, StepLeave, StepUnregister).
 	Via    string
 	NodeID uint64
 	Addr   string
@@ -38,6 +43,8 @@ type Step struct {
 	Reason string
 	// Cures names the symptom whose time starts anew when the step is done.
 	Cures SymptomKind
+	// Planned: the user asked for it; nothing had gone wrong.
+	Planned bool
 }
 
 // Symptom is the one whose time starts anew when the step is done.
@@ -97,6 +104,7 @@ func Decide(s Snapshot) Plan {
 	} else {
 		chain = append(chain, startNodes, mendLists)
 	}
+	chain = append(chain, drainNext)
 	for _, decide := range chain {
 		if !decide(s, h, &p) {
 			break
@@ -130,7 +138,7 @@ func replaceStuck(s Snapshot, _ Health, p *Plan) bool {
 func noteUnreachable(s Snapshot, p *Plan) {
 	for _, m := range s.Members {
 		if !s.wantedOf(m) {
-			if m.State != PodMissing {
+			if m.State != PodMissing && m.Role == v1alpha1PlacementCenter {
 				p.trouble(v1alpha1.ReasonScaleInPending, "%s is more than the %d wanted; members are not taken away while no safe order to leave exists for them", m.Pod, s.Wanted.Replicas[m.Role])
 			}
 			continue

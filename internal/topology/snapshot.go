@@ -35,6 +35,8 @@ type Wanted struct {
 	Adopt []string
 	// Decommission: this version can move the copies of a node's messages away (RobustMQ 0.4.5 and later).
 	Decommission bool
+	// VolumesGo: the volume of a node that was taken away is deleted once nothing counts on it any more; otherwise it stays, empty.
+	VolumesGo bool
 }
 
 // Limits are the times after which something that looks wrong is acted on. The sources of the defaults are seen times of RobustMQ 0.4.11.
@@ -254,3 +256,10 @@ func held(m Member) bool {
 
 // serving reports whether the pod's server answers.
 func serving(m Member) bool { return m.Agent != nil && m.Agent.Server == ServerRunning }
+
+func (m Member) registry() []uint64 {
+	if m.Agent == nil {
+		return nil
+	}
+	return m.Agent.Registry
+}

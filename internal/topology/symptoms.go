@@ -26,6 +26,9 @@ const (
 	SymptomPodPending     SymptomKind = "PodPending"     // the pod does not run, for a reason that waiting alone does not mend
 	SymptomHeld           SymptomKind = "Held"           // a whole member that is stopped by order
 	SymptomLeadersApart   SymptomKind = "LeadersApart"   // the raft groups are led by different members (of no pod in particular)
+	SymptomStranded       SymptomKind = "Stranded"       // not registered and not running, while segments name it
+	SymptomQuiescing      SymptomKind = "Quiescing"      // quiesced, and clients are still led to it
+	SymptomCopiesMissing  SymptomKind = "CopiesMissing"  // segments lack a copy in sync while somebody leaves (of no pod in particular)
 )
 
 // Symptoms lists what looks wrong now. Feed it to a Tracker to learn for how long.
@@ -36,9 +39,18 @@ func Symptoms(s Snapshot) []Symptom {
 	if _, common := h.CommonLeader(); h.ledAll() && !common {
 		out = append(out, Symptom{Kind: SymptomLeadersApart})
 	}
+	if len(missingCopies(s, 0)) > 0 {
+		out = append(out, Symptom{Kind: SymptomCopiesMissing})
+	}
 	for _, m := range s.Members {
 		if held(m) {
 			add(SymptomHeld, m)
+		}
+		if stranded(s, h, m) {
+			add(SymptomStranded, m)
+		}
+		if m.Agent != nil && m.Agent.Quiesced && m.Ready {
+			add(SymptomQuiescing, m)
 		}
 		if m.State == PodPending && m.Reason != v1alpha1.ReasonWaitingForPods {
 			add(SymptomPodPending, m)
