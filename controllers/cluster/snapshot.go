@@ -35,9 +35,13 @@ func newSnapshot(p *pass, limits topology.Limits) topology.Snapshot {
 	for _, view := range cluster.Spec.Roles() {
 		s.Wanted.Replicas[view.Role] = view.Replicas
 	}
+	s.Present = map[v1alpha1.Role]int32{}
 	for _, role := range roles {
+		if set := o.sets[role]; set != nil && set.Spec.Replicas != nil {
+			s.Present[role] = *set.Spec.Replicas
+		}
 		base := manifests.WorkloadName(cluster, role) + "-"
-		for ordinal := range max(s.Wanted.Replicas[role], existing(o, base)) {
+		for ordinal := range max(s.Wanted.Replicas[role], s.Present[role], existing(o, base)) {
 			pod := base + strconv.Itoa(int(ordinal))
 			m := topology.Member{
 				Role: role, Ordinal: ordinal, NodeID: role.BaseNodeID() + uint64(ordinal), Pod: pod,
@@ -89,6 +93,7 @@ func newAgent(st protocol.State) *topology.Agent {
 		Server: topology.ServerPhase(st.Server.Phase), MQTTOpen: st.Server.MQTTOpen, Fenced: st.Fenced, Terminating: st.Terminating,
 		ConfigStale: st.Server.Phase == protocol.ServerRunning && st.Config.Running != "" && st.Config.Running != st.Config.Mounted,
 		ConfigFault: st.Config.Problem,
+		Source:      st.Config.Source, LivePending: st.Config.LivePending,
 		Registry:    st.Registry, Nodes: st.Nodes,
 	}
 	if exit := st.Server.LastExit; exit != nil {
@@ -116,6 +121,9 @@ func newGroup(g robustmq.GroupState) topology.Group {
 	}
 	for _, config := range g.Configs {
 		out.Members = append(out.Members, config...)
+	}
+	if out.Changing {
+		out.Configs = g.Configs
 	}
 	slices.Sort(out.Members)
 	out.Members = slices.Compact(out.Members)

@@ -16,6 +16,8 @@ type Snapshot struct {
 	Seen map[Symptom]time.Duration
 	// Drain are the segments of the messages; gathered only while somebody leaves (see Leaving).
 	Drain Drain
+	// Present is how many pods each role's StatefulSet has been told to keep; a role without a StatefulSet is not in it.
+	Present map[v1alpha1.Role]int32
 }
 
 // Wanted is what the user wants and what was recorded because it cannot be observed again.
@@ -37,6 +39,10 @@ type Wanted struct {
 	Decommission bool
 	// VolumesGo: the volume of a node that was taken away is deleted once nothing counts on it any more; otherwise it stays, empty.
 	VolumesGo bool
+	// Sources are the hashes of the configuration that the pods of each role shall have; empty while none is given out.
+	Sources map[v1alpha1.Role]string
+	// Refused are the kinds of settings that a server refused, and in which configuration: they wait for another.
+	Refused map[string]string
 }
 
 // Limits are the times after which something that looks wrong is acted on. The sources of the defaults are seen times of RobustMQ 0.4.11.
@@ -162,6 +168,9 @@ type Agent struct {
 	StoppedFor time.Duration
 	// Quiesced: the server runs, and the pod is no longer ready: clients are led elsewhere.
 	Quiesced bool
+	// Source is the hash of the configuration that is mounted; LivePending are the kinds of settings of which the running server goes by something else than what is mounted.
+	Source      string
+	LivePending []string
 }
 
 // Marker is the record in a volume of whose data it holds.
@@ -211,6 +220,8 @@ type Group struct {
 	LastLog     uint64
 	LastApplied uint64
 	Purged      uint64 // 0: the log is whole from its first entry
+	// Configs are the configurations of a membership that is being changed; nil otherwise.
+	Configs [][]uint64
 }
 
 // uniform reports whether the group has exactly one configuration.
