@@ -299,6 +299,17 @@ func appendText(b []byte, tag uint64, v *string) []byte {
 
 func ptr[T any](v T) *T { return &v }
 
+// Boundaries are the table's first and last internal keys, as the MANIFEST has them.
+func (f NewFile) Boundaries() (smallest, largest []byte, err error) {
+	c := cursor{rest: f.tail}
+	c.uvarint() // size
+	smallest, largest = c.string(), c.string()
+	if c.bad {
+		return nil, nil, corrupt("table %d has no boundaries", f.Number)
+	}
+	return smallest, largest, nil
+}
+
 // String is for messages: level, number and size.
 func (f NewFile) String() string {
 	return fmt.Sprintf("L%d %s, %d bytes", f.Level, TableName(f.Number), f.Size)
