@@ -20,6 +20,7 @@ const (
 	// AnnotationGeneration on a PVC: the newest data generation it was given.
 	AnnotationGeneration = "robustmq.io/generation"
 	// AnnotationAdoptVolume on a RobustMQCluster: names a pod whose foreign volume may be taken over as it is.
+	AnnotationTemplate    = "robustmq.io/template" // on pods: a hash of what their server depends on in the template that they were made from
 	AnnotationAdoptVolume = "robustmq.io/adopt-volume"
 	// AnnotationDestination on the Job of a backup: spec.backup.destination of the cluster as it was then, as JSON, with the names of its Secrets.
 	AnnotationDestination = "robustmq.io/destination"

@@ -13,6 +13,7 @@ import (
 	"github.com/robustmq/robustmq-operator/internal/agent/images"
 	"github.com/robustmq/robustmq-operator/internal/agent/process"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/agent/seeding"
 	"github.com/robustmq/robustmq-operator/internal/agent/volume"
 )
 
@@ -25,6 +26,7 @@ type Agent struct {
 	metrics *metrics
 	source  *images.Source
 	target  *images.Target
+	seeds   *seeding.Seeder
 	wake    chan struct{}
 
 	orders sync.Mutex // one order after another
@@ -44,20 +46,23 @@ type Agent struct {
 	gate      protocol.GateState
 
 	held        bool   // ServerOrder Stop
+	quiesced    bool   // ServerOrder Quiesce
 	restart     string // a restart is ordered: its reason
 	fenced      bool
 	terminating bool
 	mayStop     bool // terminating, and the quorum stands without this voter or cannot be helped
 
-	child     *child
-	attempt   *attempt
-	backoff   process.Backoff
-	notBefore time.Time
-	starts    int
-	lastExit  *protocol.Exit
-	lastCode  int // exit code of the last server that ended
-	running   string
-	known     known
+	child       *child
+	attempt     *attempt
+	backoff     process.Backoff
+	notBefore   time.Time
+	starts      int
+	lastExit    *protocol.Exit
+	lastCode    int    // exit code of the last server that ended
+	running     string // mounted.hash at the start of the server that runs
+	runningLive string // mounted.live then
+	settings    checkedSettings
+	known       known
 }
 
 // known is what the server said when it last answered; it outlives the server, for the fence, the hold and the readiness.
@@ -83,6 +88,7 @@ func New(o Options) (*Agent, error) {
 	a.peers = newPeers(a)
 	a.metrics = newMetrics(a)
 	a.source, a.target = newSource(a), newTarget(a)
+	a.seeds = newSeeder(a)
 	return a, nil
 }
 
@@ -114,6 +120,7 @@ func (a *Agent) Run(ctx context.Context) int {
 	servers.close()
 	background.Wait()
 	a.source.Wait()
+	a.seeds.Wait()
 	a.target.Wait()
 	a.observing.open.Wait()
 	a.peers.close()

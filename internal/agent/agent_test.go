@@ -321,9 +321,12 @@ func TestAChangedConfigurationShowsAndIsRenderedAtTheNextStartOnly(t *testing.T)
 		t.Fatal(err)
 	}
 	p.configure(func(c *protocol.Config) {
-		c.Sections = map[string]map[string]any{"mqtt_runtime.protocol": {"receive_max": 7}, "future": {"list": []any{map[string]any{}}}}
+		c.Sections = map[string]map[string]any{"mqtt_runtime.keep_alive": {"default_time": 200}, "future": {"list": []any{map[string]any{}}}}
 	})
 	s := p.eventually("the mounted hash differs", func(s protocol.State) bool { return s.Config.Mounted != before.Config.Mounted })
+	if s.Config.Source == before.Config.Source || s.Config.Live != before.Config.Live {
+		t.Errorf("%+v, before %+v", s.Config, before.Config)
+	}
 	if s.Config.Running != before.Config.Running || len(s.Config.Ignored) != 1 {
 		t.Errorf("%+v", s.Config)
 	}
@@ -335,6 +338,37 @@ func TestAChangedConfigurationShowsAndIsRenderedAtTheNextStartOnly(t *testing.T)
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("server.toml holds secrets: %v, %v", info.Mode(), err)
+	}
+}
+
+func TestASettingThatARunningServerTakesInDoesNotCallForARestart(t *testing.T) {
+	w := newWorld(t)
+	p := w.add(config.RolePlacementCenter, 0).initialised(nil).start()
+	before := p.eventually("the server runs", runs)
+	p.configure(func(c *protocol.Config) {
+		c.Sections = map[string]map[string]any{"mqtt_runtime.protocol": {"receive_max": 7}}
+	})
+	s := p.eventually("the change is mounted", func(s protocol.State) bool { return s.Config.Source != before.Config.Source })
+	if s.Config.Mounted != s.Config.Running || s.Config.Live == s.Config.LiveRunning {
+		t.Errorf("%+v", s.Config)
+	}
+	s, err := p.operator().Server(t.Context(), protocol.ServerOrder{Action: protocol.ServerRestart})
+	if err != nil || s.Config.Live != s.Config.LiveRunning {
+		t.Errorf("%+v, %v", s.Config, err)
+	}
+}
+
+func TestTheFileIsWrittenForTheVersionOfThePodsImage(t *testing.T) {
+	w := newWorld(t)
+	p := w.add(config.RolePlacementCenter, 0)
+	w.add(config.RolePlacementCenter, 1)
+	p.configure(func(c *protocol.Config) { c.Version = "0.4.11" })
+	o := Options{PodName: p.Name, PodIP: p.IP, Paths: p.Paths}
+	newer := o.read(readFiles(p.Paths))
+	o.ServerVersion = "0.4.9"
+	older := o.read(readFiles(p.Paths))
+	if older.config.Version != "0.4.9" || older.hash == newer.hash || older.source != newer.source || older.traits.Dialect == newer.traits.Dialect {
+		t.Errorf("%s %s %s, newest %s %s %s", older.config.Version, older.hash, older.source, newer.config.Version, newer.hash, newer.source)
 	}
 }
 
@@ -392,4 +426,42 @@ func TestIslandsAreServedOnTheirOwn(t *testing.T) {
 	p.initialised(nil).start()
 	p.eventually("the server runs with an open MQTT port", func(s protocol.State) bool { return runs(s) && s.Server.MQTTOpen })
 	eventually(t, "ready", func() bool { code, _ := p.get("/readyz"); return code == http.StatusOK }, func() any { return nil })
+}
+
+func TestAQuiescedBrokerRunsOnAndIsNotReadyUntilItIsStartedAgain(t *testing.T) {
+	w := newWorld(t)
+	w.add(config.RolePlacementCenter, 0)
+	p := w.add(config.RoleMQTTBroker, 0).initialised(nil).start()
+	ready := func() bool { code, _ := p.get("/readyz"); return code == http.StatusOK }
+	first := p.eventually("the server runs", runs)
+	eventually(t, "the broker is ready", ready, func() any { return nil })
+	s, err := p.operator().Server(t.Context(), protocol.ServerOrder{Action: protocol.ServerQuiesce, Reason: "test"})
+	if err != nil || !s.Server.Quiesced || !s.Gate.Open || s.Server.PID != first.Server.PID {
+		t.Fatalf("%+v %v", s, err)
+	}
+	if ready() {
+		t.Error("a quiesced broker is ready")
+	}
+	if s, err = p.operator().Server(t.Context(), protocol.ServerOrder{Action: protocol.ServerStart}); err != nil || s.Server.Quiesced || s.Server.PID != first.Server.PID {
+		t.Fatalf("%+v %v", s, err)
+	}
+	eventually(t, "the broker is ready again", ready, func() any { return nil })
+	if _, err = p.operator().Server(t.Context(), protocol.ServerOrder{Action: protocol.ServerStop}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = p.operator().Server(t.Context(), protocol.ServerOrder{Action: protocol.ServerQuiesce}); client.Reason(err) != protocol.ReasonServerDown {
+		t.Errorf("a stopped server was quiesced: %v", err)
+	}
+}
+
+func TestAMemberOfThePlacementCentreIsNotQuiesced(t *testing.T) {
+	w := newWorld(t)
+	p := w.add(config.RolePlacementCenter, 0).initialised(nil).start()
+	p.eventually("the server runs", runs)
+	if _, err := p.operator().Server(t.Context(), protocol.ServerOrder{Action: protocol.ServerQuiesce}); client.Reason(err) != protocol.ReasonConflict {
+		t.Errorf("%v", err)
+	}
+	if code, _ := p.get("/readyz"); code != http.StatusOK {
+		t.Errorf("its name would vanish: %d", code)
+	}
 }

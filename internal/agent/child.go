@@ -132,7 +132,7 @@ func (a *Agent) ended(status process.ExitStatus) {
 	a.lastExit, a.lastCode = exit, status.Code
 	a.metrics.exits.WithLabelValues(exit.Reason).Inc()
 	a.o.Log.Info("the server ended", "code", exit.Code, "signal", exit.Signal, "reason", exit.Reason, "message", exit.Message)
-	a.child, a.running = nil, ""
+	a.child, a.running, a.runningLive = nil, "", ""
 	a.known.inList, a.known.serving = false, false
 	a.notBefore = now
 	if c.stopping == "" || c.stopping == protocol.ExitHung {

@@ -37,7 +37,9 @@ type mounted struct {
 	version  robustmq.Version
 	traits   robustmq.Traits
 	rendered config.Rendered
-	hash     string
+	hash     string    // of what takes a start to come into force
+	live     string    // of what a running server takes in
+	source   string    // of the configuration file as it is
 	expires  time.Time // of the server's certificate
 	problem  string    // what the server would die of
 }
@@ -113,6 +115,11 @@ func (o Options) read(f files) mounted {
 			TLSCert: filepath.Join(o.Paths.ServerTLSDir, "tls.crt"), TLSKey: filepath.Join(o.Paths.ServerTLSDir, "tls.key"),
 		},
 	}
+	m.source = config.Hash(f.config, nil, m.config.ClusterUID)
+	if o.ServerVersion != "" {
+		m.config.Version = o.ServerVersion
+		m.input.Config.Version = o.ServerVersion
+	}
 	m.version, err = robustmq.ParseVersion(m.config.Version)
 	if err != nil {
 		return fail("version: %v", err)
@@ -122,7 +129,8 @@ func (o Options) read(f files) mounted {
 	if err != nil {
 		return fail("%v", err)
 	}
-	m.hash = config.Hash(m.rendered.ServerTOML, f.cert, m.config.ClusterUID)
+	m.hash = config.Hash(m.rendered.Static, f.cert, m.config.ClusterUID)
+	m.live = config.Hash(m.rendered.Live, nil, m.config.ClusterUID)
 	m.expires, err = precheck(m.input, m.version, m.traits, f.cert, f.key)
 	if err != nil {
 		return fail("%v", err)

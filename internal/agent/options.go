@@ -36,8 +36,10 @@ func PathsUnder(root string) Paths {
 type Options struct {
 	PodName, PodIP string
 	Version        string // of the agent
-	Paths          Paths
-	Launcher       process.Launcher
+	// ServerVersion is the version of RobustMQ in the pod's image; empty: what the configuration says.
+	ServerVersion string
+	Paths         Paths
+	Launcher      process.Launcher
 
 	// ListenHost is where the agent listens; empty means every address.
 	ListenHost string
@@ -106,6 +108,12 @@ type Timings struct {
 	ImagePause time.Duration // between two attempts at an image during which the raft state changed
 	ImageLease time.Duration `floor:"lease"` // an image lives so long without a call
 
+	SeedPoll     time.Duration // between looks at the donor's image, and at the placing
+	SeedRetry    time.Duration // before a call of the donor that failed is repeated
+	SeedCall     time.Duration `floor:"io"` // limit of a call, a stream apart
+	SeedIdle     time.Duration `floor:"io"` // a stream that is silent for so long is begun anew
+	SeedPatience time.Duration `floor:"io"` // a donor that gives nothing for so long is given up
+
 	OrderWait time.Duration `floor:"io"` // a call waits this long for a server to be gone
 	StartWait time.Duration `floor:"io"` // a call waits this long for a server to be started
 }
@@ -125,6 +133,7 @@ func DefaultTimings() Timings {
 		FenceProbe: 3 * time.Second, FenceTimeout: 1500 * time.Millisecond, FenceAfter: 15 * time.Second,
 		HoldMax: protocol.TerminationGracePeriod - stopReserve, HoldPoll: time.Second, PeerTimeout: 2 * time.Second,
 		ImageTick: 2 * time.Second, ImagePause: time.Second, ImageLease: protocol.ImageLease,
+		SeedPoll: 500 * time.Millisecond, SeedRetry: time.Second, SeedCall: 10 * time.Second, SeedIdle: 20 * time.Second, SeedPatience: 30 * time.Second,
 		OrderWait: 40 * time.Second, StartWait: 5 * time.Second,
 	}
 }

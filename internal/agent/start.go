@@ -168,7 +168,7 @@ func (a *Agent) launch(lifetime, ctx context.Context, at *attempt, m mounted) er
 		started: a.o.Now(), traits: m.traits, meta: m.isMeta(), oom: kills,
 	}
 	go func() { c.exited <- proc.Wait() }()
-	a.child, a.running, a.starts = c, m.hash, a.starts+1
+	a.child, a.running, a.runningLive, a.starts = c, m.hash, m.live, a.starts+1
 	a.known.inList, a.known.serving = false, false
 	a.o.Log.Info("the server was started", "pid", proc.PID(), "version", m.config.Version, "config", m.hash)
 	a.notify()

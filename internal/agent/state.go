@@ -20,7 +20,12 @@ func (a *Agent) State(ctx context.Context) protocol.State {
 		Images:       taken,
 		AgentVersion: a.o.Version, Pod: a.o.PodName, BootID: a.o.BootID, Terminating: a.terminating,
 		Volume: a.vol, Gate: a.gate, Server: a.server(now), Fenced: a.fenced,
-		Config: protocol.ConfigState{Mounted: m.hash, Running: a.running, Problem: m.problem, Warning: m.warning(now)},
+		Config: protocol.ConfigState{
+			Mounted: m.hash, Running: a.running, Live: m.live, LiveRunning: a.runningLive, Source: m.source, Problem: m.problem, Warning: m.warning(now),
+		},
+	}
+	if checked := a.settings; checked.child != nil && checked.child == a.child {
+		s.Config.LiveChecked, s.Config.LivePending = checked.live, checked.pending
 	}
 	if a.vol.Marker != nil {
 		marker := *a.vol.Marker
@@ -47,7 +52,7 @@ func (a *Agent) server(now time.Time) protocol.ServerState {
 	}
 	if c := a.child; c != nil {
 		started := c.started.UTC().Truncate(time.Millisecond)
-		s.Phase, s.PID, s.Started, s.MQTTOpen = a.phase(c, now), c.proc.PID(), &started, c.mqtt
+		s.Phase, s.PID, s.Started, s.MQTTOpen, s.Quiesced = a.phase(c, now), c.proc.PID(), &started, c.mqtt, a.quiesced
 		return s
 	}
 	switch {
@@ -71,11 +76,11 @@ func (a *Agent) Peer(ctx context.Context) protocol.Peer {
 	if a.mounted.readable {
 		peer.NodeID = a.mounted.nodeID()
 	}
-	return peer
-}
 	if m := a.vol.Marker; m != nil {
 		peer.ClusterUID, peer.Generation = m.ClusterUID, m.Generation
 	}
+	return peer
+}
 
 // ready decides /readyz and says why not; the lock is held. A placement-centre pod is ready while its name must be in DNS: from just before the start of its server until the server
 // stops answering, through restarts in place and fences, since a name that comes and goes harms the others; whether it is in the quorum is not said here.
@@ -99,6 +104,8 @@ func (a *Agent) ready() (bool, string) {
 		return false, "the server does not run"
 	case c.stopping != "":
 		return false, "the server is being stopped"
+	case a.quiesced:
+		return false, "clients are led elsewhere: the server is about to be stopped"
 	case a.phase(c, now) != protocol.ServerRunning:
 		return false, "the server does not answer"
 	case m.config.Role == config.RoleMQTTBroker && !c.mqtt:

@@ -10,6 +10,7 @@ import (
 
 	"github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	serverconfig "github.com/robustmq/robustmq-operator/internal/robustmq/config"
 )
 
 // minWorkerThreads: with 2, one lock wait hung a whole broker, its ports open and no answer (seen on 0.4.11).
@@ -108,4 +109,13 @@ func sectionsOf(config v1alpha1.Config) (map[string]map[string]any, error) {
 		}
 	}
 	return sections, nil
+}
+
+// ConfigSource is the hash by which a pod of a role says that it has this configuration (protocol.ConfigState.Source).
+func ConfigSource(cluster *v1alpha1.RobustMQCluster, in Inputs, r v1alpha1.Role) (string, error) {
+	secret, err := ConfigSecret(cluster, in, r)
+	if err != nil {
+		return "", err
+	}
+	return serverconfig.Hash(secret.Data[configKey], nil, in.ClusterUID), nil
 }

@@ -87,6 +87,7 @@ func server(cluster *v1alpha1.RobustMQCluster, in Inputs, row v1alpha1.RoleView)
 		Env: []corev1.EnvVar{
 			fromField(protocol.EnvPodName, "metadata.name"),
 			fromField(protocol.EnvPodIP, "status.podIP"),
+			{Name: protocol.EnvServerVersion, Value: cluster.Spec.Version},
 		},
 		// Only the agent's ports: the server's are configuration, and a port in this list opens nothing.
 		Ports: []corev1.ContainerPort{

@@ -22,7 +22,7 @@ func StatefulSet(cluster *v1alpha1.RobustMQCluster, in Inputs, r v1alpha1.Role) 
 			Selector:             labelSelector(cluster, row.Role.Component()),
 			PodManagementPolicy:  appsv1.ParallelPodManagement,
 			UpdateStrategy:       appsv1.StatefulSetUpdateStrategy{Type: appsv1.OnDeleteStatefulSetStrategyType},
-			Template:             podTemplate(cluster, in, row),
+			Template:             stamped(podTemplate(cluster, in, row)),
 			VolumeClaimTemplates: []corev1.PersistentVolumeClaim{dataVolumeClaim(cluster, in, row)},
 			PersistentVolumeClaimRetentionPolicy: &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{
 				WhenDeleted: whenDeleted(cluster.Spec.VolumeRetention),

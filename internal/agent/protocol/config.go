@@ -31,6 +31,9 @@ const TerminationGracePeriod = 120 * time.Second
 const (
 	EnvPodName = "POD_NAME" // <cluster>-<component>-<ordinal>
 	EnvPodIP   = "POD_IP"
+	// EnvServerVersion is the version of RobustMQ in the pod's image. It stands in the pod and not in Config, which reaches the pods of both images while an upgrade rolls:
+	// a server that is started again meanwhile must not get a file in the dialect of the other version, of which it would ignore every key.
+	EnvServerVersion = "SERVER_VERSION"
 )
 
 // Config is what the operator wants of every pod of one role. The agent adds its own ordinal (from the pod's name) and renders server.toml in the dialect of Version.

@@ -23,6 +23,7 @@ const (
 	PathJoin       = "/v1/raft/join"        // POST MembershipOrder -> State (JoinCluster on this pod's server)
 	PathLeave      = "/v1/raft/leave"       // POST MembershipOrder -> State (LeaveCluster on this pod's server)
 	PathUnregister = "/v1/nodes/unregister" // POST MembershipOrder -> State (UnRegisterNode on this pod's server)
+	PathSettings   = "/v1/settings"         // POST SettingsOrder -> State (a whole kind of the mounted configuration is given to the running servers)
 	PathAdmin      = "/v1/admin/"           // any method: the server's admin API over loopback, the agent adds the token
 	PathPeer       = "/v1/peer"             // GET -> Peer: what another agent asks before it stops its server
 )
@@ -165,6 +166,8 @@ type ServerState struct {
 	MQTTOpen bool       `json:"mqttOpen,omitempty"`
 	// Waiting says what an open gate still waits for before the server is started: its name in DNS, a peer to join, the end of a back-off.
 	Waiting string `json:"waiting,omitempty"`
+	// Quiesced: the pod is not ready although the server runs, by order: clients are led elsewhere. It ends with a Start or Stop, and with the agent.
+	Quiesced bool `json:"quiesced,omitempty"`
 }
 
 // Phases of the server.
@@ -203,8 +206,18 @@ type Exit struct {
 
 // ConfigState says which configuration is mounted and which one the running server was started with.
 type ConfigState struct {
-	Mounted string `json:"mounted"`           // hash of the pod's rendered server.toml (secrets included, so salted by the cluster UID)
-	Running string `json:"running,omitempty"` // the same at the server's last start
+	// Mounted is the hash of the pod's rendered server.toml (secrets included, so salted by the cluster UID) but for what a running server takes in, and of the listeners' certificate.
+	Mounted string `json:"mounted"`
+	Running string `json:"running,omitempty"` // the same at the start of the server that runs
+	// Live is the hash of the settings that a running server takes in, as mounted; LiveRunning the same at the start of the server that runs.
+	Live        string `json:"live,omitempty"`
+	LiveRunning string `json:"liveRunning,omitempty"`
+	// LiveChecked is Live as it was when the running server was last asked what it goes by, empty before that; LivePending are the kinds (catalogue.Kind) of which it then went by
+	// something else than what is mounted, sorted. The agent looks again after every start, every change of what is mounted, and every five minutes.
+	LiveChecked string   `json:"liveChecked,omitempty"`
+	LivePending []string `json:"livePending,omitempty"`
+	// Source is the hash of the mounted ConfigFile as it is: the operator tells by it whether a change has arrived in the pod yet.
+	Source  string `json:"source,omitempty"`
 	Problem string `json:"problem,omitempty"` // a pre-check that fails: field, value, rule
 	// Warning is what the server lives with though users may not: an expired certificate.
 	Warning string `json:"warning,omitempty"`
@@ -241,11 +254,13 @@ type ServerOrder struct {
 // ServerAction is what to do with the server.
 type ServerAction string
 
-// The server's actions. Stop holds the gate shut until Start.
+// The server's actions. Stop holds the gate shut until Start. Quiesce lets the server run and makes the pod unready, so that new clients are led to others; a member of the placement
+// centre refuses it, as its name would vanish from DNS.
 const (
 	ServerStart   ServerAction = "Start"
 	ServerStop    ServerAction = "Stop"
 	ServerRestart ServerAction = "Restart"
+	ServerQuiesce ServerAction = "Quiesce"
 )
 
 // WipeOrder empties the volume of a stopped server whose marker is the one named: the roll-back of a half-done join, or a rogue member.
@@ -253,6 +268,13 @@ const (
 type WipeOrder struct {
 	Marker Marker `json:"marker"`
 	Reason string `json:"reason"`
+}
+
+// SettingsOrder has a pod give one kind of its mounted configuration to its running server, which stores it for all and passes it on. It is refused with Conflict while another
+// configuration is mounted than the one that is meant. What the server refuses is taken out of its store again: a stored value that it cannot read ends every later start.
+type SettingsOrder struct {
+	Kind   string `json:"kind"`   // catalogue.Kind
+	Source string `json:"source"` // ConfigState.Source of the configuration that is meant
 }
 
 // MembershipOrder names the node to join, leave or unregister through this pod's server.
@@ -269,7 +291,7 @@ type Peer struct {
 	Serving bool `json:"serving"`
 	// Voters of the metadata group as this member sees them.
 	Voters []uint64 `json:"voters,omitempty"`
-}
 	// ClusterUID and Generation are those of this pod's volume: who takes an image of it must know whose it is. Empty without a marker.
 	ClusterUID string `json:"clusterUID,omitempty"`
 	Generation int64  `json:"generation,omitempty"`
+}

@@ -68,11 +68,18 @@ type Ignored struct {
 
 // Rendered is a server.toml.
 type Rendered struct {
+	version    robustmq.Version
 	ServerTOML []byte
 	Ignored    []Ignored // sorted by key
+	// Static is server.toml as it would be without the user's settings that a running server takes in: while it is the same, nothing has to be restarted.
+	Static []byte
+	// Live are the settings that a running server takes in, with their values, a line each.
+	Live []byte
+	// Kinds are the whole configs, in JSON, that a running server is brought to this server.toml with, by kind: those of which it acts on at least one setting.
+	Kinds map[catalogue.Kind][]byte
 }
 
-// Hash identifies a rendered configuration and the certificate that goes with it. It is keyed by the cluster's UID, so that equal passwords in two clusters do not show.
+// Hash identifies a rendered configuration, or a part of it, and the certificate that goes with it. It is keyed by the cluster's UID, so that equal passwords in two clusters do not show.
 func Hash(serverTOML, certificate []byte, clusterUID string) string {
 	mac := hmac.New(sha256.New, []byte(clusterUID))
 	for _, part := range [][]byte{serverTOML, certificate} {
@@ -89,24 +96,40 @@ func Render(in Input) (Rendered, error) {
 	if err != nil {
 		return Rendered{}, fmt.Errorf("version: %w", err)
 	}
-	roles, err := roles(in.Config, v)
+	r, err := compose(in, v)
 	if err != nil {
 		return Rendered{}, err
 	}
+	out := Rendered{version: v, ServerTOML: []byte(r.doc.String()), Ignored: r.ignored, Live: r.live(), Kinds: r.kinds()}
+	in.Config.Sections = withoutLive(in.Config.Sections, v)
+	static, err := compose(in, v)
+	if err != nil {
+		return Rendered{}, err
+	}
+	out.Static = []byte(static.doc.String())
+	return out, nil
+}
+
+// compose makes the document of one pod.
+func compose(in Input, v robustmq.Version) (*renderer, error) {
+	roles, err := roles(in.Config, v)
+	if err != nil {
+		return nil, err
+	}
 	r := &renderer{in: in, version: v, traits: robustmq.Lookup(v), doc: newDocument()}
 	if err := r.defaults(); err != nil {
-		return Rendered{}, err
+		return nil, err
 	}
 	r.user()
 	if err := r.owned(roles); err != nil {
-		return Rendered{}, err
+		return nil, err
 	}
 	r.unknown()
 	if err := r.complete(); err != nil {
-		return Rendered{}, err
+		return nil, err
 	}
 	slices.SortFunc(r.ignored, func(a, b Ignored) int { return strings.Compare(a.Key, b.Key) })
-	return Rendered{ServerTOML: []byte(r.doc.String()), Ignored: r.ignored}, nil
+	return r, nil
 }
 
 // roles returns the server's roles. Since 0.4.0 a process without "engine" exits 1 at its first or next start (seen on 0.4.11), so every pod has it.

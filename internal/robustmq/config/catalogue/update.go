@@ -63,6 +63,12 @@ func (k Kind) Since() robustmq.Version { return kinds[k].since }
 // Survives reports whether a value that was set lies over server.toml at every later start: the file's own then counts no more.
 func (k Kind) Survives() bool { return kinds[k].survives }
 
+// TakenLive reports whether a running server of a version takes in a change of the setting, so that nothing has to be restarted for it.
+func (s Setting) TakenLive(v robustmq.Version) bool {
+	_, _, has := s.In(v)
+	return has && s.Live && robustmq.Lookup(v).DynamicConfig && s.Resource.exists(v) == nil
+}
+
 // Of returns the settings of a kind in a version, by their path in its JSON: "enable", "cluster.max_topics".
 func (k Kind) Of(v robustmq.Version) map[string]Setting {
 	of := map[string]Setting{}

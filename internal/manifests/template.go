@@ -1,0 +1,36 @@
+package manifests
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/robustmq/robustmq-operator/api/v1alpha1"
+)
+
+// stamped writes into a template the hash of all in it that a pod's server depends on. Pods carry it, so that one that was made from another template is told apart from one whose
+// template differs in the agent's image alone: that changes with every release of the operator, and no server is restarted for it.
+func stamped(template corev1.PodTemplateSpec) corev1.PodTemplateSpec {
+	bare := template.DeepCopy()
+	for i := range bare.Spec.InitContainers {
+		if bare.Spec.InitContainers[i].Name == ContainerAgent {
+			bare.Spec.InitContainers[i].Image = ""
+		}
+	}
+	text, err := json.Marshal(bare)
+	if err != nil {
+		panic(fmt.Sprintf("a pod template is no JSON: %v", err)) // it is made of the API's own types
+	}
+	sum := sha256.Sum256(text)
+	template.Annotations[v1alpha1.AnnotationTemplate] = hex.EncodeToString(sum[:8])
+	return template
+}
+
+// TemplateHash is the hash in the template of a StatefulSet; empty when it was made by a release that wrote none.
+func TemplateHash(set *appsv1.StatefulSet) string {
+	return set.Spec.Template.Annotations[v1alpha1.AnnotationTemplate]
+}
