@@ -1,2 +1,2 @@
-// Package quorum answers one question, purely: may this member go away, given who is up? It imports nothing but the standard library.
+// Package quorum answers, purely, what may be done to the voters now: may one go away, join, leave or take the leadership, given who is up? It imports nothing but the standard library.
 package quorum

@@ -27,10 +27,31 @@ func Tolerates(n int) int {
 func ShrinkFloor(n int) int { return Of(n) }
 
 // Group is one raft group: its voters, and those of them that were seen in service (answering, raft running, following a leader).
+// A node that is a voter of some groups only is half joined, or has half left.
 type Group struct {
-	Name      string
+	Name string
+	// Voters are the voters of the one configuration, or of both of a joint one.
 	Voters    []uint64
 	InService []uint64
+	// Lagging are voters that answer and follow, and are too far behind their leader to stand in for anybody: like those that are down they are no part of a quorum.
+	Lagging []uint64
+	// Configs are the configurations of a membership that is being changed: each needs a quorum of its own. Empty otherwise.
+	Configs [][]uint64
+	// Leader is the node that leads with a quorum behind it; 0 when none is known.
+	Leader uint64
+}
+
+// configs are the configurations that each need a quorum.
+func (g Group) configs() [][]uint64 {
+	if len(g.Configs) > 0 {
+		return g.Configs
+	}
+	return [][]uint64{g.Voters}
+}
+
+// counts reports whether a voter is part of a quorum: in service, and not lagging.
+func (g Group) counts(id uint64) bool {
+	return slices.Contains(g.InService, id) && !slices.Contains(g.Lagging, id)
 }
 
 // Verdict is the answer: allowed, or the reason why not, in words for a user.
@@ -39,34 +60,59 @@ type Verdict struct {
 	Message string
 }
 
-// MayGo says whether node id may be taken down now: in every group that counts it as a voter, those in service without it must still be a quorum.
+// MayGo says whether node id may be taken down now, for a moment or for good: in every configuration that counts it as a voter, those in service without it must still be a quorum.
 // Voters that are down already count against the change, whoever took them down. A node that is no voter may always go.
 // The only voter of a group may go: there is nobody whom it could leave without a quorum but itself, and holding it would hold it for ever.
 func MayGo(id uint64, groups []Group) Verdict {
 	for _, g := range groups {
-		if !slices.Contains(g.Voters, id) || len(g.Voters) == 1 {
-			continue
-		}
-		stay := 0
-		var down []string
-		for _, v := range g.Voters {
-			switch {
-			case v == id:
-			case slices.Contains(g.InService, v):
-				stay++
-			default:
-				down = append(down, fmt.Sprint(v))
+		for _, voters := range g.configs() {
+			if !slices.Contains(voters, id) || len(voters) == 1 {
+				continue
 			}
-		}
-		if need := Of(len(g.Voters)); stay < need {
-			msg := fmt.Sprintf("group %s would keep %d of its %d voters in service without node %d, and needs %d", g.Name, stay, len(g.Voters), id, need)
-			if len(down) > 0 {
-				msg += "; down already: node " + strings.Join(down, ", ")
+			stay := staying(g, voters, id)
+			if need := Of(len(voters)); stay < need {
+				return refusal("group %s would keep %d of its %d voters in service without node %d, and needs %d%s", g.Name, stay, len(voters), id, need, missing(g, voters, id))
 			}
-			return Verdict{Message: msg}
 		}
 	}
 	return Verdict{Allowed: true}
+}
+
+// staying counts the voters of a configuration that are in service without node id.
+func staying(g Group, voters []uint64, id uint64) int {
+	n := 0
+	for _, v := range voters {
+		if v != id && g.counts(v) {
+			n++
+		}
+	}
+	return n
+}
+
+// missing names the voters beside id that are no part of a quorum; empty when there are none.
+func missing(g Group, voters []uint64, id uint64) string {
+	var down, lagging []string
+	for _, v := range voters {
+		switch {
+		case v == id || g.counts(v):
+		case slices.Contains(g.Lagging, v):
+			lagging = append(lagging, fmt.Sprint(v))
+		default:
+			down = append(down, fmt.Sprint(v))
+		}
+	}
+	text := ""
+	if len(down) > 0 {
+		text += "; down already: node " + strings.Join(down, ", ")
+	}
+	if len(lagging) > 0 {
+		text += "; behind its leader: node " + strings.Join(lagging, ", ")
+	}
+	return text
+}
+
+func refusal(format string, args ...any) Verdict {
+	return Verdict{Message: fmt.Sprintf(format, args...)}
 }
 
 // Member is one member of the placement centre: as the operator sees it live, or as the status says it was seen last.
