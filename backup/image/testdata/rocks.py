@@ -25,6 +25,7 @@ def options():
     o.create_missing_column_families(True)
     o.set_write_buffer_size(64 << 10)
     o.set_target_file_size_base(128 << 10)
+    o.set_max_open_files(256)  # it grows for as long as the test runs, and a process may have 1024 files open
     o.set_enable_pipelined_write(True)
     return o
 
