@@ -54,8 +54,8 @@ func (a *Agent) handlePlacements(mux *http.ServeMux) {
 	}))
 	mux.HandleFunc("GET "+one, asked(a, http.StatusOK, func(r *http.Request) (protocol.Placement, error) { return a.target.Get(r.PathValue("id")) }))
 	mux.HandleFunc("PUT "+one+"/files/{name}", a.servePutFile)
-	mux.HandleFunc("DELETE "+one, done(a, a.target.Delete))
-	mux.HandleFunc("POST "+one+"/discard", done(a, a.target.Discard))
+	mux.HandleFunc("DELETE "+one, done(a, a.ending(a.target.Delete)))
+	mux.HandleFunc("POST "+one+"/discard", done(a, a.ending(a.target.Discard)))
 	for name, call := range map[string]struct {
 		status int
 		do     func(string) (protocol.Placement, error)

@@ -93,7 +93,7 @@ func (a *Agent) podForImage() images.Pod {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	in := a.gateInput()
-	in.Placing = false // that is its own doing
+	in.Placing, in.Seeding = false, "" // that is its own doing
 	return images.Pod{
 		ClusterUID: in.ClusterUID, NodeID: in.NodeID, Role: in.Role, Generation: in.Generation, Meta: a.mounted.readable && a.mounted.isMeta(),
 		Volume: a.vol, Running: a.child != nil || a.attempt != nil, Gate: gate.Decide(in),
@@ -131,13 +131,13 @@ func (a *Agent) tickImages(ctx context.Context) {
 // imagesState is the part of the state about images.
 func (a *Agent) imagesState() protocol.ImagesState {
 	state := a.source.State()
-	state.Placement = a.target.State()
+	state.Placement, state.Seed = a.target.State(), a.seeds.State()
 	return state
 }
 
 // settling is what must be done before anything is concluded from the volume, and again until it is done.
 type settling struct {
-	source, target bool
+	source, target, seeds bool
 	last           time.Time
 }
 
@@ -147,7 +147,7 @@ func (a *Agent) settleAll(ctx context.Context, s *settling) {
 	unsettled := a.unsettled != ""
 	a.mu.Unlock()
 	now := a.o.Now()
-	if s.source && s.target && !unsettled || !s.last.IsZero() && now.Sub(s.last) < writePoll*a.o.Timings.VolumePoll {
+	if s.source && s.target && s.seeds && !unsettled || !s.last.IsZero() && now.Sub(s.last) < writePoll*a.o.Timings.VolumePoll {
 		return
 	}
 	if s.last.IsZero() || unsettled {
@@ -174,6 +174,9 @@ func (a *Agent) settleAll(ctx context.Context, s *settling) {
 func (a *Agent) settle() error {
 	err := func() error {
 		if info, err := os.Stat(a.volume.Path(dataDir)); errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
+	if s.target { // what is received is put into it
+		start(&s.seeds, "seed", a.seeds.Start)
+	}
 			return nil // nothing was ever put in place here
 		} else if err != nil {
 			return err

@@ -82,7 +82,7 @@ func (a *Agent) refreshVolume() {
 
 // gateInput is the gate's input; the lock is held.
 func (a *Agent) gateInput() gate.Input {
-	in := gate.Input{Volume: a.vol, ConfigProblem: a.mounted.problem, Held: a.held, Placing: a.target.Working(), Unsettled: a.unsettled}
+	in := gate.Input{Volume: a.vol, ConfigProblem: a.mounted.problem, Held: a.held, Placing: a.target.Working(), Unsettled: a.unsettled, Seeding: a.seeds.Active()}
 	if a.mounted.readable {
 		in.ClusterUID, in.NodeID, in.Role, in.Generation = a.mounted.config.ClusterUID, a.mounted.nodeID(), a.mounted.config.Role, a.mounted.config.Generation
 	}

@@ -206,7 +206,7 @@ func (a *Agent) orderWipe(_ context.Context, order protocol.WipeOrder) error {
 	case !volume.SameVolume(*vol.Marker, order.Marker):
 		return conflict("the volume's marker (%s, cluster %s, node %d, generation %d) is not the one named", vol.Marker.Origin, vol.Marker.ClusterUID, vol.Marker.NodeID, vol.Marker.Generation)
 	}
-	if err := errors.Join(a.source.Drop("the volume is wiped"), a.target.Forget()); err != nil {
+	if err := errors.Join(a.source.Drop("the volume is wiped"), a.seeds.Forget(), a.target.Forget()); err != nil {
 		return err
 	}
 	a.o.Log.Warn("wiping the volume", "reason", order.Reason, "origin", vol.Marker.Origin, "generation", vol.Marker.Generation)

@@ -43,6 +43,10 @@ func (p *peers) close() {
 
 // dial opens a connection to another member's agent.
 func (p *peers) dial(ctx context.Context, host string) (net.Conn, error) {
+	return p.dialAt(ctx, host, strconv.Itoa(protocol.Port))
+}
+
+func (p *peers) dialAt(ctx context.Context, host, port string) (net.Conn, error) {
 	addresses, err := p.a.o.Resolve(ctx, host)
 	p.mu.Lock()
 	if err == nil && len(addresses) > 0 {
@@ -53,7 +57,7 @@ func (p *peers) dial(ctx context.Context, host string) (net.Conn, error) {
 	if !known {
 		return nil, fmt.Errorf("agent of %s: %w", host, errors.Join(err, errNoAddress))
 	}
-	return p.a.o.Dial(ctx, "tcp", net.JoinHostPort(address, strconv.Itoa(protocol.Port)))
+	return p.a.o.Dial(ctx, "tcp", net.JoinHostPort(address, port))
 }
 
 var errNoAddress = errors.New("its name was never resolved")

@@ -99,6 +99,8 @@ func (a *Agent) Handler() http.Handler {
 	a.handleImages(mux)
 	a.handlePlacements(mux)
 	mux.HandleFunc(protocol.PathAdmin, a.serveAdmin)
+	a.handleCensus(mux)
+	a.handleSeeds(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, badRequest("no such call: %s %s", r.Method, r.URL.Path))
 	})

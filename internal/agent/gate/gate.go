@@ -22,12 +22,15 @@ type Input struct {
 	Placing bool
 	// Unsettled is why an exchange that was interrupted could be neither finished nor undone; empty when none was.
 	Unsettled string
+	// Seeding says what is being received from another member to be put in place; empty when nothing is.
+	Seeding string
 }
 
 // Decide returns the gate's state. The rules in the order in which they win:
 //
 //	unusable volume                      closed: nothing can be read or written
 //	databases half exchanged             closed
+//	metadata of another member arriving  closed: what it is to replace must not start meanwhile
 //	no configuration                     closed
 //	data without marker, foreign marker  closed: only an explicit Adopt takes it over
 //	marker that names a placement        closed until that is opened or reverted
@@ -46,6 +49,8 @@ func Decide(in Input) protocol.GateState {
 		return closed(protocol.GateUnsettled, "an image was being put in place when the pod ended, and it can be neither finished nor undone: %s", in.Unsettled)
 	case in.Placing:
 		return closed(protocol.GatePlacing, "an image is being put in place")
+	case in.Seeding != "":
+		return closed(protocol.GatePlacing, "%s", in.Seeding)
 	case in.ClusterUID == "":
 		return closed(protocol.GateConfigInvalid, "%s", orElse(in.ConfigProblem, "the configuration was not read yet"))
 	case m == nil && v.Phase == protocol.VolumeInitialised:
@@ -115,6 +120,8 @@ func Order(order protocol.GateOrder, in Input) (*protocol.Marker, error) {
 		return nil, conflict("image %s is in this volume and not opened yet: open it, revert it, or wipe the volume", m.Placement)
 	case in.Placing:
 		return nil, conflict("an image is being put in place")
+	case in.Seeding != "":
+		return nil, conflict("%s", in.Seeding)
 	case order.Action == protocol.GateFound && in.Role != "PlacementCenter":
 		return nil, conflict("only the placement centre is founded, this is %s", in.Role)
 	}

@@ -65,6 +65,12 @@ func failure(err error) (reason, message string) {
 	return protocol.ImageInternal, message
 }
 
+// IsNoSpace reports whether err says that a volume is full.
+func IsNoSpace(err error) bool {
+	reason, _ := failure(err)
+	return reason == protocol.ImageNoSpace
+}
+
 // linkless says whether a file system refuses hard links altogether.
 func linkless(err error) bool {
 	return errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.EXDEV)

@@ -22,7 +22,8 @@ func refuse(reason, format string, args ...any) error {
 // label is a DNS label: an ID becomes part of messages, and nothing else than a label can hide anything in them.
 var label = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
-func checkID(id string) error {
+// CheckID judges an ID.
+func CheckID(id string) error {
 	if !label.MatchString(id) {
 		return refuse(protocol.ReasonBadRequest, "id %.80q is no DNS label: 1 to 63 of a-z, 0-9 and -, with a letter or digit at both ends", id)
 	}

@@ -13,7 +13,7 @@ import (
 
 // checkPlacement judges a request by itself.
 func checkPlacement(r protocol.PlacementRequest) error {
-	if err := checkID(r.ID); err != nil {
+	if err := CheckID(r.ID); err != nil {
 		return err
 	}
 	switch {
@@ -27,7 +27,7 @@ func checkPlacement(r protocol.PlacementRequest) error {
 	if err := checkFiles(r.Files); err != nil {
 		return err
 	}
-	return checkEdits(r.Edits)
+	return CheckEdits(r.Edits)
 }
 
 // checkFiles admits the names that a database has and no others: they become names of files in the volume.
@@ -61,7 +61,8 @@ func checkFiles(files []protocol.PlacementFile) error {
 	return nil
 }
 
-func checkEdits(e protocol.PlacementEdits) error {
+// CheckEdits judges edits by themselves.
+func CheckEdits(e protocol.PlacementEdits) error {
 	for group, vote := range e.Votes {
 		if err := checkGroup(group); err != nil {
 			return err

@@ -124,7 +124,7 @@ func (s *Source) Wait() { s.work.Wait() }
 
 // Begin begins an image, or answers the one that has this ID already.
 func (s *Source) Begin(ctx context.Context, request protocol.ImageRequest) (protocol.Image, error) {
-	if err := checkID(request.ID); err != nil {
+	if err := CheckID(request.ID); err != nil {
 		return protocol.Image{}, err
 	}
 	if request.Families != protocol.FamiliesMetadata {

@@ -237,6 +237,9 @@ func (t *Target) current() *record {
 	return t.record
 }
 
+// Fits checks that the pod can have an image like this one, whatever its files.
+func (t *Target) Fits(r protocol.PlacementRequest) error { return t.fits(r) }
+
 // fits checks that the pod can have this image: the server is stopped, the gate shut, and the volume this node's or empty.
 func (t *Target) fits(r protocol.PlacementRequest) error {
 	pod := t.o.Pod()

@@ -26,6 +26,9 @@ type SeedOrder struct {
 	DonorNodeID uint64 `json:"donorNodeID"`
 	// Marker is that of a volume with data whose server is stopped: its metadata is replaced and its messages are kept. Nil: the volume must be empty.
 	Marker *Marker `json:"marker,omitempty"`
+	// Least are log entries by raft group that the image must hold: what the leaders had when the seed was ordered. Everything that this node once confirmed is among them, so that nothing
+	// committed is forgotten with its volume. Empty where nobody leads.
+	Least map[string]uint64 `json:"least,omitempty"`
 	// Votes by raft group replace those in the image: for a cluster whose majority was lost, where every volume gets the same. Nil: the image stays as it is, and then the vote of no group
 	// may name this node: it would lead with what it does not know of.
 	Votes map[string]RaftVote `json:"votes,omitempty"`
@@ -47,7 +50,8 @@ const (
 const (
 	SeedDonorLost  = "DonorLost"  // the donor's agent does not answer, or has lost the image: another donor, or the same one once more
 	SeedDonorWrong = "DonorWrong" // what answers is not the donor, or not of this cluster and generation
-	SeedUnfit      = "Unfit"      // the image cannot be this node's: a vote names it, or the donor is no voter
+	SeedDonorBusy  = "DonorBusy"  // the donor's image is somebody else's: a backup, say
+	SeedUnfit      = "Unfit"      // the image cannot be this node's: a vote names it, the donor is no voter, or it ends too early
 	SeedNoSpace    = "NoSpace"    // this volume has not enough free space
 )
 
@@ -68,4 +72,9 @@ type Seed struct {
 	Applied map[string]uint64 `json:"applied,omitempty"`
 	Begun   time.Time         `json:"begun"`
 	Changed time.Time         `json:"changed"` // when Phase became what it is
+}
+
+// Active reports whether the seed is under way.
+func (s Seed) Active() bool {
+	return s.Phase == SeedImaging || s.Phase == SeedReceiving || s.Phase == SeedPlacing
 }

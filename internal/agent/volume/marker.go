@@ -102,7 +102,7 @@ func (v Volume) Wipe() error {
 	if err != nil {
 		return fmt.Errorf("wipe: %w", err)
 	}
-	for _, name := range []string{DataDir, EngineDir, PlacementDir} {
+	for _, name := range []string{DataDir, EngineDir, PlacementDir, SeedFile} {
 		if err := os.Rename(v.Path(name), filepath.Join(trash, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("wipe: %w", err)
 		}
@@ -126,14 +126,14 @@ func (v Volume) did(step string) error {
 	return v.crash(step)
 }
 
-// Sweep removes what an interrupted write or wipe left behind, and what was staged for images. What was received to be put in place stays.
+// Sweep removes what an interrupted write or wipe left behind, and what was staged for images. What was received to be put in place stays, and what it was ordered by.
 func (v Volume) Sweep() error {
 	entries, err := os.ReadDir(v.Dir)
 	if err != nil {
 		return fmt.Errorf("sweep: %w", err)
 	}
 	for _, entry := range entries {
-		if !strings.HasPrefix(entry.Name(), own) || entry.Name() == PlacementDir {
+		if !strings.HasPrefix(entry.Name(), own) || entry.Name() == PlacementDir || entry.Name() == SeedFile {
 			continue
 		}
 		if err := os.RemoveAll(v.Path(entry.Name())); err != nil {

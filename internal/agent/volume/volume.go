@@ -25,6 +25,7 @@ const own = ".robustmq-operator-"
 const (
 	StagingDir   = own + "images"    // images that are taken; gone after every start of the agent
 	PlacementDir = own + "placement" // the image that is received to be put in place; it outlives the agent
+	SeedFile     = own + "seed.json" // the order to receive it from another member; it outlives the agent
 )
 
 // Volume is a data volume mounted at Dir.
