@@ -26,6 +26,7 @@ type Agent struct {
 	metrics *metrics
 	source  *images.Source
 	target  *images.Target
+	census  *images.Censuses
 	seeds   *seeding.Seeder
 	wake    chan struct{}
 
@@ -71,6 +72,8 @@ type known struct {
 	inList  bool     // own id in own node list, for this process
 	member  bool     // voter of every group, beside others
 	serving bool     // every raft group runs
+	// empty are the groups that took a snapshot without its entries into the present data, with its index; 0 when that is not known.
+	empty map[string]uint64
 }
 
 // New returns an agent; the error says which option is wrong.
@@ -88,6 +91,7 @@ func New(o Options) (*Agent, error) {
 	a.peers = newPeers(a)
 	a.metrics = newMetrics(a)
 	a.source, a.target = newSource(a), newTarget(a)
+	a.census = images.NewCensuses(a.source)
 	a.seeds = newSeeder(a)
 	return a, nil
 }
@@ -120,6 +124,7 @@ func (a *Agent) Run(ctx context.Context) int {
 	servers.close()
 	background.Wait()
 	a.source.Wait()
+	a.census.Wait()
 	a.seeds.Wait()
 	a.target.Wait()
 	a.observing.open.Wait()

@@ -138,7 +138,7 @@ func (a *Agent) imagesState() protocol.ImagesState {
 // settling is what must be done before anything is concluded from the volume, and again until it is done.
 type settling struct {
 	source, target, seeds bool
-	last           time.Time
+	last                  time.Time
 }
 
 // settleAll does what is still to be done.
@@ -166,17 +166,23 @@ func (a *Agent) settleAll(ctx context.Context, s *settling) {
 		}
 		*done = true
 	}
-	start(&s.source, "images", a.source.Start)
+	start(&s.source, "images", func(ctx context.Context) error {
+		if err := a.source.Start(ctx); err != nil {
+			return err
+		}
+		a.census.Start(ctx)
+		return nil
+	})
 	start(&s.target, "images", a.target.Start)
+	if s.target { // what is received is put into it
+		start(&s.seeds, "seed", a.seeds.Start)
+	}
 }
 
 // settle finishes or undoes an exchange of databases that was interrupted. When that fails the gate stays shut. It may be called whenever no server runs.
 func (a *Agent) settle() error {
 	err := func() error {
 		if info, err := os.Stat(a.volume.Path(dataDir)); errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
-	if s.target { // what is received is put into it
-		start(&s.seeds, "seed", a.seeds.Start)
-	}
 			return nil // nothing was ever put in place here
 		} else if err != nil {
 			return err

@@ -103,11 +103,15 @@ func (a *Agent) decide() {
 	a.notify()
 }
 
-// remember adds to the marker what the agent has learned: that there is data, and that the node is a whole member.
+// remember adds to the marker what the agent has learned: that there is data, that the node is a whole member, and that it took a snapshot without its entries.
 func (a *Agent) remember() {
 	a.mu.Lock()
 	m := a.vol.Marker
 	need := m != nil && a.vol.Phase == protocol.VolumeInitialised && (!m.HasData || a.known.member && !m.Member)
+	if m != nil && a.vol.Phase == protocol.VolumeInitialised && !need {
+		marker := *m
+		need = a.known.emptyIn(&marker)
+	}
 	a.mu.Unlock()
 	if !need {
 		return
@@ -120,8 +124,9 @@ func (a *Agent) remember() {
 	}
 	a.mu.Lock()
 	member := a.known.member
-	a.mu.Unlock()
 	changed := *fresh.Marker
+	a.known.emptyIn(&changed)
+	a.mu.Unlock()
 	changed.HasData, changed.Member = true, changed.Member || member
 	if err := a.volume.WriteMarker(changed); err != nil {
 		a.o.Log.Error("marker", "error", err)

@@ -136,6 +136,13 @@ func (a *Agent) ask(ctx context.Context, c *child, m mounted, asking chan struct
 		}
 		got.nodes = ids
 	})
+	if a.settingsDue(c, m) {
+		part(func(ctx context.Context) {
+			if err := a.checkSettings(ctx, c, m); err != nil {
+				a.o.Log.Debug("settings", "error", err)
+			}
+		})
+	}
 	if c.meta {
 		// Its own address, not the name in the member list: this member's view, whoever else answers for the name.
 		addr := hostPort(a.o.Loopback, m.config.Ports.GRPC)
@@ -211,6 +218,7 @@ func (a *Agent) learn(got observation, m mounted) {
 	}
 	if got.raftErr == "" && got.raft != nil {
 		a.known.learnRaft(got.raft, m.traits.RaftGroups, m.nodeID())
+		a.known.lookForEmptySnapshots(got.raft)
 	}
 	if a.known.summary() != before {
 		a.notify()
@@ -219,7 +227,7 @@ func (a *Agent) learn(got observation, m mounted) {
 }
 
 func (k *known) summary() string {
-	return fmt.Sprint(k.voters, k.inList, k.member, k.serving)
+	return fmt.Sprint(k.voters, k.inList, k.member, k.serving, k.empty)
 }
 
 // learnRaft reads the membership out of this node's own raft state.

@@ -91,6 +91,7 @@ func (a *Agent) Handler() http.Handler {
 	mux.HandleFunc("POST "+protocol.PathGate, ordered(a, a.orderGate))
 	mux.HandleFunc("POST "+protocol.PathServer, ordered(a, a.orderServer))
 	mux.HandleFunc("POST "+protocol.PathWipe, ordered(a, a.orderWipe))
+	mux.HandleFunc("POST "+protocol.PathSettings, ordered(a, a.orderSettings))
 	for path, call := range map[string]membershipCall{protocol.PathJoin: join, protocol.PathLeave: leave, protocol.PathUnregister: unregister} {
 		mux.HandleFunc("POST "+path, ordered(a, func(ctx context.Context, order protocol.MembershipOrder) error {
 			return a.orderMembership(ctx, call, order)
@@ -98,9 +99,9 @@ func (a *Agent) Handler() http.Handler {
 	}
 	a.handleImages(mux)
 	a.handlePlacements(mux)
-	mux.HandleFunc(protocol.PathAdmin, a.serveAdmin)
 	a.handleCensus(mux)
 	a.handleSeeds(mux)
+	mux.HandleFunc(protocol.PathAdmin, a.serveAdmin)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, badRequest("no such call: %s %s", r.Method, r.URL.Path))
 	})

@@ -150,6 +150,7 @@ func (a *Agent) awaitPeer(ctx context.Context, at *attempt, m mounted) error {
 // launch starts the process, unless the attempt was called off meanwhile.
 func (a *Agent) launch(lifetime, ctx context.Context, at *attempt, m mounted) error {
 	output := process.NewOutput(m.input.Credentials.Secrets())
+	output.Hear(func(line string) { a.heard(output, line) })
 	stdout, stderr := output.Writer(a.o.Stdout), output.Writer(a.o.Stderr)
 	kills, _ := a.o.OOMKills()
 	a.mu.Lock()

@@ -17,7 +17,7 @@ func (a *Agent) State(ctx context.Context) protocol.State {
 	now := a.o.Now()
 	m := a.mounted
 	s := protocol.State{
-		Images:       taken,
+		Images: taken, Census: a.census.Last(),
 		AgentVersion: a.o.Version, Pod: a.o.PodName, BootID: a.o.BootID, Terminating: a.terminating,
 		Volume: a.vol, Gate: a.gate, Server: a.server(now), Fenced: a.fenced,
 		Config: protocol.ConfigState{

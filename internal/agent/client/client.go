@@ -32,11 +32,15 @@ type Client interface {
 	Leave(ctx context.Context, order protocol.MembershipOrder) (protocol.State, error)
 	// Unregister decommissions a node, through this pod's server. A success says nothing: a node that is not listed is a silent no-op.
 	Unregister(ctx context.Context, order protocol.MembershipOrder) (protocol.State, error)
+	// Settings has the pod give one kind of its mounted configuration to the running servers.
+	Settings(ctx context.Context, order protocol.SettingsOrder) (protocol.State, error)
 	// Admin calls the server's admin API: path starts with "/api/". A nil body sends none. It returns the data of the answer's envelope; a failure that the
 	// server itself reports is an *admin.Error.
 	Admin(ctx context.Context, method, path string, body any) (json.RawMessage, error)
 	// Images takes images and puts them in place.
 	Images
+	// Counts counts what the server holds.
+	Counts
 	// Seeds fills volumes from living members.
 	Seeds
 }
@@ -105,6 +109,10 @@ func (c *podClient) Leave(ctx context.Context, order protocol.MembershipOrder) (
 
 func (c *podClient) Unregister(ctx context.Context, order protocol.MembershipOrder) (protocol.State, error) {
 	return c.order(ctx, protocol.PathUnregister, order)
+}
+
+func (c *podClient) Settings(ctx context.Context, order protocol.SettingsOrder) (protocol.State, error) {
+	return c.order(ctx, protocol.PathSettings, order)
 }
 
 func (c *podClient) Admin(ctx context.Context, method, path string, body any) (json.RawMessage, error) {

@@ -15,6 +15,7 @@ type Output struct {
 	panicked string // line after "panicked at", and what follows until it is long enough
 	inPanic  bool
 	tail     []string
+	heard    func(line string)
 }
 
 // NewOutput returns an empty Output; secrets are what is blotted out, empty and very short ones aside (they would blot out words).
@@ -35,6 +36,9 @@ const (
 	maxMessage = 1000
 	blot       = "***"
 )
+
+// Hear has every whole line told, without secrets, before it is kept. To be called before the first Writer; heard must neither block nor call this Output.
+func (o *Output) Hear(heard func(line string)) { o.heard = heard }
 
 // Writer returns one stream of the server, to be passed on to w. Close it after the process has ended, so that an unfinished last line is kept.
 func (o *Output) Writer(w io.Writer) io.WriteCloser { return &stream{output: o, to: w} }
@@ -80,6 +84,9 @@ func (o *Output) keep(line []byte) {
 	if text == "" {
 		o.inPanic = o.inPanic && o.panicked == ""
 		return
+	}
+	if o.heard != nil {
+		o.heard(text)
 	}
 	o.tail = append(o.tail, clip(text))
 	if len(o.tail) > maxTail {

@@ -80,6 +80,8 @@ type State struct {
 	Fenced bool `json:"fenced,omitempty"`
 	// Images are the image that is being taken of this pod, and the one that is being put in place.
 	Images ImagesState `json:"images,omitzero"`
+	// Census is what the server's database was counted to hold last; nil when it never was.
+	Census *Census `json:"census,omitempty"`
 }
 
 // VolumeState describes the data volume.
@@ -111,6 +113,9 @@ type Marker struct {
 	// HasData: data was seen in the volume after the marker was written. The agent adds it by itself. An empty volume with it has lost its data and must not start,
 	// one without it was never started: the order that the marker stands for is still to be carried out.
 	HasData bool `json:"hasData,omitempty"`
+	// EmptySnapshot are the raft groups that took a snapshot without its entries into this data, with its index (0: not known): the member holds less than its position claims. The agent adds
+	// it by itself when it sees it, because the signs fade; it ends with the data.
+	EmptySnapshot map[string]uint64 `json:"emptySnapshot,omitempty"`
 	// Placement is the ID of the image that is being put in place, or is in place and not opened yet: the gate is shut. Empty otherwise.
 	Placement string    `json:"placement,omitempty"`
 	Written   time.Time `json:"written"`
