@@ -56,6 +56,10 @@ const (
 	ReasonAdopted = "Adopted"
 	// ReasonJoiningMember: a member is joining the placement centre.
 	ReasonJoiningMember = "JoiningMember"
+	// ReasonLeaving: a member of the placement centre is being taken away.
+	ReasonLeaving = "Leaving"
+	// ReasonMemberLeft: a member left every raft group because fewer are wanted (event).
+	ReasonMemberLeft = "MemberLeft"
 	// ReasonMemberJoined: a member became a voter in every raft group (event).
 	ReasonMemberJoined = "MemberJoined"
 	// ReasonStartingNode: a broker or journal server is starting; they start one at a time.
@@ -76,6 +80,12 @@ const (
 	ReasonChanging = "Changing"
 	// ReasonRestarting: servers are being restarted in place, one after another.
 	ReasonRestarting = "Restarting"
+	// ReasonReplacing: pods are being made anew from a changed template, one after another.
+	ReasonReplacing = "Replacing"
+	// ReasonChangeStopped: a pod did not come back with a changed configuration or template, and no other follows it.
+	ReasonChangeStopped = "ChangeStopped"
+	// ReasonPullingImages: the images of a changed template are being pulled on a node, before a pod there is taken down (event).
+	ReasonPullingImages = "PullingImages"
 
 	// Waiting for Kubernetes or for the user: the message names the object.
 
@@ -128,6 +138,12 @@ const (
 	ReasonRogueMember = "RogueMember"
 	// ReasonHalfJoined: a member is a voter in some raft groups and not in others.
 	ReasonHalfJoined = "HalfJoined"
+	// ReasonFaultyMember: a member holds other data than its raft position claims. It is taken out, and its metadata is replaced by a sound member's.
+	ReasonFaultyMember = "FaultyMember"
+	// ReasonDataDiffers: members hold different data at one position, and it cannot be told who is right.
+	ReasonDataDiffers = "DataDiffers"
+	// ReasonMetadataReplaced: the metadata of a member was replaced by a sound member's (event).
+	ReasonMetadataReplaced = "MetadataReplaced"
 	// ReasonRegistryIncomplete: a node does not know every other node.
 	ReasonRegistryIncomplete = "RegistryIncomplete"
 	// ReasonReplicating: followers of message segments are catching up.
@@ -146,6 +162,10 @@ const (
 
 	// ReasonConfigApplied: every server runs with the wanted configuration.
 	ReasonConfigApplied = "ConfigApplied"
+	// ReasonConfigRefused: a running server refused settings that it should take in; they were taken back out of its store.
+	ReasonConfigRefused = "ConfigRefused"
+	// ReasonSettingsGiven: a running server took in new settings (event).
+	ReasonSettingsGiven = "SettingsGiven"
 	// ReasonConfigPending: the named servers do not yet run with the wanted configuration.
 	ReasonConfigPending = "ConfigPending"
 	// ReasonConfigInvalid: a server would refuse to start with the wanted configuration, certificate or key.
@@ -305,9 +325,9 @@ const (
 	ReasonJoinRolledBack = "JoinRolledBack"
 	// ReasonServerStopped: a server was stopped because it harmed the others.
 	ReasonServerStopped = "ServerStopped"
-	// ReasonServerRestarted: a server was restarted in place because it did not recover by itself.
+	// ReasonServerRestarted: a server was restarted in place, because its configuration changed or (as a warning) because it did not recover by itself.
 	ReasonServerRestarted = "ServerRestarted"
-	// ReasonPodReplaced: a pod that had never run was made anew from a corrected template.
+	// ReasonPodReplaced: a pod was made anew from a changed template.
 	ReasonPodReplaced = "PodReplaced"
 	// ReasonVolumeWiped: what a rogue start had left on a volume was removed.
 	ReasonVolumeWiped = "VolumeWiped"

@@ -28,6 +28,9 @@ func (r *Reconciler) act(ctx context.Context, p *pass, plan topology.Plan) error
 		if step.Kind == topology.StepReplace {
 			do = r.replace
 		}
+		if step.Kind == topology.StepReleaseVolume {
+			do = r.releaseVolume
+		}
 		if err := do(ctx, p, step); err != nil {
 			r.event(p.cluster, step.Pod, corev1.EventTypeWarning, v1alpha1.ReasonStepFailed, fmt.Sprintf("%s: %s failed: %v", step.Pod, step.Kind, err))
 			return fmt.Errorf("%s %s: %w", step.Kind, step.Pod, err)
@@ -35,6 +38,9 @@ func (r *Reconciler) act(ctx context.Context, p *pass, plan topology.Plan) error
 		p.memory.tracker.Forget(step.Symptom())
 		p.log.Info("step done", "step", step.Kind, "pod", step.Pod, "reason", step.Reason)
 		kind, reason := eventOf(step.Kind)
+		if step.Planned {
+			kind, reason = eventOfPlanned(step.Kind, reason)
+		}
 		r.event(p.cluster, step.Pod, kind, reason, fmt.Sprintf("%s: %s", step.Pod, step.Reason))
 	}
 	return nil
@@ -61,6 +67,8 @@ func eventOf(kind topology.StepKind) (eventType, reason string) {
 		return corev1.EventTypeWarning, v1alpha1.ReasonServerRestarted
 	case topology.StepReplace:
 		return corev1.EventTypeNormal, v1alpha1.ReasonPodReplaced
+	case topology.StepSettings:
+		return corev1.EventTypeNormal, v1alpha1.ReasonSettingsGiven
 	default:
 		return corev1.EventTypeWarning, v1alpha1.ReasonVolumeWiped
 	}
@@ -99,6 +107,8 @@ func (r *Reconciler) order(ctx context.Context, p *pass, step topology.Step) err
 		_, err = agent.Server(ctx, protocol.ServerOrder{Action: protocol.ServerStart, Reason: step.Reason})
 	case topology.StepRestart:
 		_, err = agent.Server(ctx, protocol.ServerOrder{Action: protocol.ServerRestart, Reason: step.Reason})
+	case topology.StepSettings:
+		err = r.giveSettings(ctx, p, agent, step)
 	case topology.StepWipe:
 		marker := p.observed.states[step.Pod].Volume.Marker
 		if marker == nil {
@@ -106,7 +116,7 @@ func (r *Reconciler) order(ctx context.Context, p *pass, step topology.Step) err
 		}
 		_, err = agent.Wipe(ctx, protocol.WipeOrder{Marker: *marker, Reason: step.Reason})
 	default:
-		err = errors.New("no such step")
+		err = r.drainOrder(ctx, p, agent, step)
 	}
 	return err
 }

@@ -72,6 +72,10 @@ type memory struct {
 	tracker topology.Tracker
 	// replicated: the inner topics were seen with all their copies, for this many engines.
 	replicated int32
+	// survey of the messages' segments that is under way; nil while nobody leaves.
+	survey *survey
+	// refused: kinds of settings that a server refused, and in which configuration.
+	refused map[string]string
 }
 
 // pass is one reconcile of one cluster: what was read, and what follows from it.
@@ -176,22 +180,28 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	}
 	r.observeAgents(ctx, p.dial, o)
 	p.snapshot = newSnapshot(p, r.Limits)
+	noteStops(p, r.Now())
+	r.surveySegments(ctx, p, topology.Assess(p.snapshot))
 	p.snapshot.Seen = p.memory.tracker.Observe(r.Now(), topology.Symptoms(p.snapshot))
 	health := topology.Assess(p.snapshot)
 
 	if p.cluster.Spec.Paused {
 		return r.finish(ctx, p, health, topology.Plan{})
 	}
+	p.resize(health)
 	if err := r.holdBack(ctx, p, health); err != nil {
 		return ctrl.Result{}, err
 	}
-	p.inputs.VoterMissing = health.QuorumProblem() != "" // no pod is evicted while the quorum is not whole
+	p.inputs.VoterMissing = !health.EveryVoterWhole() // no pod is evicted while the quorum is not whole
 	if !p.upkeepOnly {
 		if err := r.growVolumes(ctx, p); err != nil {
 			return ctrl.Result{}, err
 		}
 	}
 	if err := r.applyObjects(ctx, p); err != nil {
+		return ctrl.Result{}, err
+	}
+	if err := wantSettings(p); err != nil {
 		return ctrl.Result{}, err
 	}
 	plan := topology.Decide(p.snapshot)

@@ -26,6 +26,7 @@ func newSnapshot(p *pass, limits topology.Limits) topology.Snapshot {
 			ClusterUID: p.id.uid, Generation: p.id.generation, Founded: p.id.founded,
 			Static: p.traits.Formation == robustmq.FormationStatic, Islands: p.traits.Tier == robustmq.TierIslands,
 			Groups: p.traits.StatusGroups, Replicas: map[v1alpha1.Role]int32{},
+			Decommission: p.traits.Decommission, VolumesGo: volumesGo(cluster),
 		},
 		Limits: limits,
 	}
@@ -37,10 +38,11 @@ func newSnapshot(p *pass, limits topology.Limits) topology.Snapshot {
 	}
 	s.Present = map[v1alpha1.Role]int32{}
 	for _, role := range roles {
+		base := manifests.WorkloadName(cluster, role) + "-"
+		s.Present[role] = existing(o, base) // a set that is being made anew has left its pods
 		if set := o.sets[role]; set != nil && set.Spec.Replicas != nil {
 			s.Present[role] = *set.Spec.Replicas
 		}
-		base := manifests.WorkloadName(cluster, role) + "-"
 		for ordinal := range max(s.Wanted.Replicas[role], s.Present[role], existing(o, base)) {
 			pod := base + strconv.Itoa(int(ordinal))
 			m := topology.Member{
@@ -51,6 +53,7 @@ func newSnapshot(p *pass, limits topology.Limits) topology.Snapshot {
 			m.TemplateStale = templateStale(o.pods[pod], o.sets[role])
 			if claim := o.claims[pod]; claim != nil {
 				m.ClaimExists, m.ClaimFounded = true, claim.Annotations[v1alpha1.AnnotationFounded] == "true"
+				m.ClaimTerminating = claim.DeletionTimestamp != nil
 			}
 			if state, ok := o.states[pod]; ok {
 				m.Agent = newAgent(state)
@@ -94,7 +97,7 @@ func newAgent(st protocol.State) *topology.Agent {
 		ConfigStale: st.Server.Phase == protocol.ServerRunning && st.Config.Running != "" && st.Config.Running != st.Config.Mounted,
 		ConfigFault: st.Config.Problem,
 		Source:      st.Config.Source, LivePending: st.Config.LivePending,
-		Registry:    st.Registry, Nodes: st.Nodes,
+		Registry:    st.Registry, Nodes: st.Nodes, Quiesced: st.Server.Quiesced,
 	}
 	if exit := st.Server.LastExit; exit != nil {
 		a.ServerExit = fmt.Sprintf("%s, exit code %d", exit.Reason, exit.Code)
@@ -146,6 +149,7 @@ func describePod(o *observation, m *topology.Member) {
 	for _, c := range pod.Status.ContainerStatuses {
 		m.Restarts += c.RestartCount
 	}
+	m.Ready = slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue })
 	switch {
 	case pod.DeletionTimestamp != nil:
 		m.State = topology.PodTerminating

@@ -91,7 +91,7 @@ func ready(p *pass, health topology.Health, plan topology.Plan, set setCondition
 	}
 	problem := health.QuorumProblem()
 	switch {
-	case p.cluster.Spec.Paused && len(out) == 0 && problem == "", plan.Settled() && len(out) == 0 && problem == "":
+	case len(out) == 0 && problem == "" && (p.cluster.Spec.Paused || plan.Serves()):
 		set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonAllInService, "every member is in service")
 	case len(plan.Waits) > 0:
 		set(v1alpha1.ConditionReady, metav1.ConditionFalse, plan.Waits[0].Reason, waitText(plan.Waits))
@@ -152,7 +152,7 @@ func waitText(waits []topology.Wait) string {
 }
 
 func configApplied(p *pass, set setCondition) {
-	var stale, faulty []string
+	var stale, faulty, arriving, pending []string
 	for _, m := range p.snapshot.Members {
 		switch {
 		case m.Agent == nil:
@@ -160,6 +160,10 @@ func configApplied(p *pass, set setCondition) {
 			faulty = append(faulty, fmt.Sprintf("%s: %s", m.Pod, m.Agent.ConfigFault))
 		case m.Agent.ConfigStale, m.TemplateStale:
 			stale = append(stale, m.Pod)
+		case p.snapshot.Wanted.Sources[m.Role] != "" && m.Agent.Source != p.snapshot.Wanted.Sources[m.Role]:
+			arriving = append(arriving, m.Pod)
+		case len(m.Agent.LivePending) > 0:
+			pending = append(pending, fmt.Sprintf("%s (%s)", m.Pod, strings.Join(m.Agent.LivePending, ", ")))
 		}
 	}
 	switch {
@@ -170,8 +174,12 @@ func configApplied(p *pass, set setCondition) {
 			fmt.Sprintf("the cluster runs RobustMQ %s; the change to %s is not carried out by this release of the operator", p.desired.Spec.Version, p.cluster.Spec.Version))
 	case len(stale) > 0:
 		set(v1alpha1.ConditionConfigApplied, metav1.ConditionFalse, v1alpha1.ReasonConfigPending, "a newer configuration or pod template takes effect when these are restarted or made anew: "+strings.Join(stale, ", "))
+	case len(pending) > 0:
+		set(v1alpha1.ConditionConfigApplied, metav1.ConditionFalse, v1alpha1.ReasonConfigPending, "settings that a running server takes in are still to be given to: "+strings.Join(pending, ", "))
+	case len(arriving) > 0:
+		set(v1alpha1.ConditionConfigApplied, metav1.ConditionFalse, v1alpha1.ReasonConfigPending, "the new configuration has not reached these pods yet: "+strings.Join(arriving, ", "))
 	default:
-		set(v1alpha1.ConditionConfigApplied, metav1.ConditionTrue, v1alpha1.ReasonAllInService, "every server that runs was started with the present configuration")
+		set(v1alpha1.ConditionConfigApplied, metav1.ConditionTrue, v1alpha1.ReasonAllInService, "every server that runs goes by the present configuration")
 	}
 }
 
@@ -215,7 +223,7 @@ func leaderColumn(health topology.Health, groups []string) string {
 
 func roleStatus(p *pass, health topology.Health, role v1alpha1.Role) *v1alpha1.RoleStatus {
 	st := &v1alpha1.RoleStatus{
-		Desired:  p.snapshot.Wanted.Replicas[role],
+		Desired:  desiredOf(p, role),
 		Selector: labels.SelectorFromSet(manifests.Selector(p.desired, role)).String(),
 	}
 	for _, m := range p.snapshot.Members {
@@ -225,12 +233,22 @@ func roleStatus(p *pass, health topology.Health, role v1alpha1.Role) *v1alpha1.R
 		if m.State != topology.PodMissing {
 			st.Replicas++
 		}
-		if health.InService(m) {
-			st.Ready++
+		if health.InService(m) && m.Ordinal < st.Desired {
+			st.Ready++ // one that is on its way out is none of those that are wanted
 		}
 	}
 	st.Summary = fmt.Sprintf("%d/%d", st.Ready, st.Desired)
 	return st
+}
+
+// desiredOf is how many pods of a role the spec asks for, also while a change of it is held back.
+func desiredOf(p *pass, role v1alpha1.Role) int32 {
+	for _, view := range p.desired.Spec.Roles() {
+		if view.Role == role {
+			return view.Replicas
+		}
+	}
+	return 0
 }
 
 func memberRows(p *pass, health topology.Health) []v1alpha1.MemberStatus {

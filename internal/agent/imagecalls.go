@@ -6,8 +6,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"hash"
 	"io"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/robustmq/robustmq-operator/internal/agent/images"
@@ -100,7 +103,7 @@ func decode[T any](r *http.Request, limit int64) (T, error) {
 	return value, nil
 }
 
-// serveImageFile streams a file, or a range of it, with the SHA-256 of what was sent behind it. The caller sets the pace: no more than a chunk is in memory.
+// serveImageFile streams a file, or a range of it, with the SHA-256 of what was sent behind it for who asks for trailers. The caller sets the pace: no more than a chunk is in memory.
 func (a *Agent) serveImageFile(w http.ResponseWriter, r *http.Request) {
 	stream, err := a.source.Open(r.PathValue("id"), r.PathValue("name"))
 	if err != nil {
@@ -119,7 +122,13 @@ func (a *Agent) serveImageFile(w http.ResponseWriter, r *http.Request) {
 	header, status := w.Header(), http.StatusOK
 	header.Set("Content-Type", "application/octet-stream")
 	header.Set("Accept-Ranges", "bytes")
-	header.Set("Trailer", protocol.TrailerSHA256)
+	var sum hash.Hash
+	if takesTrailers(r) {
+		sum = sha256.New()
+		header.Set("Trailer", protocol.TrailerSHA256)
+	} else {
+		header.Set("Content-Length", strconv.FormatInt(part.Length, 10))
+	}
 	if part.Partial {
 		status = http.StatusPartialContent
 		header.Set("Content-Range", part.Header(stream.Info.Size))
@@ -129,8 +138,7 @@ func (a *Agent) serveImageFile(w http.ResponseWriter, r *http.Request) {
 	// A write that waits for a caller who reads no more ends when the image is removed.
 	stop := stream.AfterEnd(func() { a.cut(control) })
 	defer stop()
-	sum, err := a.send(control, w, stream, part.Length)
-	if err != nil {
+	if err := a.send(control, w, stream, part.Length, sum); err != nil {
 		a.o.Log.Info("image stream ended early", "file", stream.Info.Name, "error", err)
 		a.cut(control) // so that the answer does not look complete
 		return
@@ -138,7 +146,21 @@ func (a *Agent) serveImageFile(w http.ResponseWriter, r *http.Request) {
 	if err := control.SetWriteDeadline(time.Time{}); err != nil {
 		a.o.Log.Debug("answer", "error", err)
 	}
-	header.Set(protocol.TrailerSHA256, sum)
+	if sum != nil {
+		header.Set(protocol.TrailerSHA256, hex.EncodeToString(sum.Sum(nil)))
+	}
+}
+
+// takesTrailers: the caller says so in TE, a list of codings with parameters (RFC 9110, 10.1.4).
+func takesTrailers(r *http.Request) bool {
+	for _, value := range r.Header.Values("TE") {
+		for coding := range strings.SplitSeq(value, ",") {
+			if strings.EqualFold(strings.TrimSpace(coding), "trailers") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // cut makes everything that is still written to a connection fail.
@@ -148,28 +170,29 @@ func (a *Agent) cut(control *http.ResponseController) {
 	}
 }
 
-// send writes length bytes of the stream. Who takes none for as long as an image's lease is cut off.
-func (a *Agent) send(control *http.ResponseController, w io.Writer, stream *images.Stream, length int64) (string, error) {
-	hash := sha256.New()
+// send writes length bytes of the stream, and into sum, where it is not nil. Who takes none for as long as an image's lease is cut off.
+func (a *Agent) send(control *http.ResponseController, w io.Writer, stream *images.Stream, length int64, sum hash.Hash) error {
 	buffer := make([]byte, chunk)
 	for length > 0 {
 		n, err := io.ReadFull(stream, buffer[:min(length, chunk)])
 		if err != nil { // also when the file is shorter than it was
-			return "", err
+			return err
 		}
 		if err := control.SetWriteDeadline(time.Now().Add(a.o.Timings.ImageLease)); err != nil {
-			return "", err
+			return err
 		}
 		if err := stream.Err(); err != nil {
-			return "", err // the deadline that its end has set was just overwritten
+			return err // the deadline that its end has set was just overwritten
 		}
-		hash.Write(buffer[:n])
+		if sum != nil {
+			sum.Write(buffer[:n])
+		}
 		if _, err := w.Write(buffer[:n]); err != nil {
-			return "", err
+			return err
 		}
 		length -= int64(n)
 	}
-	return hex.EncodeToString(hash.Sum(nil)), nil
+	return nil
 }
 
 // servePutFile receives a file, or the rest of one.

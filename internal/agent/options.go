@@ -82,6 +82,7 @@ type Timings struct {
 	ObserveSoon time.Duration // between looks at raft and node list until the pod is ready
 	Observe     time.Duration // the same afterwards
 	Cache       time.Duration // how old an observation may be in a State
+	Settings    time.Duration // how old an answer of the server about what it goes by may be: somebody may change that through the admin API
 	Probe       time.Duration `floor:"io"` // limit of each part of an observation: twice it is how long a State takes at most
 
 	NameWait time.Duration // for the own name in DNS before a start
@@ -126,7 +127,7 @@ func DefaultTimings() Timings {
 	return Timings{
 		Tick: 200 * time.Millisecond, ConfigPoll: 2 * time.Second, VolumePoll: time.Second,
 		PulseFirst: 200 * time.Millisecond, Pulse: 2 * time.Second, PulseTimeout: 5 * time.Second, HungAfter: 30 * time.Second,
-		ObserveSoon: 500 * time.Millisecond, Observe: 5 * time.Second, Cache: 500 * time.Millisecond, Probe: 900 * time.Millisecond,
+		ObserveSoon: 500 * time.Millisecond, Observe: 5 * time.Second, Cache: 500 * time.Millisecond, Settings: 5 * time.Minute, Probe: 900 * time.Millisecond,
 		NameWait: time.Minute, NamePoll: 250 * time.Millisecond, JoinPoll: 500 * time.Millisecond, JoinDial: 250 * time.Millisecond,
 		Stop: 25 * time.Second, BackoffFirst: time.Second, BackoffMax: 30 * time.Second, BackoffStable: time.Minute,
 		Relay: 3 * time.Second, RelayTimeout: 1500 * time.Millisecond,

@@ -13,6 +13,7 @@ import (
 	"github.com/robustmq/robustmq-operator/internal/agent/images"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/agent/volume"
+	"github.com/robustmq/robustmq-operator/internal/robustmq/config"
 	"github.com/robustmq/robustmq-operator/internal/robustmq/metaclient"
 )
 
@@ -114,7 +115,7 @@ func (a *Agent) orderServer(ctx context.Context, order protocol.ServerOrder) err
 	a.o.Log.Info("server order", "action", order.Action, "reason", order.Reason)
 	switch order.Action {
 	case protocol.ServerStop:
-		a.update(func() { a.held = true; a.decide() })
+		a.update(func() { a.held, a.quiesced = true, false; a.decide() })
 		return a.awaitGone(ctx, nil)
 	case protocol.ServerStart:
 		a.update(a.startAgain)
@@ -122,13 +123,30 @@ func (a *Agent) orderServer(ctx context.Context, order protocol.ServerOrder) err
 		return nil
 	case protocol.ServerRestart:
 		return a.orderRestart(ctx, order)
+	case protocol.ServerQuiesce:
+		return a.orderQuiesce()
 	}
-	return badRequest("action %q is none of Start, Stop, Restart", order.Action)
+	return badRequest("action %q is none of Start, Stop, Restart, Quiesce", order.Action)
+}
+
+// orderQuiesce makes the pod unready while its server runs on.
+func (a *Agent) orderQuiesce() error {
+	a.mu.Lock()
+	m, live := a.mounted, a.child != nil
+	a.mu.Unlock()
+	switch {
+	case m.config.Role == config.RolePlacementCenter:
+		return conflict("a member of the placement centre stays ready while its server runs: its name must resolve")
+	case !live:
+		return fmt.Errorf("there is nothing to quiesce: %w", errServerDown)
+	}
+	a.update(func() { a.quiesced = true })
+	return nil
 }
 
 // startAgain lifts the hold and forgets the back-off; the lock is held.
 func (a *Agent) startAgain() {
-	a.held = false
+	a.held, a.quiesced = false, false
 	a.backoff.Reset()
 	a.notBefore = time.Time{}
 	a.decide()

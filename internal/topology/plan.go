@@ -30,6 +30,12 @@ const (
 	StepReleaseVolume StepKind = "ReleaseVolume" // delete the volume claim of a node that nothing counts on any more; it goes with the pod
 )
 
+// StepSettings gives one kind of the mounted settings to the running servers.
+const StepSettings StepKind = "Settings"
+
+// StepPull has the images of a pod's new template pulled on its node.
+const StepPull StepKind = "Pull"
+
 // Step is one thing to do.
 type Step struct {
 	Kind StepKind
@@ -41,6 +47,8 @@ type Step struct {
 	Addr   string
 	// Reason is a sentence for the event.
 	Reason string
+	// Setting is the kind of settings (StepSettings).
+	Setting string
 	// Cures names the symptom whose time starts anew when the step is done.
 	Cures SymptomKind
 	// Planned: the user asked for it; nothing had gone wrong.
@@ -63,16 +71,29 @@ type Wait struct {
 	Message string
 	// Trouble: it will not end by itself in the usual time; a person or a later step must act.
 	Trouble bool
+	// Background: what is served is not touched by it, so the cluster is as Ready as it was.
+	Background bool
 }
 
 // Plan is what to do now, and why the rest waits.
 type Plan struct {
 	Steps []Step
 	Waits []Wait
+	// Roll is how far a change is that takes one pod after another.
+	Roll Roll
+	// AskSegments: the next step depends on the segments of the messages (Snapshot.Drain), which were not gathered. With them the decision is made anew.
+	AskSegments bool
+	// Faults are the faulty members that are known now, to be remembered.
+	Faults []Fault
 }
 
 // Settled reports whether there is nothing to do and nothing to wait for.
 func (p Plan) Settled() bool { return len(p.Steps) == 0 && len(p.Waits) == 0 }
+
+// Serves reports whether nothing that is to be done or waited for touches what is served.
+func (p Plan) Serves() bool {
+	return !slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind != StepSettings && s.Kind != StepPull }) && !slices.ContainsFunc(p.Waits, func(w Wait) bool { return !w.Background })
+}
 
 func (p *Plan) wait(reason, format string, args ...any) {
 	p.Waits = append(p.Waits, Wait{Reason: reason, Message: fmt.Sprintf(format, args...)})
@@ -92,19 +113,19 @@ func Decide(s Snapshot) Plan {
 	h := assess(s)
 	var p Plan
 	noteUnreachable(s, &p)
-	chain := []decision{replaceStuck, adoptVolumes, stopRogues, releaseHeld}
+	chain := []decision{replaceStuck, replaceBroken, adoptVolumes, stopRogues, releaseHeld}
 	if s.Wanted.Static {
 		chain = append(chain, foundStatic)
 	} else {
 		chain = append(chain, found, finishJoins, joinNext)
 	}
-	chain = append(chain, cureRaft)
+	chain = append(chain, cureRaft, cureFaults)
 	if s.Wanted.Islands {
 		chain = append(chain, startIslands)
 	} else {
-		chain = append(chain, startNodes, mendLists)
+		chain = append(chain, leaveNext, startNodes, mendLists)
 	}
-	chain = append(chain, drainNext)
+	chain = append(chain, drainNext, giveSettings, rollNext)
 	for _, decide := range chain {
 		if !decide(s, h, &p) {
 			break
@@ -127,7 +148,7 @@ func Decide(s Snapshot) Plan {
 // StatefulSets replace nothing by themselves (OnDelete). No server has run in them, so nothing is interrupted.
 func replaceStuck(s Snapshot, _ Health, p *Plan) bool {
 	for _, m := range s.Members {
-		if m.State == PodPending && m.TemplateStale {
+		if m.State == PodPending && (m.TemplateStale || m.RevisionStale) && !s.SetsBehind[m.Role] {
 			p.step(Step{Kind: StepReplace, Pod: m.Pod, NodeID: m.NodeID, Reason: "it never ran, and its template was corrected since it was made"})
 		}
 	}
@@ -138,8 +159,8 @@ func replaceStuck(s Snapshot, _ Health, p *Plan) bool {
 func noteUnreachable(s Snapshot, p *Plan) {
 	for _, m := range s.Members {
 		if !s.wantedOf(m) {
-			if m.State != PodMissing && m.Role == v1alpha1PlacementCenter {
-				p.trouble(v1alpha1.ReasonScaleInPending, "%s is more than the %d wanted; members are not taken away while no safe order to leave exists for them", m.Pod, s.Wanted.Replicas[m.Role])
+			if m.State != PodMissing && m.Role == v1alpha1PlacementCenter && !s.Wanted.Decommission {
+				p.trouble(v1alpha1.ReasonScaleInPending, "%s is more than the %d wanted and stays: in this version of RobustMQ no member can be taken away without losing messages; set replicas back, or go to 0.4.5 or later first", m.Pod, s.Wanted.Replicas[m.Role])
 			}
 			continue
 		}

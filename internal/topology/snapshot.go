@@ -16,8 +16,18 @@ type Snapshot struct {
 	Seen map[Symptom]time.Duration
 	// Drain are the segments of the messages; gathered only while somebody leaves (see Leaving).
 	Drain Drain
-	// Present is how many pods each role's StatefulSet has been told to keep; a role without a StatefulSet is not in it.
+	// Present is how many pods each role's StatefulSet has been told to keep; while there is none, how many there are.
 	Present map[v1alpha1.Role]int32
+	// RollHeld says why no pod may be restarted or made anew for a change of the spec; nil: nothing forbids it.
+	RollHeld *Wait
+	// SetsBehind are the roles whose StatefulSet does not make its pods from the wanted template yet.
+	SetsBehind map[v1alpha1.Role]bool
+	// Replicated: messages have copies in this version, so a pod is taken down only while all are in sync.
+	Replicated bool
+	// Rounds are the last two rounds in which the members' data was counted, the older one first.
+	Rounds []Round
+	// Faults are what earlier passes found and what is not known to be over.
+	Faults []Fault
 }
 
 // Wanted is what the user wants and what was recorded because it cannot be observed again.
@@ -77,6 +87,11 @@ type Limits struct {
 	Quiesce time.Duration
 	// CopiesMissing: segments that lack a copy in sync while somebody waits to leave. Nearly empty ones are copied in 2 to 5 s.
 	CopiesMissing time.Duration
+	// Lag: by how many entries a voter may be behind its leader when another is taken down. Members are asked up to half a second apart, and busy ones write 70 a second;
+	// RobustMQ keeps about 1000 entries behind its snapshots.
+	Lag uint64
+	// Diverged: a leader whose followers have a longer log in its own term. Questions to members are up to half a second apart, the passes some seconds.
+	Diverged time.Duration
 }
 
 // DefaultLimits are the limits at real speed.
@@ -85,7 +100,8 @@ func DefaultLimits() Limits {
 		HalfJoin: 20 * time.Second, JoinRollback: 60 * time.Second, FoundRollback: 30 * time.Second, NodeStart: 60 * time.Second,
 		ListIncomplete: 15 * time.Second, RegistryShort: 45 * time.Second, RaftDead: 15 * time.Second,
 		LeadersApart: 15 * time.Second, Hold: 100 * time.Second, PodPending: 10 * time.Second,
-		Unregister: 25 * time.Second, Stranded: 15 * time.Second, Quiesce: 15 * time.Second, CopiesMissing: 2 * time.Minute,
+		Unregister: 25 * time.Second, Stranded: 15 * time.Second, Quiesce: 15 * time.Second, CopiesMissing: 2 * time.Minute, Lag: 200,
+		Diverged: 10 * time.Second,
 	}
 }
 
@@ -96,7 +112,8 @@ func (l Limits) Scale(speed float64) Limits {
 		HalfJoin: s(l.HalfJoin), JoinRollback: s(l.JoinRollback), FoundRollback: s(l.FoundRollback), NodeStart: s(l.NodeStart),
 		ListIncomplete: s(l.ListIncomplete), RegistryShort: s(l.RegistryShort), RaftDead: s(l.RaftDead),
 		LeadersApart: s(l.LeadersApart), Hold: s(l.Hold), PodPending: s(l.PodPending),
-		Unregister: s(l.Unregister), Stranded: s(l.Stranded), Quiesce: s(l.Quiesce), CopiesMissing: s(l.CopiesMissing),
+		Unregister: s(l.Unregister), Stranded: s(l.Stranded), Quiesce: s(l.Quiesce), CopiesMissing: s(l.CopiesMissing), Lag: l.Lag,
+		Diverged: s(l.Diverged),
 	}
 }
 
@@ -124,7 +141,7 @@ type Member struct {
 	// Reason and Message say what a pod that does not run waits for: a reason of the closed set in the API, and the object's name in the message.
 	Reason, Message string
 	Restarts        int32
-	// TemplateStale: the pod was made from an older pod template than the StatefulSet has now.
+	// TemplateStale: the pod was made from a pod template that differs from the one that is wanted now in what its server depends on.
 	TemplateStale bool
 
 	// ClaimFounded: the pod's volume claim carries the founded mark.
@@ -136,6 +153,11 @@ type Member struct {
 
 	// Ready: Kubernetes counts the pod among those that client Services lead to.
 	Ready bool
+	// RevisionStale: the pod was made from another template than the StatefulSet has, if only in the agent's image; TemplateStale: in what its server depends on.
+	RevisionStale bool
+	// Node is where it runs; Pull is how far the images of its new template are there.
+	Node string
+	Pull Pull
 	// ClaimTerminating: the volume claim goes as soon as the pod does.
 	ClaimTerminating bool
 }
@@ -166,11 +188,17 @@ type Agent struct {
 	Nodes []uint64
 	// StoppedFor is how long ago its server ended; 0 while one runs, or when that is not known (then it ended before the agent was started).
 	StoppedFor time.Duration
+	// Placing: an image of metadata is being put in place here. Staging: one of this server's is being taken; Streaming: one is there and is being read.
+	Placing, Staging, Streaming bool
 	// Quiesced: the server runs, and the pod is no longer ready: clients are led elsewhere.
 	Quiesced bool
 	// Source is the hash of the configuration that is mounted; LivePending are the kinds of settings of which the running server goes by something else than what is mounted.
 	Source      string
 	LivePending []string
+	// EmptySnapshot are the raft groups that took a snapshot without its entries into the present data, sorted.
+	EmptySnapshot []string
+	// Reseed is how far the replacing of a faulty member's metadata is; empty when nothing is replaced. ReseedMessage says why it failed.
+	Reseed, ReseedMessage string
 }
 
 // Marker is the record in a volume of whose data it holds.
@@ -181,6 +209,8 @@ type Marker struct {
 	Origin     string // Founded, Joined, Seeded, Restored, Adopted
 	// Member: the node has been a voter of every group beside others. Before that its volume holds nothing that anybody else counts on.
 	Member bool
+	// Life changes when the volume gets other data.
+	Life string
 }
 
 // Origins of a volume's data.

@@ -47,6 +47,7 @@ func (e *invalid) Error() string { return e.text }
 
 func newAdminServer(n *Node) *adminServer {
 	a := &adminServer{n: n, dynamic: newDynamicConfig(n.file)}
+	a.dynamic.refuses = n.o.Refuses
 	a.routes = map[string]map[string]handler{}
 	a.add("GET", "/api/mqtt/overview", a.overview)
 	traits := robustmq.Lookup(n.gen.version)

@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -20,8 +21,9 @@ var dynamicTypes = map[string]struct {
 
 // dynamicConfig is the configuration in memory: the file's, with what config/set changed.
 type dynamicConfig struct {
-	mu  sync.RWMutex
-	now *settings
+	mu      sync.RWMutex
+	now     *settings
+	refuses func(kind string) bool // Options.Refuses
 }
 
 func newDynamicConfig(file *settings) *dynamicConfig { return &dynamicConfig{now: file.clone()} }
@@ -31,6 +33,9 @@ func (d *dynamicConfig) overlay(kind, text string, starting bool) error {
 	t, known := dynamicTypes[kind]
 	if !known {
 		return nil
+	}
+	if d.refuses != nil && d.refuses(kind) {
+		return errors.New("invalid value at line 1 column 1")
 	}
 	var given map[string]any
 	decoder := json.NewDecoder(strings.NewReader(text))

@@ -44,6 +44,9 @@ type Options struct {
 	// Seed drives everything that is random: election timeouts, lost error lines.
 	Seed uint64
 
+	// Refuses tells which kinds of config/set this server cannot read, whatever is in them: what a catalogue that is wrong about a version would meet. nil: none.
+	Refuses func(kind string) bool
+
 	Stdout, Stderr io.Writer // default: discarded
 	// PID1 says that the process has process id 1: signals without a handler are ignored instead of ending it.
 	PID1 bool

@@ -11,13 +11,14 @@ import (
 //	POST   /v1/images                    ImageRequest -> 202 Image: begins; the same ID again answers the same image
 //	GET    /v1/images/{id}               -> Image
 //	PUT    /v1/images/{id}/progress      ImageProgress -> Image
-//	GET    /v1/images/{id}/files/{name}  -> the file's bytes; Range as "bytes=from-" or "bytes=from-to"; trailer TrailerSHA256
+//	GET    /v1/images/{id}/files/{name}  -> the file's bytes; Range as "bytes=from-" or "bytes=from-to"; trailer TrailerSHA256 on request
 //	DELETE /v1/images/{id}               -> 204, also when there is none: what was staged is removed
 //
 // Every call with the ID renews the image's lease, and so does a stream whose bytes are read. An image whose lease ends is removed.
 const PathImages = "/v1/images"
 
 // TrailerSHA256 is the HTTP trailer of a streamed file: SHA-256, in hexadecimal digits, of the bytes of this answer (of the range, not of the file).
+// It is sent to who says "TE: trailers" (RFC 9110, 10.1.4); who compares the whole file with ImageFile.SHA256 has no need of it, and spares both sides a hash.
 const TrailerSHA256 = "X-Robustmq-Sha256"
 
 // ImageLease is how long an image lives without a call.
@@ -155,6 +156,6 @@ type ImagesState struct {
 	StagingBytes int64 `json:"stagingBytes,omitempty"`
 	// Placement is the image that is to be put in place here, if any; without its files.
 	Placement *Placement `json:"placement,omitempty"`
-}
 	// Seed is what was ordered to be received of another member, if anything.
 	Seed *Seed `json:"seed,omitempty"`
+}

@@ -15,9 +15,12 @@ import (
 // (its environment overrides), and values over several lines would break there.
 type document struct {
 	tables map[string]map[string]string // dotted table name ("" is the top level) -> key -> encoded value
+	values map[string]map[string]any    // the same, as they were given
 }
 
-func newDocument() *document { return &document{tables: map[string]map[string]string{}} }
+func newDocument() *document {
+	return &document{tables: map[string]map[string]string{}, values: map[string]map[string]any{}}
+}
 
 var (
 	errNull  = errors.New("has no value (null)")
@@ -43,9 +46,9 @@ func (d *document) set(table, key string, value any, float bool) error {
 		}
 	}
 	if d.tables[table] == nil {
-		d.tables[table] = map[string]string{}
+		d.tables[table], d.values[table] = map[string]string{}, map[string]any{}
 	}
-	d.tables[table][key] = encoded
+	d.tables[table][key], d.values[table][key] = encoded, value
 	return nil
 }
 

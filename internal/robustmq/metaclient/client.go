@@ -152,3 +152,14 @@ func (c *Client) Leave(ctx context.Context, id uint64) error {
 func (c *Client) Unregister(ctx context.Context, id uint64) error {
 	return c.wrap(fmt.Sprintf("unregistering node %d", id), c.meta.UnRegisterNode(ctx, id))
 }
+
+// DeleteResourceConfig takes a stored dynamic configuration out again, so that the next start of a server does not read it; metadata leader only.
+func (c *Client) DeleteResourceConfig(ctx context.Context, kind string) error {
+	return c.wrap("deleting the stored configuration "+kind, c.meta.DeleteResourceConfig(ctx, []string{"cluster", kind}))
+}
+
+// StoredConfig is the stored dynamic configuration of a kind, empty when there is none.
+func (c *Client) StoredConfig(ctx context.Context, kind string) ([]byte, error) {
+	config, err := c.meta.GetResourceConfig(ctx, []string{"cluster", kind})
+	return config, c.wrap("reading the stored configuration "+kind, err)
+}

@@ -40,7 +40,7 @@ func (l *launcher) Start(ctx context.Context, spec process.Spec) (process.Proces
 	node, err := simulator.New(simulator.Options{
 		ConfigPath: spec.Conf, WorkDir: spec.Dir, Version: l.version, ListenHost: l.host.Address, Dial: l.host.DialContext, Speed: l.w.Speed,
 		Seed:   l.w.Options.Seed ^ seed.Sum64() + uint64(pid), //nolint:gosec // a start's own luck
-		Stdout: spec.Stdout, Stderr: spec.Stderr,
+		Stdout: spec.Stdout, Stderr: spec.Stderr, Refuses: l.w.refuses,
 	})
 	if err != nil {
 		return nil, err

@@ -70,6 +70,7 @@ type World struct {
 	trouble  []string
 	operator *Operator
 	writes   []Write // of operators that are gone
+	refused  []string // kinds of settings that servers cannot read
 	closed   bool
 }
 
