@@ -164,6 +164,10 @@ const (
 	ReasonConfigApplied = "ConfigApplied"
 	// ReasonConfigRefused: a running server refused settings that it should take in; they were taken back out of its store.
 	ReasonConfigRefused = "ConfigRefused"
+	// ReasonPasswordRenewed: the MQTT user was made anew with the password of its Secret (event).
+	ReasonPasswordRenewed = "PasswordRenewed"
+	// ReasonLoginRefused: a broker does not accept the MQTT user of its Secret.
+	ReasonLoginRefused = "LoginRefused"
 	// ReasonSettingsGiven: a running server took in new settings (event).
 	ReasonSettingsGiven = "SettingsGiven"
 	// ReasonConfigPending: the named servers do not yet run with the wanted configuration.

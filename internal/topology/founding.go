@@ -141,6 +141,12 @@ func releaseHeld(s Snapshot, h Health, p *Plan) bool {
 		if !held(m) {
 			continue
 		}
+		if m.Role == v1alpha1PlacementCenter && faulty(s, m) {
+			continue // its data is replaced first: cureFaults
+		}
+		if m.Role == v1alpha1PlacementCenter && s.Wanted.Decommission && !s.wantedOf(m) {
+			continue // it leaves
+		}
 		if m.Role != v1alpha1PlacementCenter && s.Wanted.Decommission {
 			if !s.wantedOf(m) {
 				continue // it is drained
@@ -159,7 +165,14 @@ func releaseHeld(s Snapshot, h Health, p *Plan) bool {
 			p.step(Step{Kind: StepWipe, Pod: m.Pod, NodeID: m.NodeID, Reason: "the founding was not finished and nobody joined"})
 		case m.Agent.Marker.Origin == OriginJoined && !m.Agent.Marker.Member && !h.known(m.NodeID) && h.ledAll():
 			p.step(Step{Kind: StepWipe, Pod: m.Pod, NodeID: m.NodeID, Reason: "no member counts it in any raft group: its volume holds nothing of this cluster"})
-		case m.Agent.Marker.Origin == OriginJoined && h.ledAll() && len(h.groupsOf(m.NodeID)) < len(s.Wanted.Groups):
+		case m.Agent.Marker.Member && h.outside(m.NodeID):
+			// It left, and is wanted again: what its volume holds belongs to nobody, and it joins anew.
+			if proven, why := evacuated(s, h, m); !proven {
+				p.wait(v1alpha1.ReasonLeaving, "%s left, and is emptied before it joins anew: %s", m.Pod, why)
+				continue
+			}
+			p.step(Step{Kind: StepWipe, Pod: m.Pod, NodeID: m.NodeID, Planned: true, Reason: "it left every raft group before it was wanted again: it joins anew"})
+		case (m.Agent.Marker.Origin == OriginJoined || m.Agent.Marker.Member && h.counted(m.NodeID)) && h.ledAll() && len(h.groupsOf(m.NodeID)) < len(s.Wanted.Groups):
 			// A half member that is held: its leaving has to be finished before its volume may go.
 			leader, _ := h.Leader(s.Wanted.Groups[0])
 			p.step(Step{Kind: StepLeave, Pod: m.Pod, Via: leader.Pod, NodeID: m.NodeID, Reason: "its join was left half done and is rolled back"})

@@ -15,7 +15,7 @@ func finishJoins(s Snapshot, h Health, p *Plan) bool {
 		return false
 	}
 	for _, m := range s.of(v1alpha1PlacementCenter) {
-		if m.Agent == nil || !m.Agent.GateOpen || h.voterInAll(m.NodeID) {
+		if m.Agent == nil || !m.Agent.GateOpen || h.voterInAll(m.NodeID) || s.Wanted.Decommission && !s.wantedOf(m) {
 			continue
 		}
 		seen := s.Seen[Symptom{SymptomHalfJoined, m.Pod}]

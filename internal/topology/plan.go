@@ -33,6 +33,9 @@ const (
 // StepSettings gives one kind of the mounted settings to the running servers.
 const StepSettings StepKind = "Settings"
 
+// StepLogin has a broker make its MQTT user anew, with the password of its Secret.
+const StepLogin StepKind = "Login"
+
 // StepPull has the images of a pod's new template pulled on its node.
 const StepPull StepKind = "Pull"
 
@@ -92,7 +95,7 @@ func (p Plan) Settled() bool { return len(p.Steps) == 0 && len(p.Waits) == 0 }
 
 // Serves reports whether nothing that is to be done or waited for touches what is served.
 func (p Plan) Serves() bool {
-	return !slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind != StepSettings && s.Kind != StepPull }) && !slices.ContainsFunc(p.Waits, func(w Wait) bool { return !w.Background })
+	return !slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind != StepSettings && s.Kind != StepLogin && s.Kind != StepPull }) && !slices.ContainsFunc(p.Waits, func(w Wait) bool { return !w.Background })
 }
 
 func (p *Plan) wait(reason, format string, args ...any) {
@@ -125,7 +128,7 @@ func Decide(s Snapshot) Plan {
 	} else {
 		chain = append(chain, leaveNext, startNodes, mendLists)
 	}
-	chain = append(chain, drainNext, giveSettings, rollNext)
+	chain = append(chain, drainNext, renewLogin, giveSettings, rollNext)
 	for _, decide := range chain {
 		if !decide(s, h, &p) {
 			break

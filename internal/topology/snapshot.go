@@ -77,6 +77,8 @@ type Limits struct {
 	Hold time.Duration
 	// PodPending: a pod that does not run, for a reason that somebody has to mend.
 	PodPending time.Duration
+	// LoginRefused: a broker that does not accept the MQTT user which its Secret names. Right after the user was made a broker may not know it for a moment.
+	LoginRefused time.Duration
 	// RaftDead: a member whose raft core has stopped while its process lives.
 	RaftDead time.Duration
 	// Unregister: how long after its server's end a node may still be unregistered. The metadata leader forgets it after 27 to 30 s by itself, and then the call is an empty success.
@@ -98,7 +100,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		HalfJoin: 20 * time.Second, JoinRollback: 60 * time.Second, FoundRollback: 30 * time.Second, NodeStart: 60 * time.Second,
-		ListIncomplete: 15 * time.Second, RegistryShort: 45 * time.Second, RaftDead: 15 * time.Second,
+		ListIncomplete: 15 * time.Second, RegistryShort: 45 * time.Second, RaftDead: 15 * time.Second, LoginRefused: 10 * time.Second,
 		LeadersApart: 15 * time.Second, Hold: 100 * time.Second, PodPending: 10 * time.Second,
 		Unregister: 25 * time.Second, Stranded: 15 * time.Second, Quiesce: 15 * time.Second, CopiesMissing: 2 * time.Minute, Lag: 200,
 		Diverged: 10 * time.Second,
@@ -110,7 +112,7 @@ func (l Limits) Scale(speed float64) Limits {
 	s := func(d time.Duration) time.Duration { return time.Duration(float64(d) / speed) }
 	return Limits{
 		HalfJoin: s(l.HalfJoin), JoinRollback: s(l.JoinRollback), FoundRollback: s(l.FoundRollback), NodeStart: s(l.NodeStart),
-		ListIncomplete: s(l.ListIncomplete), RegistryShort: s(l.RegistryShort), RaftDead: s(l.RaftDead),
+		ListIncomplete: s(l.ListIncomplete), RegistryShort: s(l.RegistryShort), RaftDead: s(l.RaftDead), LoginRefused: s(l.LoginRefused),
 		LeadersApart: s(l.LeadersApart), Hold: s(l.Hold), PodPending: s(l.PodPending),
 		Unregister: s(l.Unregister), Stranded: s(l.Stranded), Quiesce: s(l.Quiesce), CopiesMissing: s(l.CopiesMissing), Lag: l.Lag,
 		Diverged: s(l.Diverged),
@@ -195,6 +197,8 @@ type Agent struct {
 	// Source is the hash of the configuration that is mounted; LivePending are the kinds of settings of which the running server goes by something else than what is mounted.
 	Source      string
 	LivePending []string
+	// LoginRefused: a broker that does not accept the MQTT user of its mounted credentials.
+	LoginRefused bool
 	// EmptySnapshot are the raft groups that took a snapshot without its entries into the present data, sorted.
 	EmptySnapshot []string
 	// Reseed is how far the replacing of a faulty member's metadata is; empty when nothing is replaced. ReseedMessage says why it failed.

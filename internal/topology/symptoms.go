@@ -22,10 +22,13 @@ const (
 	SymptomStarting       SymptomKind = "Starting"       // gate open, not in service
 	SymptomListIncomplete SymptomKind = "ListIncomplete" // its own node list lacks a running node
 	SymptomUnregistered   SymptomKind = "Unregistered"   // the metadata leader does not list it
+	SymptomLoginRefused   SymptomKind = "LoginRefused"   // a broker does not accept the MQTT user of its credentials
 	SymptomRaftDead       SymptomKind = "RaftDead"       // process lives, a raft core has stopped
 	SymptomPodPending     SymptomKind = "PodPending"     // the pod does not run, for a reason that waiting alone does not mend
 	SymptomHeld           SymptomKind = "Held"           // a whole member that is stopped by order
 	SymptomLeadersApart   SymptomKind = "LeadersApart"   // the raft groups are led by different members (of no pod in particular)
+	SymptomDiverged       SymptomKind = "Diverged"       // leads with a log that is shorter than a follower's in its term
+	SymptomDown           SymptomKind = "Down"           // the pod runs, and its server, which should, does not answer
 	SymptomStranded       SymptomKind = "Stranded"       // not registered and not running, while segments name it
 	SymptomQuiescing      SymptomKind = "Quiescing"      // quiesced, and clients are still led to it
 	SymptomCopiesMissing  SymptomKind = "CopiesMissing"  // segments lack a copy in sync while somebody leaves (of no pod in particular)
@@ -46,6 +49,9 @@ func Symptoms(s Snapshot) []Symptom {
 		if held(m) {
 			add(SymptomHeld, m)
 		}
+		if down(m) {
+			add(SymptomDown, m)
+		}
 		if stranded(s, h, m) {
 			add(SymptomStranded, m)
 		}
@@ -59,6 +65,9 @@ func Symptoms(s Snapshot) []Symptom {
 			continue
 		}
 		if m.Role == v1alpha1PlacementCenter {
+			if _, ahead := aheadOf(s, h, m); ahead {
+				add(SymptomDiverged, m)
+			}
 			switch {
 			case !s.Wanted.Founded && s.ours(m) && m.Agent.Marker.Origin == OriginFounded && !h.leadsAll(m.NodeID):
 				add(SymptomHalfFounded, m)
@@ -74,6 +83,9 @@ func Symptoms(s Snapshot) []Symptom {
 		}
 		if !serving(m) {
 			continue
+		}
+		if m.Agent.LoginRefused {
+			add(SymptomLoginRefused, m)
 		}
 		if len(h.missingFromList(m)) > 0 {
 			add(SymptomListIncomplete, m)

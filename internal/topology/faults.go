@@ -1,0 +1,246 @@
+package topology
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/quorum"
+)
+
+// Fault is a member that holds other data than its raft position claims. The server says nothing of it: every port is open, raft and metrics are green.
+type Fault struct {
+	NodeID uint64
+	Kind   FaultKind
+	// Life names the data that is faulty: with other data the fault is over.
+	Life string
+	// Why is told to people.
+	Why string
+}
+
+// FaultKind is how a fault came to light.
+type FaultKind string
+
+// The kinds of faults.
+const (
+	FaultEmptySnapshot FaultKind = "EmptySnapshot" // it took a snapshot without its entries
+	FaultKeysDiffer    FaultKind = "KeysDiffer"    // it holds other keys than the majority at the same position
+	FaultDiverged      FaultKind = "Diverged"      // it leads with a log that lacks what its followers have
+)
+
+// StepReseed has the metadata of a stopped member replaced by a living member's; the messages in its volume stay.
+const StepReseed StepKind = "Reseed"
+
+// Steps behind a StepReseed.
+const (
+	StepOpenReseed    StepKind = "OpenReseed"    // let the server start on what was put in place
+	StepAbandonReseed StepKind = "AbandonReseed" // remove what is left of one that failed
+	StepDiscardReseed StepKind = "DiscardReseed" // remove the old data, which was kept until the member was whole again
+)
+
+// Phases of a reseed, as the agent says.
+const (
+	ReseedBusy   = "Busy"
+	ReseedPlaced = "Placed"
+	ReseedFailed = "Failed"
+	ReseedOpen   = "Open" // in force, and what was there before is kept
+)
+
+// cureFaults takes a faulty member out, has its metadata replaced, and lets it in again.
+//
+// What is done to whom: an empty snapshot is a sign of its own, written down by the agent; other keys than the majority's count only when two rounds say so one after the other, because a
+// single reading may have met what was just being applied. Never two members at once, never one whose going costs the quorum, never a leader (its groups would be led by another only after
+// half a minute, and if it is wrong about its data then so may be whoever agreed with it): then it is only told. The volume is not emptied: the messages in it are not at fault.
+func cureFaults(s Snapshot, h Health, p *Plan) bool {
+	if s.Wanted.Static || s.Wanted.Islands {
+		return true // no member can be compared, or seeded, there
+	}
+	faults, unsure := findFaults(s, h)
+	p.Faults = faults
+	if unsure != "" {
+		p.trouble(v1alpha1.ReasonDataDiffers, "%s; nobody is taken out while that is not decided: compare a backup with the members", unsure)
+	}
+	for _, m := range s.of(v1alpha1PlacementCenter) {
+		if m.Agent != nil && m.Agent.Reseed == ReseedOpen && h.voterInAll(m.NodeID) {
+			p.step(Step{Kind: StepDiscardReseed, Pod: m.Pod, NodeID: m.NodeID, Reason: "it is whole again: the data that it had before is removed"})
+			return false
+		}
+	}
+	if len(faults) == 0 {
+		return true
+	}
+	f := faults[0]
+	m, ok := s.node(f.NodeID)
+	if !ok || m.Agent == nil || !s.wantedOf(m) {
+		return true
+	}
+	p.trouble(v1alpha1.ReasonFaultyMember, "%s is faulty: %s", m.Pod, f.Why)
+	switch m.Agent.Reseed {
+	case ReseedBusy:
+		p.wait(v1alpha1.ReasonFaultyMember, "the metadata of %s is being replaced by a living member's", m.Pod)
+		return false
+	case ReseedPlaced:
+		p.step(Step{Kind: StepOpenReseed, Pod: m.Pod, NodeID: m.NodeID, Reason: "it got the metadata of a living member"})
+		return false
+	case ReseedFailed:
+		p.step(Step{Kind: StepAbandonReseed, Pod: m.Pod, NodeID: m.NodeID, Reason: "its metadata could not be replaced: " + m.Agent.ReseedMessage})
+		return false
+	}
+	if missing := missingBeside(s, h, m); missing != "" {
+		p.trouble(v1alpha1.ReasonFaultyMember, "%s is mended when no other voter is missing: %s", m.Pod, missing)
+		return true
+	}
+	if held(m) {
+		donor, ok := soundDonor(s, h, m, faults)
+		if !ok {
+			p.trouble(v1alpha1.ReasonFaultyMember, "%s is stopped, and no sound member can give it its metadata now", m.Pod)
+			return false
+		}
+		p.step(Step{Kind: StepReseed, Pod: m.Pod, Via: donor.Pod, NodeID: m.NodeID, Reason: fmt.Sprintf("its metadata is replaced by that of %s: %s", donor.Pod, f.Why)})
+		return false
+	}
+	if m.Agent.Server == ServerStopped {
+		return true // somebody else's affair
+	}
+	if led := h.LeaderOf(m.NodeID); len(led) > 0 && f.Kind != FaultDiverged {
+		p.trouble(v1alpha1.ReasonFaultyMember, "%s leads %s and is left alone: another member has to lead before it can be mended", m.Pod, led[0])
+		return true
+	}
+	if v := quorum.MayGo(m.NodeID, h.Groups()); !v.Allowed {
+		p.trouble(v1alpha1.ReasonFaultyMember, "%s has to be stopped, which waits: %s", m.Pod, v.Message)
+		return true
+	}
+	p.step(Step{Kind: StepStop, Pod: m.Pod, NodeID: m.NodeID, Reason: "it is faulty: " + f.Why})
+	return false
+}
+
+// findFaults are the faults that were found earlier and are not over, and those that the snapshot shows; one a member, by node id.
+func findFaults(s Snapshot, h Health) (faults []Fault, unsure string) {
+	found := map[uint64]Fault{}
+	add := func(f Fault) {
+		if _, known := found[f.NodeID]; !known {
+			found[f.NodeID] = f
+		}
+	}
+	for _, f := range s.Faults {
+		if m, ok := s.node(f.NodeID); ok && (m.Agent == nil || life(m) == f.Life) {
+			add(f)
+		}
+	}
+	var last, before verdict
+	if leader, ok := h.Leader(s.Wanted.Groups[0]); ok {
+		voters := h.voters(s.Wanted.Groups[0])
+		if n := len(s.Rounds); n > 0 {
+			last = judge(s.Rounds[n-1], voters, leader.NodeID)
+		}
+		if n := len(s.Rounds); n > 1 {
+			before = judge(s.Rounds[n-2], voters, leader.NodeID)
+		}
+	}
+	for _, m := range s.of(v1alpha1PlacementCenter) {
+		if m.Agent == nil || m.Agent.VolumeEmpty || !s.ours(m) {
+			continue
+		}
+		// A member that has the majority's keys is whole, however it came by them: the server took a snapshot that was no newer than its data.
+		if len(m.Agent.EmptySnapshot) > 0 && !slices.Contains(last.sound, m.NodeID) {
+			add(Fault{NodeID: m.NodeID, Kind: FaultEmptySnapshot, Life: life(m), Why: fmt.Sprintf("its server took a snapshot of raft group %s without its entries, so it holds less than its position claims", m.Agent.EmptySnapshot[0])})
+		}
+		why, odd := last.odd[m.NodeID]
+		if _, twice := before.odd[m.NodeID]; odd && twice && counted(s, m) {
+			add(Fault{NodeID: m.NodeID, Kind: FaultKeysDiffer, Life: life(m), Why: why})
+		}
+		if s.Seen[Symptom{SymptomDiverged, m.Pod}] > s.Limits.Diverged {
+			ahead, _ := aheadOf(s, h, m)
+			add(Fault{NodeID: m.NodeID, Kind: FaultDiverged, Life: life(m), Why: fmt.Sprintf("it leads with a log that lacks what %s holds: it was put back to an older state, and what it acknowledges now is on no other member", ahead)})
+		}
+	}
+	for _, f := range found {
+		faults = append(faults, f)
+	}
+	slices.SortFunc(faults, func(a, b Fault) int { return cmp.Compare(a.NodeID, b.NodeID) })
+	if last.unsure != "" && before.unsure != "" {
+		unsure = last.unsure
+	}
+	return faults, unsure
+}
+
+// counted reports whether the two last rounds were of the data that the member has now.
+func counted(s Snapshot, m Member) bool {
+	for _, r := range s.Rounds[len(s.Rounds)-2:] {
+		if r[m.NodeID].Life != life(m) {
+			return false
+		}
+	}
+	return true
+}
+
+// life names the data in a member's volume; empty when it has no marker.
+func life(m Member) string {
+	if m.Agent == nil || m.Agent.Marker == nil {
+		return ""
+	}
+	return m.Agent.Marker.Life
+}
+
+// faulty reports whether a fault of the member was found and is not over: it is not to be started as it is.
+func faulty(s Snapshot, m Member) bool {
+	return slices.ContainsFunc(s.Faults, func(f Fault) bool { return f.NodeID == m.NodeID && f.Life == life(m) })
+}
+
+// missingBeside names a voter beside the member that is not whole; empty when all are.
+func missingBeside(s Snapshot, h Health, m Member) string {
+	if !h.ledAll() {
+		return h.QuorumProblem()
+	}
+	for _, group := range s.Wanted.Groups {
+		for _, id := range h.voters(group) {
+			if id != m.NodeID && !h.voterInAll(id) {
+				return fmt.Sprintf("node %d is not in service in every raft group", id)
+			}
+		}
+	}
+	return ""
+}
+
+// soundDonor is whom a faulty member gets its metadata from: a follower that is in service in every group and has no fault itself, the nearest to the leader's log; the leader only where
+// there is no other. Its image is not taken while another one is.
+func soundDonor(s Snapshot, h Health, target Member, faults []Fault) (Member, bool) {
+	var fit []Member
+	for _, m := range s.of(v1alpha1PlacementCenter) {
+		if m.NodeID == target.NodeID || !h.voterInAll(m.NodeID) || m.Agent.Staging || m.Agent.Streaming || slices.ContainsFunc(faults, func(f Fault) bool { return f.NodeID == m.NodeID }) {
+			continue
+		}
+		fit = append(fit, m)
+	}
+	if len(fit) == 0 {
+		return Member{}, false
+	}
+	metadata := s.Wanted.Groups[0]
+	return slices.MinFunc(fit, func(a, b Member) int {
+		return cmp.Or(
+			cmp.Compare(len(h.LeaderOf(a.NodeID)), len(h.LeaderOf(b.NodeID))),
+			cmp.Compare(b.Agent.Groups[metadata].LastApplied, a.Agent.Groups[metadata].LastApplied),
+			cmp.Compare(a.NodeID, b.NodeID))
+	}), true
+}
+
+// aheadOf names a follower whose log goes further than that of the leader whom it follows in the same term, by more than what is written between two questions.
+// RobustMQ: a leader that was killed and put back to an older state goes on in its old term, and its followers, which have entries of that term that it lacks, do not object (seen).
+func aheadOf(s Snapshot, h Health, leader Member) (pod string, ok bool) {
+	for group, l := range h.leaders {
+		if l.NodeID != leader.NodeID {
+			continue
+		}
+		led := l.Agent.Groups[group]
+		for _, m := range s.of(v1alpha1PlacementCenter) {
+			if m.NodeID == leader.NodeID || !serving(m) {
+				continue
+			}
+			if g, there := m.Agent.Groups[group]; there && g.Running && g.Leader == leader.NodeID && g.Term == led.Term && g.LastLog > led.LastLog+s.Limits.Lag {
+				return m.Pod, true
+			}
+		}
+	}
+	return "", false
+}
