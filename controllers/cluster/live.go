@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
@@ -37,7 +38,8 @@ func (r *Reconciler) holdBack(ctx context.Context, p *pass, health topology.Heal
 		}
 		for _, view := range p.desired.Spec.Roles() {
 			if v.Field.String() == "spec."+view.Field+".replicas" {
-				p.inputs.Replicas[view.Role] = present[view.Role]
+				// Who is there stays wanted: nobody begins to leave, and one that was stopped for it, and is a voter still, is let go.
+				p.inputs.Replicas[view.Role], p.snapshot.Wanted.Replicas[view.Role] = present[view.Role], present[view.Role]
 			}
 			if v.Field.String() == "spec."+view.Field+".storage" {
 				if p.storageHeld == nil {
@@ -58,7 +60,10 @@ func lived(p *pass, health topology.Health) *v1alpha1.RobustMQCluster {
 		return nil
 	}
 	was.Status.Founded = p.id.founded
-	was.Status.Members = memberRows(p, health)
+	was.Status.Members = slices.DeleteFunc(memberRows(p, health), func(row v1alpha1.MemberStatus) bool {
+		i := slices.IndexFunc(p.snapshot.Members, func(m topology.Member) bool { return m.Pod == row.Pod })
+		return i >= 0 && health.TakenOut(p.snapshot.Members[i]) // a member that is being taken away is no voter that somebody misses
+	})
 	was.Status.PlacementCenter = *roleStatus(p, health, v1alpha1.RolePlacementCenter)
 	was.Spec.Version, was.Status.Version = p.desired.Spec.Version, p.desired.Spec.Version
 	newest := robustmq.Version{}

@@ -32,7 +32,7 @@ func (r *Reconciler) inputs(p *pass) manifests.Inputs {
 		Traits:   manifests.Traits{Islands: p.traits.Tier == robustmq.TierIslands, PrometheusPort: !p.traits.MetricsOnHTTP},
 	}
 	for _, view := range p.desired.Spec.Roles() {
-		// Never fewer than there are: taking members and brokers away needs an order of leaving that keeps the quorum and every message.
+		// Never fewer than there are: who may be taken away is known only when the members were asked (resize).
 		in.Replicas[view.Role] = view.Replicas
 		if set := p.observed.sets[view.Role]; set != nil && set.Spec.Replicas != nil {
 			in.Replicas[view.Role] = max(view.Replicas, *set.Spec.Replicas)
@@ -40,6 +40,12 @@ func (r *Reconciler) inputs(p *pass) manifests.Inputs {
 	}
 	in.Members = in.Replicas[v1alpha1.RolePlacementCenter]
 	return in
+}
+
+// resize gives every StatefulSet the size that it has in this pass.
+func (p *pass) resize(health topology.Health) {
+	p.inputs.Replicas = topology.Sizes(p.snapshot, health)
+	p.inputs.Members = p.inputs.Replicas[v1alpha1.RolePlacementCenter]
 }
 
 // applyObjects brings every object that the cluster consists of to its form, and removes those that the spec no longer asks for. What already is as wanted costs no write.
