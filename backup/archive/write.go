@@ -287,21 +287,19 @@ func (w *writer) table(ctx context.Context, f File) (Object, error) {
 	if len(w.recipients) > 0 {
 		o.Key += "." + w.id + ".age"
 	}
-	body, err := f.Open(ctx)
+	if len(w.recipients) == 0 {
+		return w.put(ctx, o.Key, store.Content{Open: w.opener(f), Size: f.Size, SHA256: f.SHA256, Checked: true})
+	}
+	plain, err := w.opener(f)(ctx)
 	if err != nil {
 		return o, err
 	}
-	defer body.Close()
-	plain := w.plain(f, body)
-	content := store.Content{Body: plain, Size: f.Size, SHA256: f.SHA256, Checked: true}
-	if len(w.recipients) > 0 {
-		encrypted, err := age.EncryptReader(plain, w.recipients...)
-		if err != nil {
-			return o, fmt.Errorf("encrypting: %w", err)
-		}
-		content = store.Content{Body: encrypted, Size: store.UnknownSize}
+	defer plain.Close()
+	encrypted, err := age.EncryptReader(plain, w.recipients...)
+	if err != nil {
+		return o, fmt.Errorf("encrypting: %w", err)
 	}
-	return w.put(ctx, o.Key, content)
+	return w.put(ctx, o.Key, store.Content{Body: encrypted, Size: store.UnknownSize})
 }
 
 // there looks for a table in the bucket. Without a manifest that vouches for it, it was left by a backup that died, and is read to see whether it is whole.
@@ -345,27 +343,40 @@ func (w *writer) put(ctx context.Context, key string, c store.Content) (Object, 
 	return Object{Key: key, Size: info.Size, SHA256: info.SHA256, Checksum: info.Checksum}, nil
 }
 
-// plain is a file's content; at its end it is an error if that was not what was announced.
-func (w *writer) plain(f File, body io.Reader) io.Reader {
-	return &announced{w: w, f: f, r: body, hash: sha256.New()}
+// opener opens a file's content. What was moved by a try before does not count any more.
+func (w *writer) opener(f File) func(context.Context) (io.ReadCloser, error) {
+	var before *announced
+	return func(ctx context.Context) (io.ReadCloser, error) {
+		if before != nil {
+			w.moved(-before.n)
+		}
+		body, err := f.Open(ctx)
+		if err != nil {
+			before = nil
+			return nil, err
+		}
+		before = &announced{w: w, f: f, ReadCloser: body, hash: sha256.New()}
+		return before, nil
+	}
 }
 
+// announced is content that is compared with what was announced of it before its last byte is given away: who reads it all has the right one.
 type announced struct {
+	io.ReadCloser
 	w    *writer
 	f    File
-	r    io.Reader
 	n    int64
 	hash hash.Hash
 }
 
 // Read implements io.Reader.
 func (a *announced) Read(p []byte) (int, error) {
-	n, err := a.r.Read(p)
+	n, err := a.ReadCloser.Read(p)
 	a.hash.Write(p[:n])
 	a.n += int64(n)
 	a.w.moved(int64(n))
-	if a.n > a.f.Size || err == io.EOF && (a.n != a.f.Size || hex.EncodeToString(a.hash.Sum(nil)) != a.f.SHA256) {
-		return n, &SourceError{Name: a.f.Name, Size: a.f.Size, SHA256: a.f.SHA256, Came: a.n}
+	if a.n > a.f.Size || a.n < a.f.Size && err == io.EOF || a.n == a.f.Size && (n > 0 || a.n == 0) && hex.EncodeToString(a.hash.Sum(nil)) != a.f.SHA256 {
+		return 0, &SourceError{Name: a.f.Name, Size: a.f.Size, SHA256: a.f.SHA256, Came: a.n}
 	}
 	return n, err
 }
@@ -424,12 +435,12 @@ func (w *writer) pack(ctx context.Context, to io.Writer, files []File) error {
 }
 
 func (w *writer) packOne(ctx context.Context, to io.Writer, f File) error {
-	body, err := f.Open(ctx)
+	body, err := w.opener(f)(ctx)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
-	_, err = io.Copy(to, w.plain(f, body))
+	_, err = io.Copy(to, body)
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/pem"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -25,6 +26,14 @@ func at(fault s3test.Fault, where func(*http.Request) bool) func(*world) {
 			return s3test.None
 		})
 	}
+}
+
+// multipart is refused, and needed for what has no hash beforehand and is larger than a part.
+func multipart(w *world) {
+	files := image()
+	files["000104.log"] = bytesContent(random(4, store.PartSize+100))
+	w.agent = newAgent(w.t, w.root, files)
+	at(s3test.Denied, method("POST", ""))(w)
 }
 
 func everywhere(*http.Request) bool { return true }
@@ -80,7 +89,7 @@ func TestWhateverIsWrongWithTheDestinationIsSaidAndLeavesNoBackupAndTheNextOneWo
 		"nothing allowed":          {at(s3test.Denied, everywhere), job.AccessDenied, "PutObject"},
 		"writing not allowed":      {at(s3test.Denied, method("PUT", "")), job.AccessDenied, "put"},
 		"tables not allowed":       {at(s3test.Denied, method("PUT", "/tables/")), job.AccessDenied, "tables"},
-		"multipart not allowed":    {at(s3test.Denied, method("POST", "")), job.AccessDenied, "upload"},
+		"multipart not allowed":    {multipart, job.AccessDenied, "upload"},
 		"listing not allowed":      {at(s3test.Denied, func(r *http.Request) bool { return r.URL.Query().Has("list-type") }), job.AccessDenied, "list"},
 		"reading not allowed":      {at(s3test.Denied, method("HEAD", "")), job.AccessDenied, "head"},
 		"the manifest not allowed": {at(s3test.Denied, method("PUT", "manifest.json")), job.AccessDenied, "manifest.json"},
@@ -166,6 +175,39 @@ func TestTheEndpointsOwnAuthorityIsTrustedWhereItIsMounted(t *testing.T) {
 		w.mustTake("two", noon.Add(time.Duration(i+1)*time.Hour))
 		if sent == 0 {
 			t.Errorf("%q: the key was not sent", text)
+		}
+	}
+}
+
+// TestABitThatFlipsOnItsWayToTheBucketIsFound also where the store knows no checksums and TLS leaves payloads unsigned: then by reading everything back.
+func TestABitThatFlipsOnItsWayToTheBucketIsFound(t *testing.T) {
+	recipient, _ := identity(t)
+	for name, secure := range map[string]bool{"in clear": false, "over TLS": true} {
+		for _, ignorant := range []bool{false, true} {
+			for _, part := range []string{"/tables/", "files.tar", "manifest.json"} {
+				for _, recipients := range [][]string{nil, {recipient}} {
+					t.Run(fmt.Sprintf("%s, checksums %t, %s, %d recipients", name, !ignorant, part, len(recipients)), func(t *testing.T) {
+						w := newWorld(t)
+						w.server.NoChecksums = ignorant
+						if secure {
+							h := httptest.NewTLSServer(w.faults)
+							t.Cleanup(func() { h.CloseClientConnections(); h.Close() })
+							w.request.Destination.Endpoint, w.request.Destination.PrivateCA = h.URL, true
+							put(t, w.root, job.CAFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: h.Certificate().Raw}))
+						}
+						at(s3test.Altered, method("PUT", part))(w)
+						r := w.take("one", noon)
+						r.Take.Recipients = recipients
+						if r := w.run(job.Take, r); r.OK() {
+							t.Errorf("%+v", r)
+						}
+						w.faults.Choose(nil)
+						wantEqual(t, len(w.backups()), 0)
+						w.mustTake("two", noon.Add(time.Hour), func(t *job.TakeRequest) { t.Recipients = recipients })
+						wantEqual(t, w.backups(), []string{"20261125T130000Z-two"})
+					})
+				}
+			}
 		}
 	}
 }

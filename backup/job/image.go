@@ -182,8 +182,6 @@ func (s *source) final(err error) error {
 	case errors.As(err, &refused):
 	case errors.As(err, &verification), errors.As(err, &unknown), errors.As(err, &remote) && remote.Op == "remote error": // an alert of TLS
 		return fail(AgentRefused, fmt.Errorf("the member's agent and the Job do not trust one another: %w", err), "certificates are made by the operator and reach the pods within two minutes: run it again")
-	case errors.Is(err, client.ErrDamaged):
-		return fail(ImageFailed, err, "the network between the Job and the member changes what it carries")
 	default:
 		return nil
 	}
@@ -245,7 +243,7 @@ func (s *source) file(f protocol.ImageFile) archive.File {
 	}}
 }
 
-// stream reads a file, and goes on where a connection was cut. Its whole content is compared by the archive; each connection's by the client.
+// stream reads a file, and goes on where a connection was cut. Its whole content is compared by the archive.
 type stream struct {
 	source *source
 	ctx    context.Context
@@ -303,7 +301,7 @@ func (r *stream) Read(p []byte) (int, error) {
 func (r *stream) open() error {
 	ctx, cancel := context.WithCancel(r.ctx)
 	timer := time.AfterFunc(r.source.patience.Stall, cancel)
-	body, err := r.source.agent.ImageFile(ctx, r.source.id, r.file.Name, r.offset)
+	body, err := r.source.agent.ImageBytes(ctx, r.source.id, r.file.Name, r.offset)
 	timer.Stop()
 	if err != nil {
 		cancel()

@@ -69,7 +69,17 @@ func (m moving) answered(key string, err error) {
 // Put implements store.Store.
 func (m moving) Put(ctx context.Context, key string, c store.Content) (store.Info, error) {
 	if !strings.Contains(key, "/locks/") {
-		c.Body = movingReader{c.Body, m.moved}
+		if open := c.Open; open != nil {
+			c.Open = func(ctx context.Context) (io.ReadCloser, error) {
+				body, err := open(ctx)
+				if err != nil {
+					return nil, err
+				}
+				return movingBody(body, m.moved), nil
+			}
+		} else {
+			c.Body = movingReader{c.Body, m.moved}
+		}
 	}
 	info, err := m.Store.Put(ctx, key, c)
 	m.answered(key, err)
@@ -90,10 +100,7 @@ func (m moving) Get(ctx context.Context, key string, offset, length int64) (io.R
 	if err != nil {
 		return nil, err
 	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{movingReader{body, m.moved}, body}, nil
+	return movingBody(body, m.moved), nil
 }
 
 // Head implements store.Store.
@@ -127,6 +134,13 @@ func (m moving) Sweep(ctx context.Context, prefix string, before time.Time) (int
 	n, err := m.Store.Sweep(ctx, prefix, before)
 	m.answered(prefix, err)
 	return n, err
+}
+
+func movingBody(body io.ReadCloser, moved func()) io.ReadCloser {
+	return struct {
+		io.Reader
+		io.Closer
+	}{movingReader{body, moved}, body}
 }
 
 // movingReader notes every byte.

@@ -193,14 +193,16 @@ func TestBytesThatAreNotThoseAnnouncedAreNoBackup(t *testing.T) {
 		spoil func(*fakeAgent)
 		words string
 	}{
-		"a wrong trailer": {func(a *fakeAgent) { a.spoil = func(name string) bool { return name == "000103.sst" } }, "not those that the agent sent"},
-		"another content": {func(a *fakeAgent) { a.files["000102.sst"] = bytesContent(random(9, 3000)) }, "another content"},
-		"a longer file":   {func(a *fakeAgent) { a.files["000102.sst"] = bytesContent(random(2, 3001)) }, "000102.sst"},
-		"another log":     {func(a *fakeAgent) { a.files["000104.log"] = bytesContent(random(9, 90_000)) }, "000104.log"},
-		"no files":        {func(a *fakeAgent) { a.image.Files = nil }, "0 files"},
-		"a name":          {func(a *fakeAgent) { a.image.Files[0].Name = "../000101.sst" }, "000101"},
-		"a negative size": {func(a *fakeAgent) { a.image.Files[0].Size = -1 }, "-1"},
-		"no groups":       {func(a *fakeAgent) { a.image.Groups = nil }, "groups"},
+		"a flipped bit":                 {func(a *fakeAgent) { a.spoil = func(name string) bool { return name == "000103.sst" } }, "000103.sst"},
+		"a flipped bit in a large file": {func(a *fakeAgent) { a.spoil = func(name string) bool { return name == "000101.sst" } }, "000101.sst"},
+		"a flipped bit in the log":      {func(a *fakeAgent) { a.spoil = func(name string) bool { return name == "000104.log" } }, "000104.log"},
+		"another content":               {func(a *fakeAgent) { a.files["000102.sst"] = bytesContent(random(9, 3000)) }, "another content"},
+		"a longer file":                 {func(a *fakeAgent) { a.files["000102.sst"] = bytesContent(random(2, 3001)) }, "000102.sst"},
+		"another log":                   {func(a *fakeAgent) { a.files["000104.log"] = bytesContent(random(9, 90_000)) }, "000104.log"},
+		"no files":                      {func(a *fakeAgent) { a.image.Files = nil }, "0 files"},
+		"a name":                        {func(a *fakeAgent) { a.image.Files[0].Name = "../000101.sst" }, "000101"},
+		"a negative size":               {func(a *fakeAgent) { a.image.Files[0].Size = -1 }, "-1"},
+		"no groups":                     {func(a *fakeAgent) { a.image.Groups = nil }, "groups"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

@@ -135,6 +135,11 @@ func (d *Dir) stage(ctx context.Context, key string, c Content) (temp string, in
 			_ = d.root.Remove(name) // else Sweep does
 		}
 	}()
+	c, body, err := c.opened(ctx, key)
+	if err != nil {
+		return "", Info{}, err
+	}
+	defer body.Close()
 	src := &source{key: key, content: c, hash: sha256.New()}
 	sum := &checksum{}
 	buffer := make([]byte, 1<<20)

@@ -30,6 +30,7 @@ type S3 struct {
 	sse      encrypt.ServerSide
 	buffers  chan []byte
 	attempts int
+	stall    time.Duration
 	backoff  func(int) time.Duration
 }
 
@@ -74,7 +75,7 @@ func NewS3(c Config) (*S3, error) {
 	}
 	s := &S3{
 		core: core, creds: creds, http: client, bucket: c.Bucket, secure: secure, sse: sse,
-		attempts: defaulted(c.Attempts, 8), backoff: c.Backoff,
+		attempts: defaulted(c.Attempts, 8), stall: stall, backoff: c.Backoff,
 		secrets: []string{string(c.SecretKey), string(c.SessionToken), string(c.SSE.Key), base64.StdEncoding.EncodeToString([]byte(c.SSE.Key))},
 	}
 	s.place = "s3://" + c.Bucket

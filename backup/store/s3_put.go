@@ -23,7 +23,8 @@ const checksumHeader = "X-Amz-Checksum-Sha256"
 // partLimit is how long one try to send a part may last. At 8 MiB that is 28 kB/s; net/http has no limit for writing.
 const partLimit = 5 * time.Minute
 
-// Put implements Store. What fits into a part goes in one request, what does not is a multipart upload whose parts travel in parallel.
+// Put implements Store. What fits into a part goes in one request, what does not is a multipart upload whose parts travel in parallel; what can be opened again and whose hash is known
+// beforehand goes in one request as it is read.
 // The store compares every request's SHA-256 with what arrived; the whole is compared with what was declared before it becomes visible.
 func (s *S3) Put(ctx context.Context, key string, c Content) (Info, error) {
 	if err := checkKey("put", key); err != nil {
@@ -32,6 +33,14 @@ func (s *S3) Put(ctx context.Context, key string, c Content) (Info, error) {
 	if c.Size > MaxObjectSize {
 		return Info{}, &Error{Op: "put", Key: key, Place: s.place, Kind: KindInvalid, Detail: fmt.Sprintf("%d bytes: an object has at most %d", c.Size, int64(MaxObjectSize))}
 	}
+	if c.passes() {
+		return s.pass(ctx, key, c)
+	}
+	c, body, err := c.opened(ctx, key)
+	if err != nil {
+		return Info{}, err
+	}
+	defer body.Close()
 	src := &source{key: key, content: c, hash: sha256.New()}
 	buffer, err := s.take(ctx, key)
 	if err != nil {
@@ -319,7 +328,7 @@ func (s *source) fill(buffer []byte) (part []byte, last bool, err error) {
 	case err == io.EOF: //nolint:errorlint // the end is this value and nothing that wraps it
 		s.ended = true
 	case err != nil:
-		return nil, false, &Error{Op: "put", Key: s.key, Kind: KindMismatch, Detail: "its source could not be read: " + err.Error(), cause: err}
+		return nil, false, unreadable(s.key, err)
 	}
 	if !s.content.Checked {
 		s.hash.Write(part)

@@ -47,12 +47,33 @@ type Info struct {
 type Content struct {
 	// Body is read once, from its beginning to its end.
 	Body io.Reader
+	// Open, in the place of Body, opens the body at its beginning; it is called again, when what it opened before is closed, where a try has failed.
+	// A store needs no copy of what it can read again: with Checked, the content goes straight through.
+	Open func(context.Context) (io.ReadCloser, error)
 	// Size in bytes, or UnknownSize. A body of another length is refused.
 	Size int64
 	// SHA256 of the body in lower-case hexadecimal digits, or empty where it is not known. A body with another one is refused.
 	SHA256 string
-	// Checked: reading the body fails at its end unless it has this size and SHA256, so it need not be hashed once more.
+	// Checked: the read that would complete the body fails unless it has this size and SHA256, so it need not be hashed once more.
 	Checked bool
+}
+
+// opened is the content with a Body, to be closed.
+func (c Content) opened(ctx context.Context, key string) (Content, io.Closer, error) {
+	if c.Open == nil {
+		return c, io.NopCloser(nil), nil
+	}
+	body, err := c.Open(ctx)
+	if err != nil {
+		return c, nil, unreadable(key, err)
+	}
+	c.Body, c.Open = body, nil
+	return c, body, nil
+}
+
+// unreadable says that the fault is the source's.
+func unreadable(key string, err error) *Error {
+	return &Error{Op: "put", Key: key, Kind: KindMismatch, Detail: "its source could not be read: " + err.Error(), cause: err}
 }
 
 // Store of objects. All methods return errors of type *Error, or those of the context.

@@ -21,6 +21,7 @@ const (
 	Full             // 507, nothing is done
 	Echo             // 403 that repeats the request's headers, as a chatty proxy does
 	Flipped          // one bit of the answer is another one
+	Altered          // one bit of the request's body is another one
 	Hung             // nothing is done, and no answer comes
 	Gone             // nothing is done, and the connection is cut
 )
@@ -95,6 +96,9 @@ func (f *Faults) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	case Gone:
 		panic(http.ErrAbortHandler)
+	case Altered:
+		r.Body = &altered{ReadCloser: r.Body}
+		f.Next.ServeHTTP(w, r)
 	case LostAnswer:
 		f.Next.ServeHTTP(&recorder{header: http.Header{}}, r)
 		panic(http.ErrAbortHandler)
@@ -121,6 +125,22 @@ func (f *Faults) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// altered is a body whose first byte is another one.
+type altered struct {
+	io.ReadCloser
+	done bool
+}
+
+// Read implements io.Reader.
+func (a *altered) Read(p []byte) (int, error) {
+	n, err := a.ReadCloser.Read(p)
+	if n > 0 && !a.done {
+		p[0] ^= 1
+		a.done = true
+	}
+	return n, err
 }
 
 // recorder keeps an answer.

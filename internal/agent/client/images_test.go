@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
@@ -45,6 +47,42 @@ func TestBytesThatAreNotThoseThatWereSentAreFound(t *testing.T) {
 		if err := stream.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestOnlyWhoComparesAsksForATrailer(t *testing.T) {
+	var asked []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Header.Get("TE"))
+		if strings.HasSuffix(r.URL.Path, "/cut") {
+			w.Header().Set("Content-Length", "8")
+		}
+		_, _ = io.WriteString(w, "content")
+	}))
+	t.Cleanup(server.Close)
+	c := &podClient{base: server.URL, http: server.Client(), limits: Limits{}.withDefaults()}
+	for name, want := range map[string]error{"whole": nil, "cut": io.ErrUnexpectedEOF} {
+		stream, err := c.ImageBytes(t.Context(), "a", name, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(stream); !errors.Is(err, want) || string(got) != "content" {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+		if err := stream.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	stream, err := c.ImageFile(t.Context(), "a", "whole", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	if _, err := io.ReadAll(stream); !errors.Is(err, ErrDamaged) {
+		t.Errorf("no trailer: %v", err)
+	}
+	if want := []string{"", "", "trailers"}; !slices.Equal(asked, want) {
+		t.Errorf("asked with %q", asked)
 	}
 }
 
