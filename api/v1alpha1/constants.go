@@ -22,6 +22,8 @@ const (
 	// AnnotationAdoptVolume on a RobustMQCluster: names a pod whose foreign volume may be taken over as it is.
 	AnnotationTemplate    = "robustmq.io/template" // on pods: a hash of what their server depends on in the template that they were made from
 	AnnotationAdoptVolume = "robustmq.io/adopt-volume"
+	// AnnotationAwake on a StatefulSet that sleeps: how many pods it had, and will have when it wakes.
+	AnnotationAwake = "robustmq.io/awake"
 	// AnnotationDestination on the Job of a backup: spec.backup.destination of the cluster as it was then, as JSON, with the names of its Secrets.
 	AnnotationDestination = "robustmq.io/destination"
 	// AnnotationBackupUID on the Job that removes a backup from the bucket: the RobustMQBackup that it works for, which does not own it.
@@ -39,6 +41,8 @@ const (
 	ComponentJournalServer   = "journal-server"
 	// ComponentBackup are Jobs, which belong to no role.
 	ComponentBackup = "backup"
+	// ComponentPull are Jobs that pull images before pods are replaced.
+	ComponentPull = "image-pull"
 )
 
 // Ports of the server and its agent that no field of the API changes (RobustMQ's own defaults). No listener can have them.

@@ -31,15 +31,27 @@ func (r *Reconciler) act(ctx context.Context, p *pass, plan topology.Plan) error
 		if step.Kind == topology.StepReleaseVolume {
 			do = r.releaseVolume
 		}
+		if step.Kind == topology.StepPull {
+			do = r.pull
+		}
+		if isSeedStep(step.Kind) {
+			do = r.seedOrder
+		}
 		if err := do(ctx, p, step); err != nil {
 			r.event(p.cluster, step.Pod, corev1.EventTypeWarning, v1alpha1.ReasonStepFailed, fmt.Sprintf("%s: %s failed: %v", step.Pod, step.Kind, err))
 			return fmt.Errorf("%s %s: %w", step.Kind, step.Pod, err)
 		}
 		p.memory.tracker.Forget(step.Symptom())
+		if step.Kind == topology.StepWipe && p.observed.states[step.Pod].Images.Seed != nil {
+			p.memory.seedFailed(step.Pod, step.Reason, r.Now())
+		}
 		p.log.Info("step done", "step", step.Kind, "pod", step.Pod, "reason", step.Reason)
 		kind, reason := eventOf(step.Kind)
 		if step.Planned {
 			kind, reason = eventOfPlanned(step.Kind, reason)
+		}
+		if eventType, event, ok := eventOfSeed(step); ok {
+			kind, reason = eventType, event
 		}
 		r.event(p.cluster, step.Pod, kind, reason, fmt.Sprintf("%s: %s", step.Pod, step.Reason))
 	}
@@ -67,6 +79,10 @@ func eventOf(kind topology.StepKind) (eventType, reason string) {
 		return corev1.EventTypeWarning, v1alpha1.ReasonServerRestarted
 	case topology.StepReplace:
 		return corev1.EventTypeNormal, v1alpha1.ReasonPodReplaced
+	case topology.StepLogin:
+		return corev1.EventTypeNormal, v1alpha1.ReasonPasswordRenewed
+	case topology.StepPull:
+		return corev1.EventTypeNormal, v1alpha1.ReasonPullingImages
 	case topology.StepSettings:
 		return corev1.EventTypeNormal, v1alpha1.ReasonSettingsGiven
 	default:
@@ -106,7 +122,9 @@ func (r *Reconciler) order(ctx context.Context, p *pass, step topology.Step) err
 	case topology.StepStart:
 		_, err = agent.Server(ctx, protocol.ServerOrder{Action: protocol.ServerStart, Reason: step.Reason})
 	case topology.StepRestart:
-		_, err = agent.Server(ctx, protocol.ServerOrder{Action: protocol.ServerRestart, Reason: step.Reason})
+		_, err = agent.Server(ctx, protocol.ServerOrder{Action: protocol.ServerRestart, Reason: step.Reason, IfStarted: p.observed.states[step.Pod].Server.Started})
+	case topology.StepLogin:
+		_, err = agent.Login(ctx, protocol.LoginOrder{Reason: step.Reason})
 	case topology.StepSettings:
 		err = r.giveSettings(ctx, p, agent, step)
 	case topology.StepWipe:

@@ -70,12 +70,17 @@ type AgentPool interface {
 // memory is what the operator remembers of a cluster between two passes. Losing it delays a repair and changes no decision.
 type memory struct {
 	tracker topology.Tracker
+	// censuses are what the members' databases were counted to hold, faults what was found by it and is not over.
+	censuses censuses
+	faults   []topology.Fault
 	// replicated: the inner topics were seen with all their copies, for this many engines.
 	replicated int32
 	// survey of the messages' segments that is under way; nil while nobody leaves.
 	survey *survey
 	// refused: kinds of settings that a server refused, and in which configuration.
 	refused map[string]string
+	// seeds that came to nothing, by pod.
+	seeds map[string]seedTries
 }
 
 // pass is one reconcile of one cluster: what was read, and what follows from it.
@@ -139,7 +144,7 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 
 	p.desired = p.cluster.DeepCopy()
 	p.desired.Default()
-	version, err := robustmq.ParseVersion(runningVersion(p.cluster))
+	version, err := robustmq.ParseVersion(targetVersion(p.cluster))
 	if err != nil {
 		return ctrl.Result{}, r.refuse(ctx, p, v1alpha1.ReasonSpecInvalid, fmt.Sprintf("spec.version: %v", err))
 	}
@@ -159,7 +164,7 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 			return ctrl.Result{}, r.refuse(ctx, p, v1alpha1.ReasonSpecInvalid, rules.Summary(denied))
 		}
 	}
-	p.desired.Spec.Version = version.String() // what is built is for the version that runs
+	p.desired.Spec.Version = version.String() // what is built is for the version that runs, or for the one that it may roll to
 	id, changed, err := identify(p.cluster, o, r.NewUID)
 	if err != nil {
 		return ctrl.Result{}, r.refuse(ctx, p, v1alpha1.ReasonForeignVolume, err.Error())
@@ -180,10 +185,15 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	}
 	r.observeAgents(ctx, p.dial, o)
 	p.snapshot = newSnapshot(p, r.Limits)
+	p.snapshot.SeedTries = p.memory.tries(r.Now())
 	noteStops(p, r.Now())
 	r.surveySegments(ctx, p, topology.Assess(p.snapshot))
+	p.snapshot.Rounds, p.snapshot.Faults = p.memory.censuses.facts(), p.memory.faults
 	p.snapshot.Seen = p.memory.tracker.Observe(r.Now(), topology.Symptoms(p.snapshot))
+	p.memory.faults = topology.Faults(p.snapshot)
+	p.snapshot.Faults = p.memory.faults
 	health := topology.Assess(p.snapshot)
+	r.countKeys(ctx, p, health)
 
 	if p.cluster.Spec.Paused {
 		return r.finish(ctx, p, health, topology.Plan{})
@@ -192,6 +202,7 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	if err := r.holdBack(ctx, p, health); err != nil {
 		return ctrl.Result{}, err
 	}
+	p.rest(health)
 	p.inputs.VoterMissing = !health.EveryVoterWhole() // no pod is evicted while the quorum is not whole
 	if !p.upkeepOnly {
 		if err := r.growVolumes(ctx, p); err != nil {
@@ -201,10 +212,16 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	if err := r.applyObjects(ctx, p); err != nil {
 		return ctrl.Result{}, err
 	}
+	if p.cluster.Spec.Hibernated {
+		return r.finish(ctx, p, health, restPlan(p))
+	}
 	if err := wantSettings(p); err != nil {
 		return ctrl.Result{}, err
 	}
-	plan := topology.Decide(p.snapshot)
+	plan, err := r.decide(ctx, p, health)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
 	// The status tells what was seen and what is about to be done, so it is written first: the events then stand in the order in which things happened.
 	result, err := r.finish(ctx, p, health, plan)
 	if err != nil {
@@ -220,7 +237,7 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 // finish computes the status, writes it where it differs, and says when to look again.
 func (r *Reconciler) finish(ctx context.Context, p *pass, health topology.Health, plan topology.Plan) (ctrl.Result, error) {
 	plan.Waits = append(p.waits, plan.Waits...) // what a person has to give comes first
-	if plan.Settled() && !p.snapshot.Wanted.Islands && p.traits.Replication {
+	if plan.Settled() && !p.cluster.Spec.Hibernated && !p.snapshot.Wanted.Islands && p.traits.Replication {
 		if wait := r.awaitInnerTopics(ctx, p); wait != nil {
 			plan.Waits = append(plan.Waits, *wait)
 		}

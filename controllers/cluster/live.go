@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
 	"github.com/robustmq/robustmq-operator/internal/topology"
 	"github.com/robustmq/robustmq-operator/webhooks/rules"
@@ -68,6 +69,9 @@ func lived(p *pass, health topology.Health) *v1alpha1.RobustMQCluster {
 	was.Spec.Version, was.Status.Version = p.desired.Spec.Version, p.desired.Spec.Version
 	newest := robustmq.Version{}
 	for _, state := range p.observed.states {
+		if state.Server.Phase != protocol.ServerRunning {
+			continue // a server that never came up wrote nothing: its version may be taken back
+		}
 		if v, err := robustmq.ParseVersion(state.Server.Version); err == nil && newest.Less(v) {
 			newest = v
 			was.Spec.Version, was.Status.Version = v.String(), v.String()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -21,6 +22,7 @@ type observation struct {
 	pods   map[string]*corev1.Pod
 	claims map[string]*corev1.PersistentVolumeClaim // by pod name
 	sets   map[v1alpha1.Role]*appsv1.StatefulSet
+	pulls  map[string]*corev1.Pod    // pods that pull images, by the name of their Job
 	states map[string]protocol.State // by pod name
 	errs   map[string]error          // agents that could not be asked, by pod name
 }
@@ -29,7 +31,7 @@ type observation struct {
 func (r *Reconciler) observeKubernetes(ctx context.Context, cluster *v1alpha1.RobustMQCluster) (*observation, error) {
 	o := &observation{
 		pods: map[string]*corev1.Pod{}, claims: map[string]*corev1.PersistentVolumeClaim{}, sets: map[v1alpha1.Role]*appsv1.StatefulSet{},
-		states: map[string]protocol.State{}, errs: map[string]error{},
+		pulls: map[string]*corev1.Pod{}, states: map[string]protocol.State{}, errs: map[string]error{},
 	}
 	own := []client.ListOption{client.InNamespace(cluster.Namespace), client.MatchingLabels{v1alpha1.LabelCluster: cluster.Name}}
 	var pods corev1.PodList
@@ -37,8 +39,12 @@ func (r *Reconciler) observeKubernetes(ctx context.Context, cluster *v1alpha1.Ro
 		return nil, fmt.Errorf("listing the pods of cluster %s: %w", cluster.Name, err)
 	}
 	for i := range pods.Items {
-		if pods.Items[i].Labels[v1alpha1.LabelRole] != v1alpha1.ComponentBackup { // a Job's pod has no agent
-			o.pods[pods.Items[i].Name] = &pods.Items[i]
+		switch pod := &pods.Items[i]; pod.Labels[v1alpha1.LabelRole] {
+		case v1alpha1.ComponentBackup: // a Job's pod has no agent
+		case v1alpha1.ComponentPull:
+			o.pulls[pod.Labels[batchv1.JobNameLabel]] = pod
+		default:
+			o.pods[pod.Name] = pod
 		}
 	}
 	var claims corev1.PersistentVolumeClaimList
@@ -111,9 +117,11 @@ type Timings struct {
 	Observe time.Duration
 	// Order bounds one order to an agent.
 	Order time.Duration
+	// Census says when the members' data is counted and compared.
+	Census CensusTimings
 }
 
 // DefaultTimings are the times at real speed.
 func DefaultTimings() Timings {
-	return Timings{Busy: 2 * time.Second, Quiet: 30 * time.Second, Observe: 5 * time.Second, Order: 45 * time.Second}
+	return Timings{Busy: 2 * time.Second, Quiet: 30 * time.Second, Observe: 5 * time.Second, Order: 45 * time.Second, Census: DefaultCensusTimings()}
 }

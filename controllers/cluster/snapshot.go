@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
@@ -30,6 +29,9 @@ func newSnapshot(p *pass, limits topology.Limits) topology.Snapshot {
 		},
 		Limits: limits,
 	}
+	if len(p.traits.StatusGroups) < len(p.traits.RaftGroups) {
+		s.Wanted.NoSeeds = fmt.Sprintf("RobustMQ %s tells of its metadata group only, so whom its other raft groups voted for cannot be seen in an image", p.version)
+	}
 	if pod := cluster.Annotations[v1alpha1.AnnotationAdoptVolume]; pod != "" {
 		s.Wanted.Adopt = []string{pod}
 	}
@@ -41,7 +43,7 @@ func newSnapshot(p *pass, limits topology.Limits) topology.Snapshot {
 		base := manifests.WorkloadName(cluster, role) + "-"
 		s.Present[role] = existing(o, base) // a set that is being made anew has left its pods
 		if set := o.sets[role]; set != nil && set.Spec.Replicas != nil {
-			s.Present[role] = *set.Spec.Replicas
+			s.Present[role] = manifests.Present(set)
 		}
 		for ordinal := range max(s.Wanted.Replicas[role], s.Present[role], existing(o, base)) {
 			pod := base + strconv.Itoa(int(ordinal))
@@ -50,7 +52,10 @@ func newSnapshot(p *pass, limits topology.Limits) topology.Snapshot {
 				Addr: manifests.RaftAddress(cluster, p.inputs, ordinal), // meaningful for the placement centre
 			}
 			describePod(o, &m)
-			m.TemplateStale = templateStale(o.pods[pod], o.sets[role])
+			if found, set := o.pods[pod], o.sets[role]; found != nil && set != nil {
+				m.Node = found.Spec.NodeName
+				m.RevisionStale, m.TemplateStale = revisionStale(found, set), templateStale(found, set, manifests.TemplateHash(set))
+			}
 			if claim := o.claims[pod]; claim != nil {
 				m.ClaimExists, m.ClaimFounded = true, claim.Annotations[v1alpha1.AnnotationFounded] == "true"
 				m.ClaimTerminating = claim.DeletionTimestamp != nil
@@ -94,11 +99,19 @@ func newAgent(st protocol.State) *topology.Agent {
 		VolumeEmpty: st.Volume.Phase == protocol.VolumeEmpty, VolumeInitialised: st.Volume.Phase == protocol.VolumeInitialised, VolumeMessage: st.Volume.Message,
 		GateOpen: st.Gate.Open, GateReason: st.Gate.Reason, GateMessage: st.Gate.Message,
 		Server: topology.ServerPhase(st.Server.Phase), MQTTOpen: st.Server.MQTTOpen, Fenced: st.Fenced, Terminating: st.Terminating,
-		ConfigStale: st.Server.Phase == protocol.ServerRunning && st.Config.Running != "" && st.Config.Running != st.Config.Mounted,
-		ConfigFault: st.Config.Problem,
-		Source:      st.Config.Source, LivePending: st.Config.LivePending,
-		Registry:    st.Registry, Nodes: st.Nodes, Quiesced: st.Server.Quiesced,
+		ConfigStale:  st.Config.Running != "" && st.Config.Running != st.Config.Mounted,
+		ConfigFault:  st.Config.Problem,
+		LoginRefused: st.Server.LoginRefused,
+		Source:       st.Config.Source, LivePending: st.Config.LivePending,
+		Registry: st.Registry, Nodes: st.Nodes, Quiesced: st.Server.Quiesced,
 	}
+	if image := st.Images.Image; image != nil {
+		a.Staging, a.Streaming = image.Phase == protocol.ImageStaging, image.Phase == protocol.ImageReady
+	}
+	if placement := st.Images.Placement; placement != nil {
+		a.Placing = placement.Phase != protocol.PlacementOpen && placement.Phase != protocol.PlacementReverted
+	}
+	a.Seed = newTopologySeed(st.Images)
 	if exit := st.Server.LastExit; exit != nil {
 		a.ServerExit = fmt.Sprintf("%s, exit code %d", exit.Reason, exit.Code)
 		if exit.Message != "" {
@@ -106,7 +119,8 @@ func newAgent(st protocol.State) *topology.Agent {
 		}
 	}
 	if mk := st.Volume.Marker; mk != nil {
-		a.Marker = &topology.Marker{ClusterUID: mk.ClusterUID, NodeID: mk.NodeID, Generation: mk.Generation, Origin: string(mk.Origin), Member: mk.Member}
+		a.Marker = &topology.Marker{ClusterUID: mk.ClusterUID, NodeID: mk.NodeID, Generation: mk.Generation, Origin: string(mk.Origin), Member: mk.Member, Life: lifeOf(mk)}
+		a.EmptySnapshot = emptySnapshots(mk)
 	}
 	if st.Raft != nil {
 		a.Groups = make(map[string]topology.Group, len(st.Raft))
@@ -120,7 +134,7 @@ func newAgent(st protocol.State) *topology.Agent {
 func newGroup(g robustmq.GroupState) topology.Group {
 	out := topology.Group{
 		Running: g.Running, Voters: g.Voters(), Changing: len(g.Configs) > 1, Leads: g.LeadsWithQuorum(), Leader: g.CurrentLeader,
-		Term: g.Term, LastLog: g.LastLogIndex,
+		Term: g.Term, LastLog: g.LastLogIndex, Vote: g.VoteNode,
 	}
 	for _, config := range g.Configs {
 		out.Members = append(out.Members, config...)
@@ -160,15 +174,6 @@ func describePod(o *observation, m *topology.Member) {
 	}
 	m.State = topology.PodPending
 	m.Reason, m.Message = pendingReason(pod, o.claims[m.Pod])
-}
-
-// templateStale reports whether the pod was made from an older template than the StatefulSet has now.
-func templateStale(pod *corev1.Pod, set *appsv1.StatefulSet) bool {
-	if pod == nil || set == nil || set.Status.ObservedGeneration < set.Generation || set.Status.UpdateRevision == "" {
-		return false
-	}
-	revision := pod.Labels[appsv1.ControllerRevisionHashLabelKey]
-	return revision != "" && revision != set.Status.UpdateRevision
 }
 
 func started(pod *corev1.Pod) bool {

@@ -24,7 +24,7 @@ func computeStatus(p *pass, health topology.Health, plan topology.Plan, now time
 	next := *p.cluster.Status.DeepCopy()
 	next.ObservedGeneration = p.cluster.Generation
 	next.ClusterUID, next.Generation, next.Founded = p.id.uid, p.id.generation, p.id.founded
-	if next.Founded && next.Version == "" {
+	if next.Founded && (next.Version == "" || allRun(p, health)) {
 		next.Version = p.version.String()
 	}
 	next.Leader = leaderColumn(health, p.snapshot.Wanted.Groups)
@@ -37,10 +37,10 @@ func computeStatus(p *pass, health topology.Health, plan topology.Plan, now time
 	}
 	set := conditionSetter(&next, p.cluster.Generation, now)
 	ready(p, health, plan, set)
-	quorumHealthy(health, set)
+	quorumHealthy(p, health, set)
 	progressing(p, plan, set)
 	degraded(plan, set)
-	configApplied(p, set)
+	configApplied(p, next, set)
 	versionSupported(p, set)
 	paused(p.cluster, set)
 	return next
@@ -91,6 +91,8 @@ func ready(p *pass, health topology.Health, plan topology.Plan, set setCondition
 	}
 	problem := health.QuorumProblem()
 	switch {
+	case p.cluster.Spec.Hibernated && len(plan.Waits) == 0:
+		set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonHibernated, "spec.hibernated is true: no pod runs, and the volumes are kept")
 	case len(out) == 0 && problem == "" && (p.cluster.Spec.Paused || plan.Serves()):
 		set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonAllInService, "every member is in service")
 	case len(plan.Waits) > 0:
@@ -102,7 +104,11 @@ func ready(p *pass, health topology.Health, plan topology.Plan, set setCondition
 	}
 }
 
-func quorumHealthy(health topology.Health, set setCondition) {
+func quorumHealthy(p *pass, health topology.Health, set setCondition) {
+	if p.cluster.Spec.Hibernated {
+		set(v1alpha1.ConditionQuorumHealthy, metav1.ConditionUnknown, v1alpha1.ReasonHibernated, "the members are stopped")
+		return
+	}
 	if problem := health.QuorumProblem(); problem != "" {
 		set(v1alpha1.ConditionQuorumHealthy, metav1.ConditionFalse, v1alpha1.ReasonMembersMissing, problem)
 		return
@@ -118,6 +124,8 @@ func progressing(p *pass, plan topology.Plan, set setCondition) {
 		set(v1alpha1.ConditionProgressing, metav1.ConditionTrue, v1alpha1.ReasonChanging, fmt.Sprintf("%s: %s", plan.Steps[0].Kind, plan.Steps[0].Reason))
 	case len(plan.Waits) > 0:
 		set(v1alpha1.ConditionProgressing, metav1.ConditionTrue, plan.Waits[0].Reason, waitText(plan.Waits))
+	case p.cluster.Spec.Hibernated:
+		set(v1alpha1.ConditionProgressing, metav1.ConditionFalse, v1alpha1.ReasonHibernated, "the cluster sleeps until spec.hibernated is false")
 	default:
 		set(v1alpha1.ConditionProgressing, metav1.ConditionFalse, v1alpha1.ReasonAllInService, "nothing is to be done")
 	}
@@ -151,15 +159,17 @@ func waitText(waits []topology.Wait) string {
 	return strings.Join(parts, "; ")
 }
 
-func configApplied(p *pass, set setCondition) {
-	var stale, faulty, arriving, pending []string
+func configApplied(p *pass, next v1alpha1.RobustMQClusterStatus, set setCondition) {
+	var restart, replace, faulty, arriving, pending []string
 	for _, m := range p.snapshot.Members {
 		switch {
+		case m.TemplateStale && m.Ordinal < p.snapshot.Wanted.Replicas[m.Role]:
+			replace = append(replace, m.Pod)
 		case m.Agent == nil:
 		case m.Agent.ConfigFault != "":
 			faulty = append(faulty, fmt.Sprintf("%s: %s", m.Pod, m.Agent.ConfigFault))
-		case m.Agent.ConfigStale, m.TemplateStale:
-			stale = append(stale, m.Pod)
+		case m.Agent.ConfigStale:
+			restart = append(restart, m.Pod)
 		case p.snapshot.Wanted.Sources[m.Role] != "" && m.Agent.Source != p.snapshot.Wanted.Sources[m.Role]:
 			arriving = append(arriving, m.Pod)
 		case len(m.Agent.LivePending) > 0:
@@ -170,10 +180,13 @@ func configApplied(p *pass, set setCondition) {
 	case len(faulty) > 0:
 		set(v1alpha1.ConditionConfigApplied, metav1.ConditionFalse, v1alpha1.ReasonConfigInvalid, strings.Join(faulty, "; "))
 	case p.cluster.Spec.Version != p.desired.Spec.Version:
+		set(v1alpha1.ConditionConfigApplied, metav1.ConditionFalse, v1alpha1.ReasonVersionPending, offlineOnly(p))
+	case next.Version != "" && next.Version != p.desired.Spec.Version:
+		pods, of := notYet(p)
 		set(v1alpha1.ConditionConfigApplied, metav1.ConditionFalse, v1alpha1.ReasonVersionPending,
-			fmt.Sprintf("the cluster runs RobustMQ %s; the change to %s is not carried out by this release of the operator", p.desired.Spec.Version, p.cluster.Spec.Version))
-	case len(stale) > 0:
-		set(v1alpha1.ConditionConfigApplied, metav1.ConditionFalse, v1alpha1.ReasonConfigPending, "a newer configuration or pod template takes effect when these are restarted or made anew: "+strings.Join(stale, ", "))
+			fmt.Sprintf("upgrade from RobustMQ %s to %s: %d of %d pods run it; still to come: %s", next.Version, p.desired.Spec.Version, of-len(pods), of, strings.Join(pods, ", ")))
+	case len(restart)+len(replace) > 0:
+		set(v1alpha1.ConditionConfigApplied, metav1.ConditionFalse, v1alpha1.ReasonConfigPending, rollText(restart, replace))
 	case len(pending) > 0:
 		set(v1alpha1.ConditionConfigApplied, metav1.ConditionFalse, v1alpha1.ReasonConfigPending, "settings that a running server takes in are still to be given to: "+strings.Join(pending, ", "))
 	case len(arriving) > 0:
@@ -181,6 +194,18 @@ func configApplied(p *pass, set setCondition) {
 	default:
 		set(v1alpha1.ConditionConfigApplied, metav1.ConditionTrue, v1alpha1.ReasonAllInService, "every server that runs goes by the present configuration")
 	}
+}
+
+// rollText says which pods a change still has to reach, and how it reaches them.
+func rollText(restart, replace []string) string {
+	var parts []string
+	if len(restart) > 0 {
+		parts = append(parts, "still to be restarted in place for a newer configuration: "+strings.Join(restart, ", "))
+	}
+	if len(replace) > 0 {
+		parts = append(parts, "still to be made anew from a newer pod template: "+strings.Join(replace, ", "))
+	}
+	return strings.Join(parts, "; ")
 }
 
 func versionSupported(p *pass, set setCondition) {
