@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -24,7 +25,10 @@ type Traffic struct {
 	acknowledged  map[string]time.Time
 	acks          []Ack
 	received      map[string]int
+	sent          map[string]time.Time // first of all tries
 	lastReceipt   time.Time
+	lastNews      time.Time // receipt of a message that had not been received before
+	newest        time.Time // when the newest of the received messages was sent
 	away          []interval
 	lastAck       time.Time
 	longestGap    time.Duration
@@ -35,7 +39,7 @@ type Traffic struct {
 	subscribed    chan struct{}
 }
 
-// interval in which nobody was subscribed: from the last receipt of a subscriber whose connection ended to the next subscription.
+// interval whose messages nobody was subscribed for: from the last message that came to a subscriber whose connection ended, to the next subscription. What was under way to it is gone with it.
 type interval struct{ from, to time.Time }
 
 // Ack is one acknowledged message: when it came, and how long after the message was sent.
@@ -47,9 +51,11 @@ type Ack struct {
 // Figures of a traffic that has ended.
 type Figures struct {
 	Acknowledged int
-	// Lost were acknowledged while somebody was subscribed, and never received; Missed were acknowledged while nobody was, and not received later either, which MQTT
-	// does not promise to a client without a session. Duplicates were received more than once.
+	// Lost were acknowledged while somebody was subscribed, and never received; Missed were acknowledged while nobody was, or were under way to a subscriber when its connection ended, and not
+	// received later either, which MQTT does not promise to a client without a session. Duplicates were received more than once.
 	Lost, Missed, Duplicates int
+	// LostNumbers are those of the lost messages, in the order in which they were sent.
+	LostNumbers []int
 	// LongestGap between two acknowledgements, at most the time it ran.
 	LongestGap time.Duration
 	// Reconnects of publisher and subscriber together; Refused are connects and publishes that failed.
@@ -60,6 +66,9 @@ type Figures struct {
 func (f Figures) String() string {
 	s := fmt.Sprintf("%d acknowledged, %d lost, %d sent while the subscriber was away, %d received again, longest gap between acknowledgements %.1f s, %d reconnects, %d refusals",
 		f.Acknowledged, f.Lost, f.Missed, f.Duplicates, f.LongestGap.Seconds(), f.Reconnects, f.Refused)
+	if f.Lost > 0 {
+		s += " (lost: numbers " + ranges(f.LostNumbers) + ")"
+	}
 	if f.LastRefusal != "" {
 		s += " (last: " + f.LastRefusal + ")"
 	}
@@ -78,7 +87,7 @@ func Start(ctx context.Context, brokers []Endpoint, topic, run string, every tim
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	t := &Traffic{
 		topic: topic, run: run, every: every, brokers: brokers, cancel: cancel,
-		acknowledged: map[string]time.Time{}, received: map[string]int{}, subscribed: make(chan struct{}), lastAck: time.Now(),
+		acknowledged: map[string]time.Time{}, received: map[string]int{}, sent: map[string]time.Time{}, subscribed: make(chan struct{}), lastAck: time.Now(),
 	}
 	t.ended.Go(func() { t.receive(running) })
 	select {
@@ -124,22 +133,32 @@ func (t *Traffic) Acks() []Ack {
 	return slices.Clone(t.acks)
 }
 
-// Stop ends the publisher, gives what is under way up to settle to arrive, and returns the figures.
+// Stop ends the publisher, waits for what is under way for as long as something new arrives within settle, and returns the figures: what is late is not lost.
 func (t *Traffic) Stop(settle time.Duration) Figures {
-	deadline := time.Now().Add(settle)
+	began := time.Now()
 	t.mu.Lock()
 	t.every = 0 // ends the publisher
 	t.mu.Unlock()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for now := range tick.C {
-		if f := t.figures(); f.Lost == 0 || now.After(deadline) {
+		if f := t.figures(); f.Lost == 0 || now.Sub(t.news(began)) > settle {
 			break
 		}
 	}
 	t.cancel()
 	t.ended.Wait()
 	return t.figures()
+}
+
+// news is when something new arrived last, and not before a time.
+func (t *Traffic) news(after time.Time) time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.lastNews.After(after) {
+		return t.lastNews
+	}
+	return after
 }
 
 func (t *Traffic) figures() Figures {
@@ -156,8 +175,10 @@ func (t *Traffic) figures() Figures {
 			f.Missed++
 		default:
 			f.Lost++
+			f.LostNumbers = append(f.LostNumbers, number(payload))
 		}
 	}
+	slices.Sort(f.LostNumbers)
 	for _, times := range t.received {
 		f.Duplicates += max(times-1, 0)
 	}
@@ -218,16 +239,25 @@ func (t *Traffic) take(_ mqtt.Client, m mqtt.Message) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.received[payload]++
 	t.lastReceipt = time.Now()
+	if t.received[payload]++; t.received[payload] == 1 {
+		t.lastNews = t.lastReceipt
+	}
+	if sent := t.sent[payload]; sent.After(t.newest) {
+		t.newest = sent
+	}
 }
 
 // arrive notes that there is a subscription, and since when there was none.
 func (t *Traffic) arrive(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.lastReceipt.IsZero() {
+	switch {
+	case t.lastReceipt.IsZero():
+	case t.newest.IsZero():
 		t.away = append(t.away, interval{t.lastReceipt, now})
+	default:
+		t.away = append(t.away, interval{t.newest, now})
 	}
 	t.lastReceipt = now
 }
@@ -252,7 +282,7 @@ func (t *Traffic) send(ctx context.Context, first chan<- struct{}) {
 				return nil
 			}
 			payload := fmt.Sprintf("%s/%d", t.run, number)
-			sent := time.Now()
+			sent := t.begin(payload)
 			if err := done(session, c.Publish(t.topic, 1, false, payload), publishTimeout); err != nil {
 				return fmt.Errorf("publishing: %w", err)
 			}
@@ -265,6 +295,47 @@ func (t *Traffic) send(ctx context.Context, first chan<- struct{}) {
 		}
 		return nil
 	})
+}
+
+// begin a try to send a message.
+func (t *Traffic) begin(payload string) time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	if _, again := t.sent[payload]; !again {
+		t.sent[payload] = now
+	}
+	return now
+}
+
+// number of a message, which ends its payload.
+func number(payload string) int {
+	n, err := strconv.Atoi(payload[strings.LastIndexByte(payload, '/')+1:])
+	if err != nil {
+		return -1 // not ours, and only ours are counted
+	}
+	return n
+}
+
+// ranges are sorted numbers for people: the first of them.
+func ranges(numbers []int) string {
+	var parts []string
+	for i := 0; i < len(numbers); {
+		end := i
+		for end+1 < len(numbers) && numbers[end+1] == numbers[end]+1 {
+			end++
+		}
+		if len(parts) == 5 {
+			return strings.Join(append(parts, "…"), ", ")
+		}
+		if part := strconv.Itoa(numbers[i]); end == i {
+			parts = append(parts, part)
+		} else {
+			parts = append(parts, fmt.Sprintf("%s to %d", part, numbers[end]))
+		}
+		i = end + 1
+	}
+	return strings.Join(parts, ", ")
 }
 
 func (t *Traffic) acknowledge(payload string, sent time.Time) {
