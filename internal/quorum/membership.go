@@ -10,7 +10,7 @@ func MayJoin(id uint64, groups []Group) Verdict {
 	if v := together(id, groups); !v.Allowed {
 		return v
 	}
-	if !slices.ContainsFunc(groups, func(g Group) bool { return len(g.Configs) > 0 || !slices.Contains(g.Voters, id) }) {
+	if !slices.ContainsFunc(groups, func(g Group) bool { return g.changing() || !slices.Contains(g.Voters, id) }) {
 		return refusal("node %d is a voter of every raft group already", id)
 	}
 	for _, g := range groups {
@@ -72,7 +72,7 @@ func MayTransfer(to uint64, groups []Group) Verdict {
 		switch {
 		case g.Leader == 0:
 			return refusal("group %s has no leader", g.Name)
-		case len(g.Configs) > 0:
+		case g.changing():
 			return refusal("the membership of group %s is being changed", g.Name)
 		case len(half) > 1:
 			return refusal("groups have different voters, and more than one member is half joined or has half left")

@@ -65,6 +65,8 @@ func TestWhoMayJoinLeaveAndLeadAndWhyNot(t *testing.T) {
 		"one has half left and is down":            {MayTransfer(2, []Group{{Name: "a", Voters: []uint64{1, 2, 3}, InService: []uint64{1, 2, 3}, Leader: 1}, {Name: "b", Voters: []uint64{1, 2, 3, 4}, InService: []uint64{1, 2, 3}, Leader: 3}}), ""},
 		"one has half left, and too few are there": {MayTransfer(2, []Group{{Name: "a", Voters: []uint64{2}, InService: []uint64{2}, Leader: 2}, {Name: "b", Voters: []uint64{2, 4}, InService: []uint64{2}, Leader: 4}}), "group b has 1 voters in service, and needs 2, without node 4, which has half left"},
 		"two have half left":                       {MayTransfer(2, but(groups(1, 1, 2, 3, 4), func(g *Group) { g.Voters = []uint64{1, 2, 5} })), "more than one member is half joined or has half left"},
+		"two have half left, and no more":          {MayTransfer(2, but(groups(1, 1, 2, 3, 4), func(g *Group) { g.Voters = []uint64{1, 2} })), "more than one member is half joined or has half left"},
+		"one configuration of a change is known":   {MayTransfer(2, but(groups(1, 1, 2, 3), func(g *Group) { g.Configs = [][]uint64{{1, 2, 3}} })), "the membership of group data_0 is being changed"},
 		"stopped in a joint membership":            {MayGo(5, but(groups(1, 1, 2, 3), func(g *Group) { g.Configs, g.InService = [][]uint64{{1, 2, 3, 4, 5}, {5, 2}}, []uint64{1, 2, 3, 4, 5} })), "group data_0 would keep 1 of its 2 voters in service without node 5, and needs 2"},
 		"stopped beside one that lags":             {MayGo(1, but(groups(2, 1, 2, 3), func(g *Group) { g.Lagging = []uint64{3} })), "behind its leader: node 3"},
 	} {

@@ -43,11 +43,14 @@ type Group struct {
 
 // configs are the configurations that each need a quorum.
 func (g Group) configs() [][]uint64 {
-	if len(g.Configs) > 0 {
+	if g.changing() {
 		return g.Configs
 	}
 	return [][]uint64{g.Voters}
 }
+
+// changing reports whether the membership is being changed.
+func (g Group) changing() bool { return len(g.Configs) > 0 }
 
 // counts reports whether a voter is part of a quorum: in service, and not lagging.
 func (g Group) counts(id uint64) bool {

@@ -174,6 +174,10 @@ func releaseHeld(s Snapshot, h Health, p *Plan) bool {
 			p.step(Step{Kind: StepWipe, Pod: m.Pod, NodeID: m.NodeID, Planned: true, Reason: "it left every raft group before it was wanted again: it joins anew"})
 		case (m.Agent.Marker.Origin == OriginJoined || m.Agent.Marker.Member && h.counted(m.NodeID)) && h.ledAll() && len(h.groupsOf(m.NodeID)) < len(s.Wanted.Groups):
 			// A half member that is held: its leaving has to be finished before its volume may go.
+			if v := quorum.MayGo(m.NodeID, h.Groups()); !v.Allowed {
+				p.wait(v1alpha1.ReasonHalfJoined, "%s is held until it can be taken out of the raft groups that count it: %s", m.Pod, v.Message)
+				continue
+			}
 			leader, _ := h.Leader(s.Wanted.Groups[0])
 			p.step(Step{Kind: StepLeave, Pod: m.Pod, Via: leader.Pod, NodeID: m.NodeID, Reason: "its join was left half done and is rolled back"})
 		case !h.ledAll() && m.Agent.Marker.Origin == OriginJoined && !h.known(m.NodeID):

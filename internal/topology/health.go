@@ -102,11 +102,17 @@ func (h Health) voters(group string) []uint64 {
 	return l.Agent.Groups[group].Voters
 }
 
-// groupsOf returns the groups whose leader counts the node among the voters.
+// groupsOf returns the groups whose leader counts the node among the voters: of both configurations while the membership changes.
 func (h Health) groupsOf(id uint64) []string {
 	var out []string
 	for _, group := range h.s.Wanted.Groups {
-		if slices.Contains(h.voters(group), id) {
+		l, led := h.leaders[group]
+		if !led {
+			continue
+		}
+		configs := l.Agent.Groups[group].Configs
+		lacks := func(config []uint64) bool { return !slices.Contains(config, id) }
+		if slices.Contains(h.voters(group), id) || len(configs) > 0 && !slices.ContainsFunc(configs, lacks) {
 			out = append(out, group)
 		}
 	}

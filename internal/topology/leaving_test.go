@@ -116,16 +116,18 @@ func TestNobodyBeginsToLeaveWhileAnythingIsAmiss(t *testing.T) {
 		change func(w *world)
 		reason string
 	}{
-		"a voter is down":              {func(w *world) { w.member(4).Agent.Server, w.member(4).Agent.Groups = ServerExited, nil }, v1alpha1.ReasonScaleInPending},
-		"a voter that stays is down":   {func(w *world) { w.member(2).Agent.Server, w.member(2).Agent.Groups = ServerExited, nil }, v1alpha1.ReasonMembersMissing},
-		"a voter is far behind":        {func(w *world) { behind(w, 2, 300) }, v1alpha1.ReasonScaleInPending},
-		"the leaders are apart":        {func(w *world) { leadersApart(w, "data_0", 2) }, v1alpha1.ReasonLeadersApart},
-		"it leads":                     {func(w *world) { w.form(5, 1, 2, 3, 4, 5).brokersUp(1001, 1002) }, v1alpha1.ReasonLeadersApart},
-		"another membership changes":   {func(w *world) { changing(w, []uint64{1, 2, 3, 4, 5}, []uint64{1, 2, 3, 5}) }, v1alpha1.ReasonScaleInPending},
-		"a broker is not in service":   {func(w *world) { w.member(1002).Agent.MQTTOpen = false }, v1alpha1.ReasonScaleInPending},
-		"its agent does not answer":    {func(w *world) { w.member(5).Agent = nil }, ""},
-		"segments were not looked at":  {func(w *world) { w.s.Drain.Complete = false }, v1alpha1.ReasonScaleInPending},
-		"it has the only copy":         {func(w *world) { w.s.Drain.Segments = []Segment{{Topic: "t", Copies: 1, Replicas: []uint64{5}, ISR: []uint64{5}, Leader: 5, Status: "Write"}} }, v1alpha1.ReasonNotDrainable},
+		"a voter is down":             {func(w *world) { w.member(4).Agent.Server, w.member(4).Agent.Groups = ServerExited, nil }, v1alpha1.ReasonScaleInPending},
+		"a voter that stays is down":  {func(w *world) { w.member(2).Agent.Server, w.member(2).Agent.Groups = ServerExited, nil }, v1alpha1.ReasonMembersMissing},
+		"a voter is far behind":       {func(w *world) { behind(w, 2, 300) }, v1alpha1.ReasonScaleInPending},
+		"the leaders are apart":       {func(w *world) { leadersApart(w, "data_0", 2) }, v1alpha1.ReasonLeadersApart},
+		"it leads":                    {func(w *world) { w.form(5, 1, 2, 3, 4, 5).brokersUp(1001, 1002) }, v1alpha1.ReasonLeadersApart},
+		"another membership changes":  {func(w *world) { changing(w, []uint64{1, 2, 3, 4, 5}, []uint64{1, 2, 3, 5}) }, v1alpha1.ReasonScaleInPending},
+		"a broker is not in service":  {func(w *world) { w.member(1002).Agent.MQTTOpen = false }, v1alpha1.ReasonScaleInPending},
+		"its agent does not answer":   {func(w *world) { w.member(5).Agent = nil }, ""},
+		"segments were not looked at": {func(w *world) { w.s.Drain.Complete = false }, v1alpha1.ReasonScaleInPending},
+		"it has the only copy": {func(w *world) {
+			w.s.Drain.Segments = []Segment{{Topic: "t", Copies: 1, Replicas: []uint64{5}, ISR: []uint64{5}, Leader: 5, Status: "Write"}}
+		}, v1alpha1.ReasonNotDrainable},
 		"the version cannot":           {func(w *world) { w.s.Wanted.Decommission = false }, v1alpha1.ReasonScaleInPending},
 		"no quorum answers":            {func(w *world) { leadersApart(w, "metadata_0", 99) }, v1alpha1.ReasonQuorumLost},
 		"one would be left out of two": {func(w *world) { w.s.Wanted.Replicas[v1alpha1.RolePlacementCenter] = 1; *w = *shrinking(3, 1) }, v1alpha1.ReasonScaleInPending},
@@ -246,7 +248,9 @@ func TestAVoterBeyondTheSetIsReachedBeforeItLeaves(t *testing.T) {
 func TestANewcomerThatNeverJoinedIsTakenBackAtOnce(t *testing.T) {
 	w := shrinking(3, 3)
 	for o := range int32(2) {
-		w.s.Members = slices.Insert(w.s.Members, 3+int(o), freshPod(v1alpha1.RolePlacementCenter, "c-placement-center-", 3+o, 1))
+		fresh := freshPod(v1alpha1.RolePlacementCenter, "c-placement-center-", 3+o, 1)
+		fresh.ClaimFounded = true
+		w.s.Members = slices.Insert(w.s.Members, 3+int(o), fresh)
 	}
 	w.s.Present[v1alpha1.RolePlacementCenter] = 5
 	expect(t, w, "")
