@@ -123,6 +123,12 @@ const (
 	ReasonEmptyVolume = "EmptyVolume"
 	// ReasonSeedNeeded: a newcomer can only be brought in with a copy of a member's data.
 	ReasonSeedNeeded = "SeedNeeded"
+	// ReasonSeeding: a member's volume is being filled with the metadata of a living member, or the member takes its place with it.
+	ReasonSeeding = "Seeding"
+	// ReasonSeeded: a member that was filled with another's metadata is whole.
+	ReasonSeeded = "Seeded"
+	// ReasonSeedFailed: a seed came to nothing; it is tried again, after a pause that grows.
+	ReasonSeedFailed = "SeedFailed"
 	// ReasonDataLost: the cluster was founded and every volume of the placement centre is empty. It is not founded again.
 	ReasonDataLost = "DataLost"
 
@@ -142,8 +148,6 @@ const (
 	ReasonFaultyMember = "FaultyMember"
 	// ReasonDataDiffers: members hold different data at one position, and it cannot be told who is right.
 	ReasonDataDiffers = "DataDiffers"
-	// ReasonMetadataReplaced: the metadata of a member was replaced by a sound member's (event).
-	ReasonMetadataReplaced = "MetadataReplaced"
 	// ReasonRegistryIncomplete: a node does not know every other node.
 	ReasonRegistryIncomplete = "RegistryIncomplete"
 	// ReasonReplicating: followers of message segments are catching up.

@@ -72,6 +72,8 @@ func judge(r Round, voters []uint64, leader uint64) verdict {
 		switch {
 		case majority == nil:
 			v.unsure = "the members hold different keys at one position, and no majority holds the same: " + whoHolds(r, voters, position)
+		case r[leader].Applied != position:
+			// The next round may meet the leader at the same position.
 		case !slices.Contains(majority, leader):
 			v.unsure = fmt.Sprintf("the keys of the leader, node %d, are not those of the majority at the same position: %s", leader, whoHolds(r, voters, position))
 		default:
@@ -124,3 +126,17 @@ func whoHolds(r Round, voters []uint64, position string) string {
 	}
 	return strings.Join(parts, ", ")
 }
+
+// Differ reports whether members differed in the last round, so that another one is wanted soon.
+func Differ(s Snapshot) bool {
+	h := assess(s)
+	leader, ok := h.Leader(s.Wanted.Groups[0])
+	if !ok || len(s.Rounds) == 0 {
+		return false
+	}
+	v := judge(s.Rounds[len(s.Rounds)-1], h.Voters(), leader.NodeID)
+	return len(v.odd) > 0 || v.unsure != ""
+}
+
+// Voters are those of the metadata group, nil while they change or nobody leads.
+func (h Health) Voters() []uint64 { return h.voters(h.s.Wanted.Groups[0]) }

@@ -29,24 +29,6 @@ const (
 	FaultDiverged      FaultKind = "Diverged"      // it leads with a log that lacks what its followers have
 )
 
-// StepReseed has the metadata of a stopped member replaced by a living member's; the messages in its volume stay.
-const StepReseed StepKind = "Reseed"
-
-// Steps behind a StepReseed.
-const (
-	StepOpenReseed    StepKind = "OpenReseed"    // let the server start on what was put in place
-	StepAbandonReseed StepKind = "AbandonReseed" // remove what is left of one that failed
-	StepDiscardReseed StepKind = "DiscardReseed" // remove the old data, which was kept until the member was whole again
-)
-
-// Phases of a reseed, as the agent says.
-const (
-	ReseedBusy   = "Busy"
-	ReseedPlaced = "Placed"
-	ReseedFailed = "Failed"
-	ReseedOpen   = "Open" // in force, and what was there before is kept
-)
-
 // cureFaults takes a faulty member out, has its metadata replaced, and lets it in again.
 //
 // What is done to whom: an empty snapshot is a sign of its own, written down by the agent; other keys than the majority's count only when two rounds say so one after the other, because a
@@ -57,15 +39,8 @@ func cureFaults(s Snapshot, h Health, p *Plan) bool {
 		return true // no member can be compared, or seeded, there
 	}
 	faults, unsure := findFaults(s, h)
-	p.Faults = faults
 	if unsure != "" {
 		p.trouble(v1alpha1.ReasonDataDiffers, "%s; nobody is taken out while that is not decided: compare a backup with the members", unsure)
-	}
-	for _, m := range s.of(v1alpha1PlacementCenter) {
-		if m.Agent != nil && m.Agent.Reseed == ReseedOpen && h.voterInAll(m.NodeID) {
-			p.step(Step{Kind: StepDiscardReseed, Pod: m.Pod, NodeID: m.NodeID, Reason: "it is whole again: the data that it had before is removed"})
-			return false
-		}
 	}
 	if len(faults) == 0 {
 		return true
@@ -76,29 +51,15 @@ func cureFaults(s Snapshot, h Health, p *Plan) bool {
 		return true
 	}
 	p.trouble(v1alpha1.ReasonFaultyMember, "%s is faulty: %s", m.Pod, f.Why)
-	switch m.Agent.Reseed {
-	case ReseedBusy:
-		p.wait(v1alpha1.ReasonFaultyMember, "the metadata of %s is being replaced by a living member's", m.Pod)
-		return false
-	case ReseedPlaced:
-		p.step(Step{Kind: StepOpenReseed, Pod: m.Pod, NodeID: m.NodeID, Reason: "it got the metadata of a living member"})
-		return false
-	case ReseedFailed:
-		p.step(Step{Kind: StepAbandonReseed, Pod: m.Pod, NodeID: m.NodeID, Reason: "its metadata could not be replaced: " + m.Agent.ReseedMessage})
-		return false
+	if m.Agent.Seed != nil {
+		return false // its metadata is being replaced: seedMembers brings that to its end
 	}
 	if missing := missingBeside(s, h, m); missing != "" {
 		p.trouble(v1alpha1.ReasonFaultyMember, "%s is mended when no other voter is missing: %s", m.Pod, missing)
 		return true
 	}
 	if held(m) {
-		donor, ok := soundDonor(s, h, m, faults)
-		if !ok {
-			p.trouble(v1alpha1.ReasonFaultyMember, "%s is stopped, and no sound member can give it its metadata now", m.Pod)
-			return false
-		}
-		p.step(Step{Kind: StepReseed, Pod: m.Pod, Via: donor.Pod, NodeID: m.NodeID, Reason: fmt.Sprintf("its metadata is replaced by that of %s: %s", donor.Pod, f.Why)})
-		return false
+		return replaceMetadata(s, h, m, f, p)
 	}
 	if m.Agent.Server == ServerStopped {
 		return true // somebody else's affair
@@ -113,6 +74,30 @@ func cureFaults(s Snapshot, h Health, p *Plan) bool {
 	}
 	p.step(Step{Kind: StepStop, Pod: m.Pod, NodeID: m.NodeID, Reason: "it is faulty: " + f.Why})
 	return false
+}
+
+// replaceMetadata has the metadata of a stopped member replaced by a sound one's. Its volume is not emptied first: the messages in it are not at fault, and may be the only copy.
+func replaceMetadata(s Snapshot, h Health, m Member, f Fault, p *Plan) bool {
+	if tries := s.SeedTries[m.Pod]; tries.Failed > 0 && tries.Ago < s.Limits.pauseAfter(tries.Failed) {
+		p.trouble(v1alpha1.ReasonFaultyMember, "%s gets the metadata of another member once more %s after failure %d: %s", m.Pod, s.Limits.pauseAfter(tries.Failed), tries.Failed, tries.Why)
+		return false
+	}
+	from, why := donor(s, h, m)
+	if why != "" {
+		p.trouble(v1alpha1.ReasonFaultyMember, "%s is stopped, and nobody can give it its metadata now: %s", m.Pod, why)
+		return false
+	}
+	p.step(Step{Kind: StepSeed, Pod: m.Pod, Via: from.Pod, NodeID: m.NodeID, Reason: fmt.Sprintf("its metadata is replaced by that of %s: %s", from.Pod, f.Why)})
+	return false
+}
+
+// Faults are the faulty members that are known now: to be remembered, and given to the next pass.
+func Faults(s Snapshot) []Fault {
+	if s.Wanted.Static || s.Wanted.Islands {
+		return nil
+	}
+	faults, _ := findFaults(s, assess(s))
+	return faults
 }
 
 // findFaults are the faults that were found earlier and are not over, and those that the snapshot shows; one a member, by node id.
@@ -201,28 +186,6 @@ func missingBeside(s Snapshot, h Health, m Member) string {
 		}
 	}
 	return ""
-}
-
-// soundDonor is whom a faulty member gets its metadata from: a follower that is in service in every group and has no fault itself, the nearest to the leader's log; the leader only where
-// there is no other. Its image is not taken while another one is.
-func soundDonor(s Snapshot, h Health, target Member, faults []Fault) (Member, bool) {
-	var fit []Member
-	for _, m := range s.of(v1alpha1PlacementCenter) {
-		if m.NodeID == target.NodeID || !h.voterInAll(m.NodeID) || m.Agent.Staging || m.Agent.Streaming || slices.ContainsFunc(faults, func(f Fault) bool { return f.NodeID == m.NodeID }) {
-			continue
-		}
-		fit = append(fit, m)
-	}
-	if len(fit) == 0 {
-		return Member{}, false
-	}
-	metadata := s.Wanted.Groups[0]
-	return slices.MinFunc(fit, func(a, b Member) int {
-		return cmp.Or(
-			cmp.Compare(len(h.LeaderOf(a.NodeID)), len(h.LeaderOf(b.NodeID))),
-			cmp.Compare(b.Agent.Groups[metadata].LastApplied, a.Agent.Groups[metadata].LastApplied),
-			cmp.Compare(a.NodeID, b.NodeID))
-	}), true
 }
 
 // aheadOf names a follower whose log goes further than that of the leader whom it follows in the same term, by more than what is written between two questions.

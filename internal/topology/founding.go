@@ -98,9 +98,11 @@ func foundStatic(s Snapshot, h Health, p *Plan) bool {
 		if !foundedGoesOn(members, p) {
 			return false
 		}
-		for _, m := range members {
-			if s.wantedOf(m) && awaitsOrder(m) {
-				p.trouble(v1alpha1.ReasonEmptyVolume, "%s has an empty volume in a cluster that lives: it is not started, because it would stop the others; it needs a copy of a member's data", m.Pod)
+		if !h.ledAll() { // else seedMembers says what is done about it
+			for _, m := range members {
+				if s.wantedOf(m) && lostVolume(m) {
+					p.trouble(v1alpha1.ReasonEmptyVolume, "%s has an empty volume in a cluster that lives: it is not started, because it would stop the others; it needs a copy of a member's data", m.Pod)
+				}
 			}
 		}
 		if problem := h.QuorumProblem(); problem != "" {
@@ -163,7 +165,7 @@ func releaseHeld(s Snapshot, h Health, p *Plan) bool {
 		switch {
 		case m.Agent.Marker.Origin == OriginFounded && !s.Wanted.Founded:
 			p.step(Step{Kind: StepWipe, Pod: m.Pod, NodeID: m.NodeID, Reason: "the founding was not finished and nobody joined"})
-		case m.Agent.Marker.Origin == OriginJoined && !m.Agent.Marker.Member && !h.known(m.NodeID) && h.ledAll():
+		case (m.Agent.Marker.Origin == OriginJoined || m.Agent.Marker.Origin == OriginSeeded) && !m.Agent.Marker.Member && !h.known(m.NodeID) && h.ledAll():
 			p.step(Step{Kind: StepWipe, Pod: m.Pod, NodeID: m.NodeID, Reason: "no member counts it in any raft group: its volume holds nothing of this cluster"})
 		case m.Agent.Marker.Member && h.outside(m.NodeID):
 			// It left, and is wanted again: what its volume holds belongs to nobody, and it joins anew.
@@ -172,7 +174,7 @@ func releaseHeld(s Snapshot, h Health, p *Plan) bool {
 				continue
 			}
 			p.step(Step{Kind: StepWipe, Pod: m.Pod, NodeID: m.NodeID, Planned: true, Reason: "it left every raft group before it was wanted again: it joins anew"})
-		case (m.Agent.Marker.Origin == OriginJoined || m.Agent.Marker.Member && h.counted(m.NodeID)) && h.ledAll() && len(h.groupsOf(m.NodeID)) < len(s.Wanted.Groups):
+		case (m.Agent.Marker.Origin == OriginJoined || seeded(m) || m.Agent.Marker.Member && h.counted(m.NodeID)) && h.ledAll() && len(h.groupsOf(m.NodeID)) < len(s.Wanted.Groups):
 			// A half member that is held: its leaving has to be finished before its volume may go.
 			if v := quorum.MayGo(m.NodeID, h.Groups()); !v.Allowed {
 				p.wait(v1alpha1.ReasonHalfJoined, "%s is held until it can be taken out of the raft groups that count it: %s", m.Pod, v.Message)

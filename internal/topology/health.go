@@ -156,7 +156,8 @@ func (h Health) inService(m Member) bool {
 	}
 	switch {
 	case m.Role == v1alpha1.RolePlacementCenter:
-		return h.voterInAll(m.NodeID)
+		// A member that was seeded is proven whole first: its port is open from its start.
+		return h.voterInAll(m.NodeID) && m.Agent.Seed == nil
 	case h.s.Wanted.Islands:
 		return m.Agent.MQTTOpen
 	case m.Role == v1alpha1.RoleMQTTBroker && !m.Agent.MQTTOpen:

@@ -25,6 +25,8 @@ func finishJoins(s Snapshot, h Health, p *Plan) bool {
 			// A voter everywhere by the leaders' word that is down, catching up or restarting: raft does it.
 			p.wait(v1alpha1.ReasonMembersMissing, "%s is a voter and does not agree with the leaders yet (server %s)", m.Pod, m.Agent.Server)
 			continue
+		case seeded(m):
+			return joinSeeded(s, h, m, p)
 		case seen <= s.Limits.HalfJoin:
 			p.wait(v1alpha1.ReasonJoiningMember, "%s is joining: voter in %d of %d raft groups", m.Pod, len(in), len(s.Wanted.Groups))
 			return false
@@ -57,8 +59,10 @@ func joinNext(s Snapshot, h Health, p *Plan) bool {
 			continue
 		}
 		if h.known(m.NodeID) {
-			// The id has a vote, and its data is gone: an empty start would be voted in with whatever the log still holds, and look healthy.
-			p.trouble(v1alpha1.ReasonEmptyVolume, "%s has an empty volume but is a voter of a cluster that lives: it waits at its gate for a copy of a member's data", m.Pod)
+			// The id has a vote, and its data is gone: an empty start would be voted in with whatever the log still holds, and look healthy. It is seeded.
+			if other := seedUnderWay(s); other != "" {
+				p.wait(v1alpha1.ReasonEmptyVolume, "%s has an empty volume although it is a voter: it is seeded after %s", m.Pod, other)
+			}
 			continue
 		}
 		if wait := mayJoin(s, h); wait != nil {
@@ -68,6 +72,10 @@ func joinNext(s Snapshot, h Health, p *Plan) bool {
 			}
 			return false
 		}
+		if !young(h) {
+			// Empty it would be voted in with almost no data.
+			return orderSeed(s, h, m, p)
+		}
 		p.step(Step{Kind: StepOrderJoin, Pod: m.Pod, NodeID: m.NodeID, Reason: "every member before it is a voter of every raft group"})
 		return false
 	}
@@ -76,8 +84,7 @@ func joinNext(s Snapshot, h Health, p *Plan) bool {
 
 // mayJoin is the preflight of a join: why not, or nil.
 func mayJoin(s Snapshot, h Health) *Wait {
-	leader, ok := h.CommonLeader()
-	if !ok {
+	if _, ok := h.CommonLeader(); !ok {
 		return &Wait{Reason: v1alpha1.ReasonLeadersApart, Trouble: true, Message: "the raft groups are led by different members: a join would stop half way"}
 	}
 	for _, group := range s.Wanted.Groups {
@@ -98,9 +105,6 @@ func mayJoin(s Snapshot, h Health) *Wait {
 			name = m.Pod
 		}
 		return &Wait{Reason: v1alpha1.ReasonMembersMissing, Message: fmt.Sprintf("nobody joins while the voter %s is not in service: a wrong member more could cost the quorum", name)}
-	}
-	if !young(h) {
-		return &Wait{Reason: v1alpha1.ReasonSeedNeeded, Trouble: true, Message: fmt.Sprintf("the raft log of %s no longer begins at its first entry: an empty member would be voted in with almost no data, so it has to be seeded", leader.Pod)}
 	}
 	return nil
 }

@@ -86,8 +86,6 @@ type Plan struct {
 	Roll Roll
 	// AskSegments: the next step depends on the segments of the messages (Snapshot.Drain), which were not gathered. With them the decision is made anew.
 	AskSegments bool
-	// Faults are the faulty members that are known now, to be remembered.
-	Faults []Fault
 }
 
 // Settled reports whether there is nothing to do and nothing to wait for.
@@ -118,9 +116,9 @@ func Decide(s Snapshot) Plan {
 	noteUnreachable(s, &p)
 	chain := []decision{replaceStuck, replaceBroken, adoptVolumes, stopRogues, releaseHeld}
 	if s.Wanted.Static {
-		chain = append(chain, foundStatic)
+		chain = append(chain, foundStatic, seedMembers)
 	} else {
-		chain = append(chain, found, finishJoins, joinNext)
+		chain = append(chain, found, finishJoins, seedMembers, joinNext)
 	}
 	chain = append(chain, cureRaft, cureFaults)
 	if s.Wanted.Islands {
@@ -207,6 +205,7 @@ func noteGate(m Member, p *Plan) {
 			p.trouble(v1alpha1.ReasonFenced, "%s reaches too few members and keeps its server stopped until it does", m.Pod)
 		}
 	case a.GateReason == GateAwaitsOrder, a.GateReason == GateHeld:
+	case a.GateReason == GatePlacing && a.Seed != nil: // seedMembers tells how far it is
 	default:
 		p.trouble(reasonOfGate(a.GateReason), "%s waits at its gate: %s", m.Pod, a.GateMessage)
 	}

@@ -133,14 +133,17 @@ func TestOnceBrokersServeNobodyIsStoppedToBringLeadersTogether(t *testing.T) {
 	expect(t, w, v1alpha1.ReasonLeadersApart)
 }
 
-func TestNobodyJoinsEmptyOnceTheLogWasPurged(t *testing.T) {
+func TestANewcomerIsSeededOnceTheLogWasPurged(t *testing.T) {
 	w := newWorld(3, 0).founded().form(1, 1, 2)
 	for _, id := range []uint64{1, 2} {
 		g := w.member(id).Agent.Groups["metadata_0"]
 		g.Purged, g.LastLog = 930, 1951
 		w.member(id).Agent.Groups["metadata_0"] = g
 	}
-	expect(t, w, v1alpha1.ReasonSeedNeeded)
+	p := expect(t, w, "", "Seed "+pc2)
+	if s := p.Steps[0]; s.Via != pc1 || !s.Planned {
+		t.Errorf("%+v", s)
+	}
 }
 
 func TestNobodyJoinsWhileAVoterIsDown(t *testing.T) {
@@ -150,13 +153,12 @@ func TestNobodyJoinsWhileAVoterIsDown(t *testing.T) {
 	expect(t, w, v1alpha1.ReasonMembersMissing)
 }
 
-func TestAWipedVoterWaitsAtItsGateWhileTheQuorumLives(t *testing.T) {
+func TestAWipedVoterIsSeededFromAFollowerAndNeverStartedEmpty(t *testing.T) {
 	w := newWorld(3, 0).founded().form(1, 1, 2, 3)
-	*w.member(2) = freshPod(v1alpha1.RolePlacementCenter, "c-placement-center-", 1, 1)
-	w.member(2).ClaimFounded = true
-	p := expect(t, w, v1alpha1.ReasonEmptyVolume)
-	if !slices.ContainsFunc(p.Waits, func(x Wait) bool { return x.Trouble && x.Reason == v1alpha1.ReasonEmptyVolume }) {
-		t.Errorf("the wait is no trouble: %+v", p.Waits)
+	w.wipe(2)
+	p := expect(t, w, "", "Seed "+pc1)
+	if s := p.Steps[0]; s.Via != pc2 || s.Planned {
+		t.Errorf("%+v", s)
 	}
 }
 
@@ -346,9 +348,11 @@ func TestAStaticPlacementCentreStartsAllItsMembersTogetherAndNeverAWipedOne(t *t
 	w.form(2, 1, 2, 3)
 	expect(t, w, "", "MarkFounded ")
 	w.founded()
-	*w.member(3) = freshPod(v1alpha1.RolePlacementCenter, "c-placement-center-", 2, 1)
-	w.member(3).ClaimFounded = true
+	w.wipe(3)
+	w.s.Wanted.NoSeeds = "this version tells too little"
 	expect(t, w, v1alpha1.ReasonEmptyVolume)
+	w.s.Wanted.NoSeeds = ""
+	expect(t, w, "", "Seed "+pc2)
 }
 
 func TestIslandsStartWhenThePlacementCentreStands(t *testing.T) {
@@ -368,7 +372,7 @@ func TestAVolumeWhoseMarkerSawDataThatIsGoneIsNeverStarted(t *testing.T) {
 	w := newWorld(3, 0).founded().form(1, 1, 2, 3)
 	a := w.member(2).Agent
 	a.VolumeEmpty, a.VolumeInitialised, a.GateOpen, a.GateReason, a.Server, a.Groups = true, false, false, "DataLost", ServerStopped, nil
-	expect(t, w, v1alpha1.ReasonEmptyVolume)
+	expect(t, w, v1alpha1.ReasonEmptyVolume, "Seed "+pc1)
 }
 
 func TestAPodThatNeverRanIsMadeAnewWhenItsTemplateWasCorrected(t *testing.T) {

@@ -28,6 +28,8 @@ type Snapshot struct {
 	Rounds []Round
 	// Faults are what earlier passes found and what is not known to be over.
 	Faults []Fault
+	// SeedTries are the seeds that failed, by pod.
+	SeedTries map[string]SeedTries
 }
 
 // Wanted is what the user wants and what was recorded because it cannot be observed again.
@@ -53,6 +55,8 @@ type Wanted struct {
 	Sources map[v1alpha1.Role]string
 	// Refused are the kinds of settings that a server refused, and in which configuration: they wait for another.
 	Refused map[string]string
+	// NoSeeds says why no member of this version can be filled with another's metadata; empty: it can.
+	NoSeeds string
 }
 
 // Limits are the times after which something that looks wrong is acted on. The sources of the defaults are seen times of RobustMQ 0.4.11.
@@ -94,6 +98,10 @@ type Limits struct {
 	Lag uint64
 	// Diverged: a leader whose followers have a longer log in its own term. Questions to members are up to half a second apart, the passes some seconds.
 	Diverged time.Duration
+	// SeedPause is waited after a seed that failed, twice as long after each further one up to SeedPauseMax.
+	SeedPause, SeedPauseMax time.Duration
+	// SeedStall: how long one phase of a seed may take in which nothing else tells that it goes on. An image of 600 MB of write-ahead log took 4 s.
+	SeedStall time.Duration
 }
 
 // DefaultLimits are the limits at real speed.
@@ -103,7 +111,8 @@ func DefaultLimits() Limits {
 		ListIncomplete: 15 * time.Second, RegistryShort: 45 * time.Second, RaftDead: 15 * time.Second, LoginRefused: 10 * time.Second,
 		LeadersApart: 15 * time.Second, Hold: 100 * time.Second, PodPending: 10 * time.Second,
 		Unregister: 25 * time.Second, Stranded: 15 * time.Second, Quiesce: 15 * time.Second, CopiesMissing: 2 * time.Minute, Lag: 200,
-		Diverged: 10 * time.Second,
+		Diverged:  10 * time.Second,
+		SeedPause: 10 * time.Second, SeedPauseMax: 5 * time.Minute, SeedStall: 10 * time.Minute,
 	}
 }
 
@@ -115,7 +124,8 @@ func (l Limits) Scale(speed float64) Limits {
 		ListIncomplete: s(l.ListIncomplete), RegistryShort: s(l.RegistryShort), RaftDead: s(l.RaftDead), LoginRefused: s(l.LoginRefused),
 		LeadersApart: s(l.LeadersApart), Hold: s(l.Hold), PodPending: s(l.PodPending),
 		Unregister: s(l.Unregister), Stranded: s(l.Stranded), Quiesce: s(l.Quiesce), CopiesMissing: s(l.CopiesMissing), Lag: l.Lag,
-		Diverged: s(l.Diverged),
+		Diverged:  s(l.Diverged),
+		SeedPause: s(l.SeedPause), SeedPauseMax: s(l.SeedPauseMax), SeedStall: s(l.SeedStall),
 	}
 }
 
@@ -201,8 +211,8 @@ type Agent struct {
 	LoginRefused bool
 	// EmptySnapshot are the raft groups that took a snapshot without its entries into the present data, sorted.
 	EmptySnapshot []string
-	// Reseed is how far the replacing of a faulty member's metadata is; empty when nothing is replaced. ReseedMessage says why it failed.
-	Reseed, ReseedMessage string
+	// Seed is what its agent was ordered to receive of another member; nil: nothing, or the member is whole since.
+	Seed *Seed
 }
 
 // Marker is the record in a volume of whose data it holds.
@@ -221,6 +231,7 @@ type Marker struct {
 const (
 	OriginFounded = "Founded"
 	OriginJoined  = "Joined"
+	OriginSeeded  = "Seeded"
 )
 
 // Reasons of a closed gate that decisions are made on (the agent's protocol has the same words).
@@ -228,6 +239,8 @@ const (
 	GateAwaitsOrder = "AwaitsOrder"
 	GateForeign     = "Foreign"
 	GateHeld        = "Held"
+	GateDataLost    = "DataLost" // the volume is empty, and its marker saw data
+	GatePlacing     = "Placing"  // an image is being received or put in place, or waits to be opened
 )
 
 // ServerPhase is the state of a pod's server process.
@@ -256,6 +269,8 @@ type Group struct {
 	Purged      uint64 // 0: the log is whole from its first entry
 	// Configs are the configurations of a membership that is being changed; nil otherwise.
 	Configs [][]uint64
+	// Vote is whom the member voted for last; 0 when that is not known.
+	Vote uint64
 }
 
 // uniform reports whether the group has exactly one configuration.

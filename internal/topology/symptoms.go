@@ -31,6 +31,7 @@ const (
 	SymptomDown           SymptomKind = "Down"           // the pod runs, and its server, which should, does not answer
 	SymptomStranded       SymptomKind = "Stranded"       // not registered and not running, while segments name it
 	SymptomQuiescing      SymptomKind = "Quiescing"      // quiesced, and clients are still led to it
+	SymptomSeedStalled    SymptomKind = "SeedStalled"    // a seed is in one phase (Pod names pod, seed and phase)
 	SymptomCopiesMissing  SymptomKind = "CopiesMissing"  // segments lack a copy in sync while somebody leaves (of no pod in particular)
 )
 
@@ -57,6 +58,9 @@ func Symptoms(s Snapshot) []Symptom {
 		}
 		if m.Agent != nil && m.Agent.Quiesced && m.Ready {
 			add(SymptomQuiescing, m)
+		}
+		if m.Agent != nil && m.Agent.Seed != nil {
+			out = append(out, Symptom{SymptomSeedStalled, m.Pod + " " + m.Agent.Seed.ID + " " + string(m.Agent.Seed.Phase)})
 		}
 		if m.State == PodPending && m.Reason != v1alpha1.ReasonWaitingForPods {
 			add(SymptomPodPending, m)
