@@ -196,6 +196,10 @@ const (
 	ReasonUnknownVersion = "UnknownVersion"
 	// ReasonPaused: spec.paused is true.
 	ReasonPaused = "Paused"
+	// ReasonHibernating: spec.hibernated is true, and pods are still stopping.
+	ReasonHibernating = "Hibernating"
+	// ReasonHibernated: spec.hibernated is true; no pod runs, and the volumes are kept.
+	ReasonHibernated = "Hibernated"
 	// ReasonNotPaused: spec.paused is false.
 	ReasonNotPaused = "NotPaused"
 
