@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/robustmq/robustmq-operator/test/simulator/store"
@@ -23,6 +24,10 @@ type engine struct {
 	senders map[uint64]*sender // engine connections to other nodes
 	pending map[uint64][]frame // what followers have not fetched yet
 	flush   bool
+	// stopping: nothing is stored any more.
+	stopping bool
+	// syncing are the replicas that are being filled, by shard and node, and until when nobody tries again.
+	syncing map[string]time.Time
 	// goodAt is when a round of heartbeats last went well.
 	goodAt time.Time
 }
@@ -34,10 +39,14 @@ type shardLog struct {
 
 // frame is one request between engines.
 type frame struct {
-	Op      string  `json:"op"` // append, replicate, deliver, state
+	Op      string  `json:"op"` // append, replicate, copy, deliver, state
 	Shard   string  `json:"shard,omitempty"`
 	Message message `json:"message"`
 	Limit   int64   `json:"limit,omitempty"`
+	// Epoch is the leader's as the sender believes; Rows are a leader's whole log.
+	Epoch uint64    `json:"epoch,omitempty"`
+	Rows  []message `json:"rows,omitempty"`
+	Next  uint64    `json:"next,omitempty"`
 }
 
 type frameReply struct {
@@ -50,7 +59,7 @@ type frameReply struct {
 const engineKey = "/engine/"
 
 func newEngine(n *Node) (*engine, error) {
-	e := &engine{n: n, shards: map[string]*shardLog{}, senders: map[uint64]*sender{}, pending: map[uint64][]frame{}, goodAt: time.Now()}
+	e := &engine{n: n, shards: map[string]*shardLog{}, senders: map[uint64]*sender{}, pending: map[uint64][]frame{}, syncing: map[string]time.Time{}, goodAt: time.Now()}
 	err := n.storage.Each(store.FamilyStorage, func(key, value []byte) error {
 		name, m, ok := storedMessage(key, value)
 		if !ok {
@@ -103,7 +112,9 @@ func (n *Node) startEngine() bool {
 		return false
 	}
 	n.spawn(func() { n.accept(l, n.engine.serve) })
+	n.engine.forgetStrange()
 	n.spawn(func() { n.t.every(n.ctx, time.Second, n.engine.proposeISR) })
+	n.spawn(func() { n.t.every(n.ctx, time.Second, n.engine.fillReplicas) })
 	n.log.info("storage_engine::isr::fetcher_manager", "replica fetcher started with %d threads", n.file.number("storage_runtime.num_replica_fetchers"))
 	return true
 }
@@ -148,10 +159,8 @@ func (e *engine) handle(f frame) frameReply {
 			return frameReply{Error: err.Error()}
 		}
 		return frameReply{Offset: offset}
-	case "replicate":
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		e.store(f.Shard, f.Message, f.Limit)
+	case "replicate", "copy":
+		return e.follow(f)
 	case "deliver":
 		e.n.mqtt.deliver(f.Message)
 	case "state":
@@ -188,18 +197,22 @@ func (e *engine) appendHere(name string, m message, limit int64) (uint64, error)
 		return 0, say("Segment %s/0 is %s", name, s.Status)
 	}
 	e.mu.Lock()
+	if e.stopping {
+		e.mu.Unlock()
+		return 0, say("Segment %s/0 is closed", name)
+	}
 	m.Offset = e.log(name).next
 	e.store(name, m, limit)
 	for _, r := range s.Replicas {
 		if r.NodeID != e.n.id {
-			e.pending[r.NodeID] = append(e.pending[r.NodeID], frame{Op: "replicate", Shard: name, Message: m, Limit: limit})
+			e.pending[r.NodeID] = append(e.pending[r.NodeID], frame{Op: "replicate", Shard: name, Message: m, Limit: limit, Epoch: s.LeaderEpoch})
 		}
 	}
 	scheduled := e.flush
 	e.flush = true
 	e.mu.Unlock()
 	if !scheduled {
-		lag := time.Duration(e.n.file.number("storage_runtime.replica_fetch_max_wait_ms")+e.n.file.number("storage_runtime.replica_fetch_backoff_ms")) * time.Millisecond
+		lag := e.lag()
 		e.n.spawn(func() {
 			if e.n.t.sleep(e.n.ctx, lag) {
 				e.flushPending()
@@ -338,6 +351,8 @@ type sender struct {
 	e     *engine
 	node  uint64
 	queue chan frame
+	// busy: a frame is under way.
+	busy atomic.Bool
 }
 
 func (e *engine) sender(node uint64) *sender {
@@ -377,6 +392,7 @@ func (s *sender) run() {
 			return
 		case f = <-s.queue:
 		}
+		s.busy.Store(true)
 		for {
 			record, known := n.cache.node(s.node)
 			if !known {
@@ -395,11 +411,7 @@ func (s *sender) run() {
 				c := conn
 				broken := context.AfterFunc(limit, func() { _ = c.Close() })
 				defer broken()
-				if err := json.NewEncoder(conn).Encode(f); err != nil {
-					return err
-				}
-				var reply frameReply
-				return decoder.Decode(&reply)
+				return s.deliver(limit, json.NewEncoder(conn), decoder, f)
 			}()
 			if err == nil {
 				break
@@ -409,5 +421,6 @@ func (s *sender) run() {
 				return
 			}
 		}
+		s.busy.Store(false)
 	}
 }

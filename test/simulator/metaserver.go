@@ -319,7 +319,7 @@ func (m *metaService) serve() {
 	n := m.n
 	check := time.Duration(n.file.number("meta_runtime.heartbeat_check_time_ms")) * time.Millisecond
 	n.spawn(func() { n.t.every(n.ctx, max(check, 100*time.Millisecond), m.expire) })
-	n.spawn(func() { n.t.every(n.ctx, time.Second, m.maintainISR) })
+	n.spawn(func() { n.t.every(n.ctx, time.Second, m.recoverSegments) })
 	n.spawn(func() { n.t.every(n.ctx, 20*time.Second, m.topUp) })
 	rebalance := time.Duration(n.file.number("meta_runtime.segment_leader_rebalance_interval_ms")) * time.Millisecond
 	n.spawn(func() { n.t.every(n.ctx, max(rebalance, time.Second), m.preferLeaders) })

@@ -215,7 +215,7 @@ func (n *Node) stopGracefully() {
 		n.end(ExitStatus{})
 		return
 	}
-	n.t.sleep(n.ctx, 200*time.Millisecond)
+	n.engine.close(200 * time.Millisecond)
 	n.end(ExitStatus{})
 }
 

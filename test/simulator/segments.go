@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"slices"
 	"sort"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -176,37 +175,28 @@ func (m *metaService) decommission(ctx context.Context, node uint64) {
 	m.n.log.info("meta_service::core::node_decommission", "node %d decommission completed: %d segments migrated, %d marked Unavailable", node, migrated, unavailable)
 }
 
-// maintainISR lets replicas of registered nodes catch up, and brings segments back whose last in-sync node returned.
-func (m *metaService) maintainISR() {
+// recoverSegments brings segments back whose last in-sync node is registered again: with that node as the leader, and with whatever it still has (after a decommission, nothing).
+func (m *metaService) recoverSegments() {
 	n := m.n
 	if n.gen.islands || !n.rafts.metadata().IsLeader() {
 		return
 	}
-	listed := map[uint64]int64{}
+	listed := map[uint64]bool{}
 	for _, node := range m.nodes() {
-		listed[node.NodeID] = node.RegisterTime
+		listed[node.NodeID] = true
 	}
 	for _, s := range m.segments() {
-		changed := false
-		if s.Status == "Unavailable" {
-			for _, id := range s.LastKnownISR {
-				if _, here := listed[id]; here && s.has(id) {
-					s.Status, s.Leader, s.ISR, s.LastKnownISR, changed = "Write", id, []uint64{id}, []uint64{}, true
-					s.LeaderEpoch++
-					break
-				}
-			}
-		} else {
-			for _, r := range s.Replicas {
-				m.mu.Lock()
-				alive := time.Since(m.heartbeats[r.NodeID]) < n.t.of(10*time.Second)
-				m.mu.Unlock()
-				if _, here := listed[r.NodeID]; here && alive && !slices.Contains(s.ISR, r.NodeID) {
-					s.ISR, changed = append(s.ISR, r.NodeID), true
-				}
-			}
+		if s.Status != "Unavailable" {
+			continue
 		}
-		if changed && !m.rewrite(n.ctx, s) {
+		i := slices.IndexFunc(s.LastKnownISR, func(id uint64) bool { return listed[id] })
+		if i < 0 {
+			continue
+		}
+		id := s.LastKnownISR[i]
+		s.Status, s.Leader, s.ISR, s.LastKnownISR = "Write", id, []uint64{id}, []uint64{}
+		s.LeaderEpoch++
+		if !m.rewrite(n.ctx, s) {
 			return
 		}
 	}

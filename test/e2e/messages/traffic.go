@@ -3,6 +3,7 @@ package messages
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -124,6 +125,13 @@ func (t *Traffic) Acknowledged() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.acknowledged)
+}
+
+// Payloads are those of the messages that were acknowledged so far, in no order.
+func (t *Traffic) Payloads() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Collect(maps.Keys(t.acknowledged))
 }
 
 // Acks are all acknowledgements so far, in order.
