@@ -54,6 +54,24 @@ func (w *World) StartOperatorUntil(n int) *Operator {
 	return w.startOperator(n)
 }
 
+// UpgradeOperator starts an operator of another release in the place of the one that runs: its agents come from another image.
+func (w *World) UpgradeOperator(release string) *Operator {
+	w.T.Helper()
+	w.mu.Lock()
+	w.release = release
+	w.mu.Unlock()
+	return w.startOperator(0)
+}
+
+func (w *World) agentImage() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.release == "" {
+		return AgentImage
+	}
+	return AgentImage + ":" + w.release
+}
+
 func (w *World) startOperator(killAfter int) *Operator {
 	w.T.Helper()
 	o := &Operator{w: w, finished: make(chan struct{}), conns: map[net.Conn]bool{}}
@@ -84,10 +102,14 @@ func (w *World) startOperator(killAfter int) *Operator {
 	})
 	reconciler := &cluster.Reconciler{
 		Agents:      agents,
-		ServerImage: ServerImage, AgentImage: AgentImage, ClusterDomain: ClusterDomain, OperatorNamespace: "robustmq-operator-system",
+		ServerImage: ServerImage, AgentImage: w.agentImage(), ClusterDomain: ClusterDomain, OperatorNamespace: "robustmq-operator-system",
 		Timings: cluster.Timings{
 			Busy: w.scaledAtLeast(2*time.Second, 50*time.Millisecond), Quiet: w.Scaled(30 * time.Second),
 			Observe: w.scaledAtLeast(5*time.Second, 3*time.Second), Order: w.scaledAtLeast(45*time.Second, 2*time.Second),
+			Census: cluster.CensusTimings{
+				Every: w.Scaled(10 * time.Minute), Again: w.scaledAtLeast(20*time.Second, 200*time.Millisecond), After: w.scaledAtLeast(30*time.Second, time.Second),
+				Limit: 20 * time.Second, Poll: 50 * time.Millisecond,
+			},
 		},
 		Limits: topology.DefaultLimits().Scale(w.Speed), DisableRelay: w.Options.RelayOff,
 	}

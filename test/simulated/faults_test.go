@@ -1,0 +1,131 @@
+package simulated
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/backup/image"
+	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/test/simulated/world"
+	"github.com/robustmq/robustmq-operator/test/simulator/store"
+)
+
+// users makes users through a member's own admin API.
+func users(t *testing.T, w *world.World, pod, prefix string, n int) {
+	t.Helper()
+	for i := range n {
+		user := map[string]any{"tenant": "default", "username": fmt.Sprintf("%s-%d", prefix, i), "password": "p4ssword-of-a-user", "is_superuser": false}
+		if err := w.Create(pod, "user", user); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// halveKeys deletes every other key of a stopped member's metadata, and returns how many are left.
+func halveKeys(t *testing.T, w *world.World, pod string) (left int) {
+	t.Helper()
+	s, err := store.Open(filepath.Join(w.VolumeDir(pod), "data", "_rocksdb"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	var gone []store.Record
+	n := 0
+	err = s.Each(store.FamilyMetadata, func(key, _ []byte) error {
+		if n++; n%2 == 0 {
+			gone = append(gone, store.Record{Family: store.FamilyMetadata, Key: key, Delete: true})
+		}
+		return nil
+	})
+	if err == nil {
+		err = s.Write(gone...)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n - len(gone)
+}
+
+// keysOf are the keys that a member holds, by its agent's count; stopped members have none.
+func keysOf(t *testing.T, w *world.World, c *v1alpha1.RobustMQCluster, pods []string) map[string]map[string]protocol.FamilyCensus {
+	t.Helper()
+	agent := agents(t, w, c)
+	counted := map[string]map[string]protocol.FamilyCensus{}
+	for i, pod := range pods {
+		id := fmt.Sprintf("test-%d-%d", time.Now().UnixNano(), i)
+		w.Await("the census of "+pod, func() (bool, string) {
+			census, err := agent(pod).Census(t.Context(), id)
+			if err == nil && census.Phase == protocol.CensusReady {
+				counted[pod] = census.Families
+			}
+			return counted[pod] != nil, fmt.Sprintf("%+v %v", census, err)
+		})
+	}
+	return counted
+}
+
+// sameCensus reports whether all members hold the same keys.
+func sameCensus(t *testing.T, w *world.World, c *v1alpha1.RobustMQCluster) (bool, string) {
+	t.Helper()
+	counted := keysOf(t, w, c, w.Pods(c, v1alpha1.RolePlacementCenter))
+	var words []string
+	digests := map[string]bool{}
+	for _, pod := range slices.Sorted(maps.Keys(counted)) {
+		data, metadata := counted[pod][image.FamilyData], counted[pod][image.FamilyMetadata]
+		digests[data.KeyDigest+metadata.KeyDigest] = true
+		words = append(words, fmt.Sprintf("%s %d and %d keys", pod, data.Keys, metadata.Keys))
+	}
+	return len(digests) == 1, strings.Join(words, ", ")
+}
+
+func told(w *world.World, reason, part string) bool {
+	return slices.ContainsFunc(w.Events(), func(e world.Event) bool { return e.Reason == reason && strings.Contains(e.Message, part) })
+}
+
+func TestAMemberThatWasEmptiedOfHalfItsKeysIsTakenOutNamedAndSeeded(t *testing.T) {
+	t.Parallel()
+	w := env.New(t, world.Options{})
+	c := form(t, w, manifest(newest, 3, 1, ""))
+	const victim = "c-placement-center-2"
+	users(t, w, "c-placement-center-0", "before", 30)
+	// What the operator does while the member is stopped is not what is seen here.
+	w.Operator().Crash()
+	agent := agents(t, w, c)
+	must(agent(victim).Server(t.Context(), protocol.ServerOrder{Action: protocol.ServerStop, Reason: "test"}))(t)
+	left := halveKeys(t, w, victim)
+	before := w.Marker(victim)
+	start := time.Now()
+	w.StartOperator()
+
+	w.Await("the member is named", func() (bool, string) {
+		return told(w, v1alpha1.ReasonServerStopped, victim) && told(w, v1alpha1.ReasonServerStopped, "keys of meta_metadata"), fmt.Sprint(w.Events())
+	})
+	found := time.Since(start)
+	w.Await("the member has other data", func() (bool, string) {
+		m := w.Marker(victim)
+		return m != nil && m.Origin == protocol.OriginSeeded && m.Placement == "" && !m.Written.Equal(before.Written), fmt.Sprintf("%+v", m)
+	})
+	formed(t, w)
+	w.Await("the same keys everywhere", func() (bool, string) { return sameCensus(t, w, c) })
+	t.Logf("%d keys were left; found after %v of real life, mended after %v", left, real(w, found), real(w, time.Since(start)))
+	w.AwaitCondition("c", v1alpha1.ConditionDegraded, "False", "", "")
+	for _, pod := range []string{"c-placement-center-0", "c-placement-center-1"} {
+		if told(w, v1alpha1.ReasonServerStopped, pod+": it is faulty") {
+			t.Errorf("%s was taken out, too", pod)
+		}
+	}
+}
+
+func real(w *world.World, d time.Duration) time.Duration {
+	return time.Duration(float64(d) * w.Speed).Round(time.Second)
+}
