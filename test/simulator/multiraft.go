@@ -242,6 +242,15 @@ func (m *multiRaft) leave(ctx context.Context, id uint64) error {
 	return nil
 }
 
+// LeaveHalf is a LeaveCluster of which nothing but the first group was done: its server was ended then, or another member leads the next group.
+func (n *Node) LeaveHalf(ctx context.Context, id uint64) error {
+	if n.rafts == nil {
+		return errors.New("no raft group runs")
+	}
+	g := n.rafts.groups[0]
+	return g.ChangeVoters(ctx, slices.DeleteFunc(g.Voters(), func(v uint64) bool { return v == id }), false)
+}
+
 // status is ClusterStatus's content: a map of groups, or the metadata group alone up to 0.3.2.
 func (m *multiRaft) status() string {
 	if m.names[0] == "metadata" {

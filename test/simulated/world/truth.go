@@ -275,3 +275,29 @@ func (w *World) Founders() []string {
 
 // foundingLine is what a server logs when it founds a cluster (RobustMQ 0.4.4 and later, and the simulator).
 const foundingLine = "bootstrapping single-node cluster"
+
+// StatusOf is the row of a pod in the status of a cluster.
+func (w *World) StatusOf(cluster, pod string) (v1alpha1.MemberStatus, bool) {
+	var c v1alpha1.RobustMQCluster
+	if err := w.Client.Get(w.ctx, client.ObjectKey{Namespace: w.Namespace, Name: cluster}, &c); err != nil {
+		return v1alpha1.MemberStatus{}, false
+	}
+	i := slices.IndexFunc(c.Status.Members, func(m v1alpha1.MemberStatus) bool { return m.Pod == pod })
+	if i < 0 {
+		return v1alpha1.MemberStatus{}, false
+	}
+	return c.Status.Members[i], true
+}
+
+// LeaveHalf takes a node out of the first raft group only, on a pod's server, as a LeaveCluster does that stops half way.
+func (w *World) LeaveHalf(pod string, id uint64) error {
+	w.mu.Lock()
+	server := w.servers[pod]
+	w.mu.Unlock()
+	if server == nil {
+		return fmt.Errorf("%s runs no server", pod)
+	}
+	ctx, cancel := context.WithTimeout(w.ctx, 10*time.Second)
+	defer cancel()
+	return server.node.LeaveHalf(ctx, id)
+}
