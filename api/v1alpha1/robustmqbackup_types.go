@@ -24,7 +24,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Complete")].reason`,description="Why it is complete, or why not",priority=1
 // +kubebuilder:printcolumn:name="Key",type=string,JSONPath=`.status.key`,description="Its manifest in the bucket",priority=1
-// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 56 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",messageExpression="'NamesFit: metadata.name is ' + self.metadata.name + ': the names of its Job and labels are made of it, so it has at most 56 characters, lower-case letters, digits and dashes, and begins and ends with a letter or digit; make the backup under such a name'",message="NamesFit: metadata.name has at most 56 characters, lower-case letters, digits and dashes, and begins and ends with a letter or digit"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([-a-z0-9]{0,54}[a-z0-9])?$')",messageExpression="'NamesFit: metadata.name is ' + self.metadata.name + ': the names of its Job and labels are made of it, so it has at most 56 characters, lower-case letters, digits and dashes, and begins and ends with a letter or digit; make the backup under such a name'",message="NamesFit: metadata.name has at most 56 characters, lower-case letters, digits and dashes, and begins and ends with a letter or digit"
 type RobustMQBackup struct {
 	metav1.TypeMeta `json:",inline"`
 	// metadata is name, namespace, labels and annotations, as of every Kubernetes object.

@@ -28,9 +28,9 @@ import (
 // +kubebuilder:printcolumn:name="Leader",type=string,JSONPath=`.status.leader`,description="Pod that leads the metadata"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="Why it is ready, or why not",priority=1
-// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 35 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",messageExpression="'NamesFit: metadata.name is ' + self.metadata.name + ': the names of Services, pods and labels are made of it, so it has at most 35 characters, lower-case letters, digits and dashes, begins with a letter and ends with a letter or digit; create the cluster under such a name'",message="NamesFit: metadata.name has at most 35 characters, lower-case letters, digits and dashes, begins with a letter and ends with a letter or digit"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]{0,33}[a-z0-9])?$')",messageExpression="'NamesFit: metadata.name is ' + self.metadata.name + ': the names of Services, pods and labels are made of it, so it has at most 35 characters, lower-case letters, digits and dashes, begins with a letter and ends with a letter or digit; create the cluster under such a name'",message="NamesFit: metadata.name has at most 35 characters, lower-case letters, digits and dashes, begins with a letter and ends with a letter or digit"
 // +kubebuilder:validation:XValidation:rule="self.spec.version == oldSelf.spec.version || [self.spec.version, has(oldSelf.status) && has(oldSelf.status.version) ? oldSelf.status.version : oldSelf.spec.version].exists(v, !v.matches('^[0-9]{1,5}[.][0-9]{1,5}[.][0-9]{1,5}(-.*)?$')) || [[self.spec.version, has(oldSelf.status) && has(oldSelf.status.version) ? oldSelf.status.version : oldSelf.spec.version].map(v, v.split('-')[0].split('.')).map(n, int(n[0]) * 10000000000 + int(n[1]) * 100000 + int(n[2]))].all(k, k[0] >= k[1])",fieldPath=".spec.version",messageExpression="'VersionForward: spec.version cannot go back to ' + self.spec.version + ' from ' + (has(oldSelf.status) && has(oldSelf.status.version) ? oldSelf.status.version : oldSelf.spec.version) + ': an older server does not read what a newer one wrote; keep the version, or make a new cluster of the older version from a backup'",message="VersionForward: spec.version cannot go back below what runs: keep it, or make a new cluster of the older version from a backup"
-// +kubebuilder:validation:XValidation:rule="!has(self.spec.backup) || !has(self.spec.backup.schedules) || self.spec.backup.schedules.all(s, self.metadata.name.size() + s.name.size() <= 46)",fieldPath=".spec.backup.schedules",message="ScheduleValid: the names of the cluster and of a schedule together have at most 46 characters, as the backups' names are made of both: shorten the schedule's name"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 26 || !has(self.spec.backup) || !has(self.spec.backup.schedules) || self.spec.backup.schedules.all(s, self.metadata.name.size() + s.name.size() <= 46)",fieldPath=".spec.backup.schedules",message="ScheduleValid: the names of the cluster and of a schedule together have at most 46 characters, as the backups' names are made of both: shorten the schedule's name"
 type RobustMQCluster struct {
 	metav1.TypeMeta `json:",inline"`
 	// metadata is name, namespace, labels and annotations, as of every Kubernetes object.
@@ -153,6 +153,9 @@ type RobustMQClusterSpec struct {
 	// paused keeps the operator from changing anything: it observes and reports, and writes nothing but the status; the servers run on. Default: false. No restart.
 	// +optional
 	Paused bool `json:"paused,omitempty"`
+	// hibernated stops every pod, brokers first, and keeps the volumes; set back, the same cluster wakes on them. Nobody is served meanwhile, and nothing is backed up. Default: false.
+	// +optional
+	Hibernated bool `json:"hibernated,omitempty"`
 	// volumeRetention says what becomes of the data volumes when this resource is deleted: Retain keeps them, and a cluster of the same name takes them up again; Delete removes them.
 	// Default: Retain. No restart.
 	// +optional

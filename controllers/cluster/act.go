@@ -43,7 +43,7 @@ func (r *Reconciler) act(ctx context.Context, p *pass, plan topology.Plan) error
 		}
 		p.memory.tracker.Forget(step.Symptom())
 		if step.Kind == topology.StepWipe && p.observed.states[step.Pod].Images.Seed != nil {
-			p.memory.seedFailed(step.Pod, step.Reason, r.Now())
+			p.memory.seedFailed(step.Pod, step.Reason, p.observed.states[step.Pod].Images.Seed, r.Now())
 		}
 		p.log.Info("step done", "step", step.Kind, "pod", step.Pod, "reason", step.Reason)
 		kind, reason := eventOf(step.Kind)

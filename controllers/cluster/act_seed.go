@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"strconv"
 	"time"
@@ -48,7 +49,7 @@ func (r *Reconciler) seedOrder(ctx context.Context, p *pass, step topology.Step)
 	if err := endSeed(ctx, agent, state.Images); err != nil {
 		return err
 	}
-	p.memory.seedFailed(step.Pod, step.Reason, r.Now())
+	p.memory.seedFailed(step.Pod, step.Reason, state.Images.Seed, r.Now())
 	return nil
 }
 
@@ -105,13 +106,19 @@ type seedTries struct {
 	failed int
 	last   time.Time
 	why    string
+	donors map[uint64]int
 }
 
-func (m *memory) seedFailed(pod, why string, now time.Time) {
+func (m *memory) seedFailed(pod, why string, seed *protocol.Seed, now time.Time) {
 	if m.seeds == nil {
 		m.seeds = map[string]seedTries{}
 	}
-	m.seeds[pod] = seedTries{failed: m.seeds[pod].failed + 1, last: now, why: why}
+	next := seedTries{failed: m.seeds[pod].failed + 1, last: now, why: why, donors: map[uint64]int{}}
+	maps.Copy(next.donors, m.seeds[pod].donors)
+	if seed != nil {
+		next.donors[seed.DonorNodeID]++
+	}
+	m.seeds[pod] = next
 }
 
 // tries are those of all pods, for the snapshot.
@@ -121,7 +128,7 @@ func (m *memory) tries(now time.Time) map[string]topology.SeedTries {
 	}
 	out := make(map[string]topology.SeedTries, len(m.seeds))
 	for pod, t := range m.seeds {
-		out[pod] = topology.SeedTries{Failed: t.failed, Ago: now.Sub(t.last), Why: t.why}
+		out[pod] = topology.SeedTries{Failed: t.failed, Ago: now.Sub(t.last), Why: t.why, Donors: t.donors}
 	}
 	return out
 }

@@ -78,15 +78,13 @@ func actedUpon(desired *v1alpha1.RobustMQCluster, o *observation) *v1alpha1.Robu
 		if set == nil {
 			continue
 		}
-		if set.Spec.Replicas != nil {
-			switch view.Role {
-			case v1alpha1.RolePlacementCenter:
-				old.Spec.PlacementCenter.Replicas = *set.Spec.Replicas
-			case v1alpha1.RoleMQTTBroker:
-				old.Spec.MQTTBroker.Replicas = *set.Spec.Replicas
-			case v1alpha1.RoleJournalServer:
-				old.Spec.JournalServer.Replicas = *set.Spec.Replicas
-			}
+		switch present := manifests.Present(set); view.Role {
+		case v1alpha1.RolePlacementCenter:
+			old.Spec.PlacementCenter.Replicas = present
+		case v1alpha1.RoleMQTTBroker:
+			old.Spec.MQTTBroker.Replicas = present
+		case v1alpha1.RoleJournalServer:
+			old.Spec.JournalServer.Replicas = present
 		}
 		for _, claim := range set.Spec.VolumeClaimTemplates {
 			size := claim.Spec.Resources.Requests.Storage().DeepCopy()

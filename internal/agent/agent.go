@@ -63,6 +63,7 @@ type Agent struct {
 	running     string // mounted.hash at the start of the server that runs
 	runningLive string // mounted.live then
 	settings    checkedSettings
+	login       checkedLogin
 	known       known
 }
 

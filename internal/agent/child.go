@@ -18,7 +18,9 @@ type child struct {
 	started time.Time
 	traits  robustmq.Traits
 	meta    bool // it has raft groups
-	oom     uint64
+	// tokenKey signs the tokens that its admin API takes.
+	tokenKey string
+	oom      uint64
 
 	stopping string    // why it was told to end; empty while it shall run
 	killAt   time.Time // when it is killed if it does not

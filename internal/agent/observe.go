@@ -136,6 +136,13 @@ func (a *Agent) ask(ctx context.Context, c *child, m mounted, asking chan struct
 		}
 		got.nodes = ids
 	})
+	if a.loginDue(c, m) {
+		part(func(ctx context.Context) {
+			if err := a.checkLogin(ctx, c, m); err != nil {
+				a.o.Log.Debug("login", "error", err)
+			}
+		})
+	}
 	if a.settingsDue(c, m) {
 		part(func(ctx context.Context) {
 			if err := a.checkSettings(ctx, c, m); err != nil {
@@ -198,6 +205,12 @@ func (a *Agent) admin(m mounted) *admin.Client {
 		Secret: func() string {
 			if !m.traits.JWT {
 				return ""
+			}
+			// The key of the server that runs: a new one that is mounted counts when it starts again.
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			if a.child != nil {
+				return a.child.tokenKey
 			}
 			return m.input.Credentials.JWTSecret
 		},

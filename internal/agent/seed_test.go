@@ -165,7 +165,9 @@ func TestASeedThatCannotBeUsedFailsWithItsReasonAndMakesRoomForTheNext(t *testin
 	}
 	fails("node", protocol.SeedDonorWrong, func(o *protocol.SeedOrder) { o.DonorNodeID = 3 })
 	fails("behind", protocol.SeedUnfit, func(o *protocol.SeedOrder) { o.Least = map[string]uint64{"data_0": 8} })
-	fails("votes", protocol.SeedUnfit, func(o *protocol.SeedOrder) { o.Votes = map[string]protocol.RaftVote{"metadata_0": {Term: 2, NodeID: 1, Committed: true}} })
+	fails("votes", protocol.SeedUnfit, func(o *protocol.SeedOrder) {
+		o.Votes = map[string]protocol.RaftVote{"metadata_0": {Term: 2, NodeID: 1, Committed: true}}
+	})
 	fails("gone", protocol.SeedDonorLost, func(o *protocol.SeedOrder) { o.Donor = "nobody.example:7443" })
 	w.script(1).set(func(b *behaviour) { b.voters = []uint64{2, 3} })
 	fails("stranger", protocol.SeedUnfit, nil)

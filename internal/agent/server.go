@@ -92,6 +92,7 @@ func (a *Agent) Handler() http.Handler {
 	mux.HandleFunc("POST "+protocol.PathServer, ordered(a, a.orderServer))
 	mux.HandleFunc("POST "+protocol.PathWipe, ordered(a, a.orderWipe))
 	mux.HandleFunc("POST "+protocol.PathSettings, ordered(a, a.orderSettings))
+	mux.HandleFunc("POST "+protocol.PathLogin, ordered(a, a.orderLogin))
 	for path, call := range map[string]membershipCall{protocol.PathJoin: join, protocol.PathLeave: leave, protocol.PathUnregister: unregister} {
 		mux.HandleFunc("POST "+path, ordered(a, func(ctx context.Context, order protocol.MembershipOrder) error {
 			return a.orderMembership(ctx, call, order)

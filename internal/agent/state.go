@@ -24,6 +24,9 @@ func (a *Agent) State(ctx context.Context) protocol.State {
 			Mounted: m.hash, Running: a.running, Live: m.live, LiveRunning: a.runningLive, Source: m.source, Problem: m.problem, Warning: m.warning(now),
 		},
 	}
+	if l := a.login; l.child != nil && l.child == a.child && l.user == m.mqttUser() {
+		s.Server.LoginRefused = !l.accepted
+	}
 	if checked := a.settings; checked.child != nil && checked.child == a.child {
 		s.Config.LiveChecked, s.Config.LivePending = checked.live, checked.pending
 	}

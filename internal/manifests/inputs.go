@@ -20,6 +20,8 @@ type Inputs struct {
 	OperatorNamespace string
 	// Replicas are how many pods of each role shall run now. The controller raises and lowers them one at a time; a role that is not in the map gets none.
 	Replicas map[v1alpha1.Role]int32
+	// Asleep are the roles whose pods are all stopped, with how many they will be when they wake.
+	Asleep map[v1alpha1.Role]int32
 	// Members is how many placement-centre members the configuration names. While the placement centre shrinks it still has to name the one that goes;
 	// 0 means as many as the spec asks for.
 	Members int32

@@ -1,6 +1,8 @@
 package manifests
 
 import (
+	"strconv"
+
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -13,9 +15,13 @@ import (
 // StatefulSet of one role. Parallel: in order, a full restart would wait for a member that waits for the quorum. OnDelete: which member goes when is the operator's decision.
 func StatefulSet(cluster *v1alpha1.RobustMQCluster, in Inputs, r v1alpha1.Role) *appsv1.StatefulSet {
 	row := roleOf(cluster, r)
+	object := meta(cluster, WorkloadName(cluster, r), row.Role.Component())
+	if n, asleep := in.Asleep[r]; asleep {
+		object.Annotations = map[string]string{v1alpha1.AnnotationAwake: strconv.Itoa(int(n))}
+	}
 	return &appsv1.StatefulSet{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "StatefulSet"},
-		ObjectMeta: meta(cluster, WorkloadName(cluster, r), row.Role.Component()),
+		ObjectMeta: object,
 		Spec: appsv1.StatefulSetSpec{
 			Replicas:             ptr.To(in.Replicas[r]),
 			ServiceName:          WorkloadName(cluster, r),
@@ -31,6 +37,18 @@ func StatefulSet(cluster *v1alpha1.RobustMQCluster, in Inputs, r v1alpha1.Role) 
 		},
 	}
 }
+
+// Present is how many pods a StatefulSet has, or had before it was put to sleep.
+func Present(set *appsv1.StatefulSet) int32 {
+	n := ptr.Deref(set.Spec.Replicas, 1)
+	if awake, err := strconv.ParseInt(set.Annotations[v1alpha1.AnnotationAwake], 10, 32); err == nil && n == 0 {
+		return int32(awake)
+	}
+	return n
+}
+
+// Asleep reports whether a StatefulSet was put to sleep.
+func Asleep(set *appsv1.StatefulSet) bool { return set.Annotations[v1alpha1.AnnotationAwake] != "" }
 
 func whenDeleted(retention v1alpha1.VolumeRetention) appsv1.PersistentVolumeClaimRetentionPolicyType {
 	if retention == v1alpha1.VolumesDeleted {

@@ -75,6 +75,9 @@ func TestADonorIsALiveFollowerNearestToTheLeadersWhoseVoteNamesSomebodyElse(t *t
 		"not one that is known as wrong": {func(w *world) { w.s.Faults = []Fault{{NodeID: 2}} }, pc2},
 		"not one that votes for it":      {func(w *world) { group(w.member(2), "offset_0", func(g *Group) { g.Vote = 5 }) }, pc2},
 		"not one that follows it":        {func(w *world) { group(w.member(2), "offset_0", func(g *Group) { g.Leader = 5 }) }, pc2},
+		"not one that failed before": {func(w *world) {
+			w.s.SeedTries = map[string]SeedTries{"c-placement-center-4": {Failed: 1, Donors: map[uint64]int{2: 1}}}
+		}, pc2},
 		"the leader only if it must": {func(w *world) {
 			for _, id := range []uint64{2, 3, 4} {
 				w.member(id).Agent.Server = ServerExited

@@ -19,7 +19,7 @@ func (r *Reconciler) makeDue(ctx context.Context, p *pass) error {
 		return nil
 	}
 	var rows []v1alpha1.ScheduleStatus
-	m := moment{cluster: p.cluster.Name, now: p.now, paused: p.cluster.Spec.Paused, running: p.running}
+	m := moment{cluster: p.cluster.Name, now: p.now, paused: p.cluster.Spec.Paused || p.cluster.Spec.Hibernated, running: p.running}
 	for _, s := range p.cluster.Spec.Backup.Schedules {
 		row := rowOf(p.next, s.Name)
 		v := consider(s, row, m)

@@ -32,6 +32,8 @@ type Client interface {
 	Leave(ctx context.Context, order protocol.MembershipOrder) (protocol.State, error)
 	// Unregister decommissions a node, through this pod's server. A success says nothing: a node that is not listed is a silent no-op.
 	Unregister(ctx context.Context, order protocol.MembershipOrder) (protocol.State, error)
+	// Login has a broker make its MQTT user anew with the mounted password.
+	Login(ctx context.Context, order protocol.LoginOrder) (protocol.State, error)
 	// Settings has the pod give one kind of its mounted configuration to the running servers.
 	Settings(ctx context.Context, order protocol.SettingsOrder) (protocol.State, error)
 	// Admin calls the server's admin API: path starts with "/api/". A nil body sends none. It returns the data of the answer's envelope; a failure that the
@@ -109,6 +111,10 @@ func (c *podClient) Leave(ctx context.Context, order protocol.MembershipOrder) (
 
 func (c *podClient) Unregister(ctx context.Context, order protocol.MembershipOrder) (protocol.State, error) {
 	return c.order(ctx, protocol.PathUnregister, order)
+}
+
+func (c *podClient) Login(ctx context.Context, order protocol.LoginOrder) (protocol.State, error) {
+	return c.order(ctx, protocol.PathLogin, order)
 }
 
 func (c *podClient) Settings(ctx context.Context, order protocol.SettingsOrder) (protocol.State, error) {

@@ -24,6 +24,7 @@ const (
 	PathLeave      = "/v1/raft/leave"       // POST MembershipOrder -> State (LeaveCluster on this pod's server)
 	PathUnregister = "/v1/nodes/unregister" // POST MembershipOrder -> State (UnRegisterNode on this pod's server)
 	PathSettings   = "/v1/settings"         // POST SettingsOrder -> State (a whole kind of the mounted configuration is given to the running servers)
+	PathLogin      = "/v1/login"            // POST LoginOrder -> State (the MQTT user is made anew with the mounted password)
 	PathAdmin      = "/v1/admin/"           // any method: the server's admin API over loopback, the agent adds the token
 	PathPeer       = "/v1/peer"             // GET -> Peer: what another agent asks before it stops its server
 )
@@ -169,6 +170,8 @@ type ServerState struct {
 	LastExit *Exit      `json:"lastExit,omitempty"`
 	Version  string     `json:"version,omitempty"` // what the agent was told it runs
 	MQTTOpen bool       `json:"mqttOpen,omitempty"`
+	// LoginRefused: this broker does not accept the MQTT user of the mounted credentials.
+	LoginRefused bool `json:"loginRefused,omitempty"`
 	// Waiting says what an open gate still waits for before the server is started: its name in DNS, a peer to join, the end of a back-off.
 	Waiting string `json:"waiting,omitempty"`
 	// Quiesced: the pod is not ready although the server runs, by order: clients are led elsewhere. It ends with a Start or Stop, and with the agent.
@@ -280,6 +283,11 @@ type WipeOrder struct {
 type SettingsOrder struct {
 	Kind   string `json:"kind"`   // catalogue.Kind
 	Source string `json:"source"` // ConfigState.Source of the configuration that is meant
+}
+
+// LoginOrder has a broker make the MQTT user of its mounted credentials anew, when it refuses it. Repeating it is harmless.
+type LoginOrder struct {
+	Reason string `json:"reason"`
 }
 
 // MembershipOrder names the node to join, leave or unregister through this pod's server.

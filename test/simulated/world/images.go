@@ -24,10 +24,12 @@ func images(w *World) func(image string, container *corev1.Container) kubelet.Pr
 	return func(image string, container *corev1.Container) kubelet.Program {
 		version, isServer := strings.CutPrefix(image, strings.TrimSuffix(ServerImage, "{version}"))
 		switch {
-		case image == AgentImage && strings.Join(container.Command, " ") == "/agent install "+protocol.AgentDir+"/agent":
+		case strings.HasPrefix(image, AgentImage) && strings.Join(container.Command, " ") == "/agent install "+protocol.AgentDir+"/agent":
 			return install
-		case image == AgentImage && len(container.Command) == 4 && strings.Join(container.Command[:2], " ") == "/agent backup":
+		case strings.HasPrefix(image, AgentImage) && len(container.Command) == 4 && strings.Join(container.Command[:2], " ") == "/agent backup":
 			return w.runJob
+		case isServer && strings.Join(container.Command, " ") == protocol.AgentDir+"/agent version":
+			return tellVersion
 		case isServer && strings.Join(container.Command, " ") == protocol.AgentDir+"/agent run":
 			return func(kill context.Context, term <-chan struct{}, p *kubelet.Process) int {
 				return w.runAgent(kill, term, p, version)
@@ -42,6 +44,15 @@ func install(_ context.Context, _ <-chan struct{}, p *kubelet.Process) int {
 	if err := os.WriteFile(filepath.Join(p.Root, p.Args[len(p.Args)-1]), []byte("the agent\n"), 0o755); err != nil { //nolint:gosec // as a program is
 		_, _ = fmt.Fprintln(p.Log, "install:", err)
 		return 1
+	}
+	return 0
+}
+
+// tellVersion is `agent version`.
+func tellVersion(_ context.Context, _ <-chan struct{}, p *kubelet.Process) int {
+	if _, err := os.Stat(filepath.Join(p.Root, protocol.AgentDir, "agent")); err != nil {
+		_, _ = fmt.Fprintln(p.Log, "exec:", err)
+		return 127
 	}
 	return 0
 }

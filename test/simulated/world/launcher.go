@@ -3,7 +3,9 @@ package world
 import (
 	"context"
 	"hash/fnv"
+	"io"
 	"os"
+	"slices"
 	"sync/atomic"
 	"syscall"
 
@@ -35,6 +37,20 @@ type server struct {
 // Start implements process.Launcher.
 func (l *launcher) Start(ctx context.Context, spec process.Spec) (process.Process, error) {
 	pid := int(pids.Add(1))
+	l.w.mu.Lock()
+	poisoned := l.w.poisoned
+	l.w.starts[l.pod] = append(l.w.starts[l.pod], pid)
+	l.w.mu.Unlock()
+	if poisoned != nil {
+		file, err := os.ReadFile(spec.Conf)
+		if err != nil {
+			return nil, err
+		}
+		if poisoned(l.pod, l.version, string(file)) {
+			_, _ = io.WriteString(spec.Stderr, "Error: poisoned\n")
+			return ended(pid), nil
+		}
+	}
 	seed := fnv.New64a()
 	_, _ = seed.Write([]byte(l.pod))
 	node, err := simulator.New(simulator.Options{
@@ -59,6 +75,42 @@ func (l *launcher) Start(ctx context.Context, spec process.Spec) (process.Proces
 		s.exited <- status
 	}()
 	return s, nil
+}
+
+// ended is a process that ends with code 1 as soon as it was started.
+type ended int
+
+// PID implements process.Process.
+func (e ended) PID() int { return int(e) }
+
+// Signal implements process.Process.
+func (ended) Signal(os.Signal) error { return os.ErrProcessDone }
+
+// Wait implements process.Process.
+func (ended) Wait() process.ExitStatus { return process.ExitStatus{Code: 1} }
+
+// Poison makes servers end as soon as they are started where f says so of pod, version and server.toml; nil ends it.
+func (w *World) Poison(f func(pod, version, file string) bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.poisoned = f
+}
+
+// Starts are the process ids of the servers that were started in a pod of that name, in order.
+func (w *World) Starts(pod string) []int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.starts[pod])
+}
+
+// ServerOf is the process id of the pod's server, 0 when none runs.
+func (w *World) ServerOf(pod string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s := w.servers[pod]; s != nil {
+		return s.pid
+	}
+	return 0
 }
 
 // PID implements process.Process.

@@ -60,6 +60,7 @@ func (w *World) Versions() map[string]string {
 type Event struct {
 	When                    time.Time
 	Object, Reason, Message string
+	Type                    string // Normal or Warning
 }
 
 // Events are the namespace's events, oldest first.
@@ -75,7 +76,7 @@ func (w *World) Events() []Event {
 		if when.IsZero() {
 			when = e.DeprecatedFirstTimestamp.Time
 		}
-		all = append(all, Event{When: when, Object: e.Regarding.Name, Reason: e.Reason, Message: e.Note})
+		all = append(all, Event{When: when, Object: e.Regarding.Name, Reason: e.Reason, Message: e.Note, Type: e.Type})
 	}
 	slices.SortStableFunc(all, func(a, b Event) int { return cmp.Compare(a.When.UnixNano(), b.When.UnixNano()) })
 	return all

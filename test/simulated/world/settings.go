@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/eclipse/paho.mqtt.golang/packets"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -75,6 +76,36 @@ func (w *World) Stored(pod, kind string) ([]byte, error) {
 		return err
 	})
 	return stored, err
+}
+
+// Create makes a user, tenant or topic through the admin API of a pod's server.
+func (w *World) Create(pod, what string, object any) error {
+	_, err := w.admin(pod, http.MethodPost, "/api/cluster/"+what+"/create", object)
+	return err
+}
+
+// Login reports whether a broker accepts an MQTT user.
+func (w *World) Login(pod, user, password string) (bool, error) {
+	conn, err := net.DialTimeout("tcp", net.JoinHostPort(w.Kubelet.AddressOf(pod), "1883"), 2*time.Second)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close() //nolint:errcheck // nothing to lose
+	if err := conn.SetDeadline(time.Now().Add(2 * time.Second)); err != nil {
+		return false, err
+	}
+	connect := packets.NewControlPacket(packets.Connect).(*packets.ConnectPacket)
+	connect.ProtocolName, connect.ProtocolVersion, connect.CleanSession, connect.ClientIdentifier = "MQTT", 4, true, "world"
+	connect.UsernameFlag, connect.Username, connect.PasswordFlag, connect.Password = true, user, true, []byte(password)
+	if err := connect.Write(conn); err != nil {
+		return false, err
+	}
+	answer, err := packets.ReadPacket(conn)
+	if err != nil {
+		return false, err
+	}
+	ack, ok := answer.(*packets.ConnackPacket)
+	return ok && ack.ReturnCode == packets.Accepted, nil
 }
 
 // RefuseSettings lets no server read a kind of settings.

@@ -68,8 +68,11 @@ type World struct {
 	servers  map[string]*server // running, by pod
 	clients  map[string]*metaclient.Client
 	trouble  []string
+	starts   map[string][]int
+	poisoned func(pod, version, file string) bool
+	release  string // of the operator: the agent's image carries it
 	operator *Operator
-	writes   []Write // of operators that are gone
+	writes   []Write  // of operators that are gone
 	refused  []string // kinds of settings that servers cannot read
 	closed   bool
 }
@@ -85,7 +88,7 @@ func (e *Environment) New(t testing.TB, o Options) *World {
 	o.MaxBackoff = orElse(o.MaxBackoff, 40*time.Second)
 	w := &World{
 		T: t, Namespace: fmt.Sprintf("w%d", e.counter.Add(1)), Speed: o.Speed, Client: e.Client, Env: e, Options: o,
-		Network: network.New(o.Seed, o.Speed), logs: map[string]*os.File{}, held: map[string]bool{}, servers: map[string]*server{}, clients: map[string]*metaclient.Client{},
+		Network: network.New(o.Seed, o.Speed), logs: map[string]*os.File{}, held: map[string]bool{}, servers: map[string]*server{}, starts: map[string][]int{}, clients: map[string]*metaclient.Client{},
 	}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	dir, err := os.MkdirTemp(e.dir, "world-")

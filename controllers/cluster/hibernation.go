@@ -1,0 +1,52 @@
+package cluster
+
+import (
+	"fmt"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/manifests"
+	"github.com/robustmq/robustmq-operator/internal/topology"
+)
+
+// rest puts roles to sleep, or lets them sleep on. Going to sleep, the placement centre is the last: brokers end their sessions while their metadata can be written. Waking up, it is
+// the first: a broker that starts before it only waits for it. How many pods there were is written on the StatefulSet, because the spec may ask for another number meanwhile,
+// and members and brokers that are there leave in an order.
+func (p *pass) rest(health topology.Health) {
+	p.inputs.Asleep = map[v1alpha1.Role]int32{}
+	_, led := health.CommonLeader()
+	for _, view := range p.desired.Spec.Roles() {
+		set := p.observed.sets[view.Role]
+		asleep := set != nil && manifests.Asleep(set)
+		last := view.Role == v1alpha1.RolePlacementCenter
+		switch {
+		case p.cluster.Spec.Hibernated && (!last || len(p.nodes()) == 0):
+		case !p.cluster.Spec.Hibernated && asleep && !last && !led:
+		default:
+			continue
+		}
+		p.inputs.Asleep[view.Role] = p.inputs.Replicas[view.Role]
+		p.inputs.Replicas[view.Role] = 0
+	}
+}
+
+// nodes are the pods of brokers and journal servers that exist.
+func (p *pass) nodes() []string {
+	var out []string
+	for _, m := range p.snapshot.Members {
+		if m.Role != v1alpha1.RolePlacementCenter && m.State != topology.PodMissing {
+			out = append(out, m.Pod)
+		}
+	}
+	return out
+}
+
+// restPlan is the plan of a cluster that hibernates: nothing is done but waiting for its pods to stop.
+func restPlan(p *pass) topology.Plan {
+	var plan topology.Plan
+	for _, m := range p.snapshot.Members {
+		if m.State != topology.PodMissing {
+			plan.Waits = append(plan.Waits, topology.Wait{Reason: v1alpha1.ReasonHibernating, Message: fmt.Sprintf("%s is being stopped", m.Pod)})
+		}
+	}
+	return plan
+}
