@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/manifests"
 	"github.com/robustmq/robustmq-operator/internal/topology"
 )
@@ -84,6 +85,37 @@ func TestBeforeItActsTheOperatorAsksWhetherTheLivingPlacementCentreBearsAShrink(
 		if got := p.inputs.Replicas[v1alpha1.RolePlacementCenter]; got != 3 || p.inputs.Members != 3 {
 			t.Errorf("%s: %d members would run, and the configuration would name %d", what, got, p.inputs.Members)
 		}
+		if got := p.snapshot.Wanted.Replicas[v1alpha1.RolePlacementCenter]; got != 3 {
+			t.Errorf("%s: the plan would be made for %d members", what, got)
+		}
+		if got := roleStatus(p, topology.Assess(p.snapshot), v1alpha1.RolePlacementCenter); got.Desired != c.size {
+			t.Errorf("%s: the status says that %d are wanted", what, got.Desired)
+		}
+	}
+}
+
+// Whoever is stopped to be taken away is a voter until it has left, and nobody misses it: else no leaving would come to its end.
+func TestAMemberThatIsStoppedToLeaveIsNoVoterThatIsMissed(t *testing.T) {
+	p := standing(t, members(2))
+	p.desired.Spec.Unsafe = []v1alpha1.UnsafeEscape{v1alpha1.AllowEvenPlacementCenter}
+	const last = "c-placement-center-2"
+	state := p.observed.states[last]
+	state.Server.Phase, state.Gate.Open, state.Gate.Reason, state.Raft = protocol.ServerStopped, false, protocol.GateHeld, nil
+	p.observed.states[last] = state
+	p.snapshot = newSnapshot(p, topology.DefaultLimits())
+	if held(t, &Reconciler{}, p); len(p.waits) != 0 {
+		t.Errorf("%+v", p.waits)
+	}
+	h := topology.Assess(p.snapshot)
+	if st := roleStatus(p, h, v1alpha1.RolePlacementCenter); st.Replicas != 3 || st.Ready != 2 || st.Summary != "2/2" {
+		t.Errorf("%+v", st)
+	}
+	if h.EveryVoterWhole() {
+		t.Error("another member might be evicted while one is stopped")
+	}
+	down(p, "c-placement-center-1")
+	if held(t, &Reconciler{}, p); len(p.waits) != 1 || !strings.Contains(p.waits[0].Message, "c-placement-center-1") {
+		t.Errorf("with another down: %+v", p.waits)
 	}
 }
 
