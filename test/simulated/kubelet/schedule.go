@@ -3,6 +3,7 @@ package kubelet
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -70,7 +71,7 @@ func (w *worker) place() (node, why string) {
 	least := -1
 	for i := range k.Options.Nodes {
 		name := fmt.Sprintf("node-%d", i)
-		if !k.nodes[name].on || home != "" && home != name {
+		if !k.nodes[name].on || home != "" && home != name || !wantsNode(pod, name) {
 			continue
 		}
 		if least < 0 || load[name] < least {
@@ -87,6 +88,21 @@ func (w *worker) place() (node, why string) {
 	w.node = node // before the binding is written, so that the next pod sees it
 	w.mu.Unlock()
 	return node, ""
+}
+
+// wantsNode reports whether the pod's required node affinity lets it onto the machine, as far as it names machines.
+func wantsNode(pod *corev1.Pod, node string) bool {
+	if pod.Spec.Affinity == nil || pod.Spec.Affinity.NodeAffinity == nil || pod.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return true
+	}
+	for _, term := range pod.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
+		if !slices.ContainsFunc(term.MatchFields, func(r corev1.NodeSelectorRequirement) bool {
+			return r.Key == "metadata.name" && !slices.Contains(r.Values, node)
+		}) {
+			return true
+		}
+	}
+	return false
 }
 
 // claimsBound reads the pod's claims; home is the machine that has their data already.
