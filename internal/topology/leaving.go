@@ -180,14 +180,38 @@ func beginLeaving(s Snapshot, h Health, m Member, p *Plan) bool {
 	return drainMember(s, h, m, p)
 }
 
-// handOver brings the leaders together on a member that stays.
+// handOver waits until one member that stays leads every group, and says which one is the nearest to it, or what keeps it from leading.
 func handOver(s Snapshot, h Health, m Member, p *Plan) bool {
 	why := "it leads " + strings.Join(h.LeaderOf(m.NodeID), ", ")
 	if _, common := h.CommonLeader(); !common {
 		why = "the raft groups are led by different members, and its leaving would stop half way"
 	}
-	p.wait(v1alpha1.ReasonLeadersApart, "%s leaves when a member that stays leads every raft group: %s", m.Pod, why)
+	heir, ok := heirOf(s, h, m)
+	switch {
+	case !ok:
+		p.wait(v1alpha1.ReasonLeadersApart, "%s leaves when a member that stays leads every raft group: %s; none of them is in service", m.Pod, why)
+		return true
+	default:
+		if v := quorum.MayTransfer(heir.NodeID, h.Groups()); !v.Allowed {
+			p.wait(v1alpha1.ReasonLeadersApart, "%s leaves when a member that stays leads every raft group: %s; %s cannot take over: %s", m.Pod, why, heir.Pod, v.Message)
+			return true
+		}
+	}
+	p.trouble(v1alpha1.ReasonLeadersApart, "%s leaves when a member that stays, %s say, leads every raft group: %s; leadership moves by itself when its leader is away for more than half a minute", m.Pod, heir.Pod, why)
 	return true
+}
+
+// heirOf is the member that leadership is best handed to: one that stays and is whole, leads the most groups already, and of equals has the lowest number.
+func heirOf(s Snapshot, h Health, leaves Member) (heir Member, ok bool) {
+	for _, m := range s.of(v1alpha1PlacementCenter) {
+		if m.NodeID == leaves.NodeID || !s.wantedOf(m) || !h.voterInAll(m.NodeID) {
+			continue
+		}
+		if !ok || len(h.LeaderOf(m.NodeID)) > len(h.LeaderOf(heir.NodeID)) {
+			heir, ok = m, true
+		}
+	}
+	return heir, ok
 }
 
 // stopHalfMember stops a member that votes in some groups only: its join did not come to an end, or it was started again in the middle of its leaving.

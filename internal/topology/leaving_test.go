@@ -3,6 +3,7 @@ package topology
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -234,6 +235,29 @@ func TestLeadersThatComeApartInTheMiddleLetTheMemberGoUntilOneLeads(t *testing.T
 	expect(t, w, "", "Start "+pc4)
 	w.left(5, 1)
 	expect(t, w, v1alpha1.ReasonLeadersApart)
+}
+
+func TestWhoShallLeadInsteadOfAMemberThatLeavesIsNamed(t *testing.T) {
+	for what, c := range map[string]struct {
+		change func(w *world)
+		want   string
+	}{
+		"it leads":                     {func(w *world) { w.form(5, 1, 2, 3, 4, 5).brokersUp(1001, 1002) }, "leads metadata_0, offset_0, data_0"},
+		"the first stays and is whole": {func(w *world) { w.form(5, 1, 2, 3, 4, 5).brokersUp(1001, 1002) }, pc0 + " say"},
+		"who leads the most": {func(w *world) {
+			leadersApart(w, "metadata_0", 5)
+			leadersApart(w, "data_0", 2)
+			leadersApart(w, "offset_0", 2)
+		}, pc1 + " say"},
+		"a voter is behind": {func(w *world) { w.form(5, 1, 2, 3, 4, 5).brokersUp(1001, 1002); behind(w, 3, 300) }, pc0 + " cannot take over: leadership of group metadata_0 is not moved while a voter is not in service; behind its leader: node 3"},
+	} {
+		w := shrinking(5, 3)
+		c.change(w)
+		p := expect(t, w, v1alpha1.ReasonLeadersApart)
+		if !slices.ContainsFunc(p.Waits, func(x Wait) bool { return strings.Contains(x.Message, c.want) }) {
+			t.Errorf("%s: %+v, want %q", what, p.Waits, c.want)
+		}
+	}
 }
 
 func TestAVoterBeyondTheSetIsReachedBeforeItLeaves(t *testing.T) {
