@@ -144,6 +144,8 @@ const (
 	ReasonRogueMember = "RogueMember"
 	// ReasonHalfJoined: a member is a voter in some raft groups and not in others.
 	ReasonHalfJoined = "HalfJoined"
+	// ReasonMajorityLost: the volumes of a majority of the placement centre are empty, and a member with data is left.
+	ReasonMajorityLost = "MajorityLost"
 	// ReasonFaultyMember: a member holds other data than its raft position claims. It is taken out, and its metadata is replaced by a sound member's.
 	ReasonFaultyMember = "FaultyMember"
 	// ReasonDataDiffers: members hold different data at one position, and it cannot be told who is right.

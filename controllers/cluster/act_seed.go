@@ -71,6 +71,12 @@ func (r *Reconciler) newSeed(p *pass, step topology.Step, state protocol.State) 
 			order.Donor = net.JoinHostPort(host, strconv.Itoa(protocol.Port))
 		}
 	}
+	for group, term := range step.Terms {
+		if order.Votes == nil {
+			order.Votes = map[string]protocol.RaftVote{}
+		}
+		order.Votes[group] = protocol.RaftVote{Term: term, NodeID: order.DonorNodeID}
+	}
 	for _, group := range p.snapshot.Wanted.Groups {
 		if leader, ok := health.Leader(group); ok {
 			order.Least[group] = leader.Agent.Groups[group].LastLog

@@ -56,6 +56,8 @@ type Step struct {
 	Cures SymptomKind
 	// Planned: the user asked for it; nothing had gone wrong.
 	Planned bool
+	// Terms by raft group, of a StepSeed while nobody leads: the votes in the image are replaced by one for Via in this term.
+	Terms map[string]uint64
 }
 
 // Symptom is the one whose time starts anew when the step is done.
@@ -118,7 +120,7 @@ func Decide(s Snapshot) Plan {
 	if s.Wanted.Static {
 		chain = append(chain, foundStatic, seedMembers)
 	} else {
-		chain = append(chain, found, finishJoins, seedMembers, joinNext)
+		chain = append(chain, found, surviveMajority, finishJoins, seedMembers, joinNext)
 	}
 	chain = append(chain, cureRaft, cureFaults)
 	if s.Wanted.Islands {

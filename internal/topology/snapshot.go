@@ -98,6 +98,8 @@ type Limits struct {
 	Lag uint64
 	// Diverged: a leader whose followers have a longer log in its own term. Questions to members are up to half a second apart, the passes some seconds.
 	Diverged time.Duration
+	// MajorityLost: a majority of the voters whose volumes are seen empty, before a survivor's data is put into them.
+	MajorityLost time.Duration
 	// SeedPause is waited after a seed that failed, twice as long after each further one up to SeedPauseMax.
 	SeedPause, SeedPauseMax time.Duration
 	// SeedStall: how long one phase of a seed may take in which nothing else tells that it goes on. An image of 600 MB of write-ahead log took 4 s.
@@ -111,7 +113,7 @@ func DefaultLimits() Limits {
 		ListIncomplete: 15 * time.Second, RegistryShort: 45 * time.Second, RaftDead: 15 * time.Second, LoginRefused: 10 * time.Second,
 		LeadersApart: 15 * time.Second, Hold: 100 * time.Second, PodPending: 10 * time.Second,
 		Unregister: 25 * time.Second, Stranded: 15 * time.Second, Quiesce: 15 * time.Second, CopiesMissing: 2 * time.Minute, Lag: 200,
-		Diverged:  10 * time.Second,
+		Diverged: 10 * time.Second, MajorityLost: 2 * time.Minute,
 		SeedPause: 10 * time.Second, SeedPauseMax: 5 * time.Minute, SeedStall: 10 * time.Minute,
 	}
 }
@@ -124,7 +126,7 @@ func (l Limits) Scale(speed float64) Limits {
 		ListIncomplete: s(l.ListIncomplete), RegistryShort: s(l.RegistryShort), RaftDead: s(l.RaftDead), LoginRefused: s(l.LoginRefused),
 		LeadersApart: s(l.LeadersApart), Hold: s(l.Hold), PodPending: s(l.PodPending),
 		Unregister: s(l.Unregister), Stranded: s(l.Stranded), Quiesce: s(l.Quiesce), CopiesMissing: s(l.CopiesMissing), Lag: l.Lag,
-		Diverged:  s(l.Diverged),
+		Diverged: s(l.Diverged), MajorityLost: s(l.MajorityLost),
 		SeedPause: s(l.SeedPause), SeedPauseMax: s(l.SeedPauseMax), SeedStall: s(l.SeedStall),
 	}
 }

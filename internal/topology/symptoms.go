@@ -27,6 +27,7 @@ const (
 	SymptomPodPending     SymptomKind = "PodPending"     // the pod does not run, for a reason that waiting alone does not mend
 	SymptomHeld           SymptomKind = "Held"           // a whole member that is stopped by order
 	SymptomLeadersApart   SymptomKind = "LeadersApart"   // the raft groups are led by different members (of no pod in particular)
+	SymptomMajorityLost   SymptomKind = "MajorityLost"   // nobody leads, and the volumes of a majority are seen empty (of no pod in particular)
 	SymptomDiverged       SymptomKind = "Diverged"       // leads with a log that is shorter than a follower's in its term
 	SymptomDown           SymptomKind = "Down"           // the pod runs, and its server, which should, does not answer
 	SymptomStranded       SymptomKind = "Stranded"       // not registered and not running, while segments name it
@@ -45,6 +46,9 @@ func Symptoms(s Snapshot) []Symptom {
 	}
 	if len(missingCopies(s, 0)) > 0 {
 		out = append(out, Symptom{Kind: SymptomCopiesMissing})
+	}
+	if len(h.leaders) == 0 && s.Wanted.Founded && majorityLoss(s) != nil {
+		out = append(out, Symptom{Kind: SymptomMajorityLost})
 	}
 	for _, m := range s.Members {
 		if held(m) {
