@@ -212,7 +212,7 @@ func TestNobodyIsSeededWithoutAQuorumThatSaysWhatIsTrue(t *testing.T) {
 	for _, g := range w.s.Wanted.Groups {
 		group(w.member(1), g, func(g *Group) { g.Leads = false })
 	}
-	expect(t, w, v1alpha1.ReasonQuorumLost)
+	expect(t, w, v1alpha1.ReasonMajorityLost)
 }
 
 func TestANewcomerIsSeededStartedAndJoinedThroughTheLeader(t *testing.T) {
