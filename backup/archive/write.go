@@ -288,9 +288,13 @@ func (w *writer) table(ctx context.Context, f File) (Object, error) {
 		o.Key += "." + w.id + ".age"
 	}
 	if len(w.recipients) == 0 {
-		return w.put(ctx, o.Key, store.Content{Open: w.opener(f), Size: f.Size, SHA256: f.SHA256, Checked: true})
+		o, err := w.put(ctx, o.Key, store.Content{Open: w.opener(f, false), Size: f.Size, SHA256: f.SHA256})
+		if store.Is(err, store.KindMismatch) {
+			return o, w.blame(ctx, f, err)
+		}
+		return o, err
 	}
-	plain, err := w.opener(f)(ctx)
+	plain, err := w.opener(f, true)(ctx)
 	if err != nil {
 		return o, err
 	}
@@ -343,8 +347,22 @@ func (w *writer) put(ctx context.Context, key string, c store.Content) (Object, 
 	return Object{Key: key, Size: info.Size, SHA256: info.SHA256, Checksum: info.Checksum}, nil
 }
 
-// opener opens a file's content. What was moved by a try before does not count any more.
-func (w *writer) opener(f File) func(context.Context) (io.ReadCloser, error) {
+// blame reads a file once more to see whose fault it is that the store did not get what was announced: the source's, or that of the way to the store.
+func (w *writer) blame(ctx context.Context, f File, err error) error {
+	body, openErr := w.opener(f, true)(ctx)
+	if openErr != nil {
+		return err
+	}
+	defer body.Close()
+	var source *SourceError
+	if _, readErr := io.Copy(io.Discard, body); errors.As(readErr, &source) {
+		return source
+	}
+	return err
+}
+
+// opener opens a file's content, compared with what was announced of it where that is asked for: where the store compares, it is done already. What was moved by a try before does not count any more.
+func (w *writer) opener(f File, compared bool) func(context.Context) (io.ReadCloser, error) {
 	var before *announced
 	return func(ctx context.Context) (io.ReadCloser, error) {
 		if before != nil {
@@ -355,12 +373,15 @@ func (w *writer) opener(f File) func(context.Context) (io.ReadCloser, error) {
 			before = nil
 			return nil, err
 		}
-		before = &announced{w: w, f: f, ReadCloser: body, hash: sha256.New()}
+		before = &announced{w: w, f: f, ReadCloser: body}
+		if compared {
+			before.hash = sha256.New()
+		}
 		return before, nil
 	}
 }
 
-// announced is content that is compared with what was announced of it before its last byte is given away: who reads it all has the right one.
+// announced is content that is compared with what was announced of it before its last byte is given away: who reads it all has the right one, of the right size where there is no hash.
 type announced struct {
 	io.ReadCloser
 	w    *writer
@@ -372,10 +393,12 @@ type announced struct {
 // Read implements io.Reader.
 func (a *announced) Read(p []byte) (int, error) {
 	n, err := a.ReadCloser.Read(p)
-	a.hash.Write(p[:n])
+	if a.hash != nil {
+		a.hash.Write(p[:n])
+	}
 	a.n += int64(n)
 	a.w.moved(int64(n))
-	if a.n > a.f.Size || a.n < a.f.Size && err == io.EOF || a.n == a.f.Size && (n > 0 || a.n == 0) && hex.EncodeToString(a.hash.Sum(nil)) != a.f.SHA256 {
+	if a.n > a.f.Size || a.n < a.f.Size && err == io.EOF || a.n == a.f.Size && (n > 0 || a.n == 0) && a.hash != nil && hex.EncodeToString(a.hash.Sum(nil)) != a.f.SHA256 {
 		return 0, &SourceError{Name: a.f.Name, Size: a.f.Size, SHA256: a.f.SHA256, Came: a.n}
 	}
 	return n, err
@@ -435,7 +458,7 @@ func (w *writer) pack(ctx context.Context, to io.Writer, files []File) error {
 }
 
 func (w *writer) packOne(ctx context.Context, to io.Writer, f File) error {
-	body, err := w.opener(f)(ctx)
+	body, err := w.opener(f, true)(ctx)
 	if err != nil {
 		return err
 	}

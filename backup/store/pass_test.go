@@ -26,7 +26,7 @@ type reopened struct {
 }
 
 func (r *reopened) content(size int64, sum string) store.Content {
-	return store.Content{Size: size, SHA256: sum, Checked: true, Open: func(context.Context) (io.ReadCloser, error) {
+	return store.Content{Size: size, SHA256: sum, Open: func(context.Context) (io.ReadCloser, error) {
 		r.opened.Add(1)
 		if r.open.Add(1) > 1 {
 			return nil, errors.New("it is open already")

@@ -89,7 +89,7 @@ func (s *S3) single(ctx context.Context, key string, body []byte, first bool) (I
 		if err != nil {
 			return err
 		}
-		return s.agree("put", key, up.ChecksumSHA256, want)
+		return s.agree(key, up.ChecksumSHA256, want)
 	})
 	if err != nil {
 		return Info{}, err
@@ -107,9 +107,9 @@ func (s *S3) payload(sum [sha256.Size]byte) string {
 }
 
 // agree compares the checksum in an answer with ours; a store that keeps none sends none.
-func (s *S3) agree(op, key, got, want string) error {
+func (s *S3) agree(key, got, want string) error {
 	if got != "" && got != want {
-		return &Error{Op: op, Key: key, Place: s.place, Kind: KindMismatch, Detail: fmt.Sprintf("the store has SHA-256 %s and we sent %s", got, want)}
+		return &Error{Op: "put", Key: key, Place: s.place, Kind: KindMismatch, Detail: fmt.Sprintf("the store has SHA-256 %s and we sent %s", got, want)}
 	}
 	return nil
 }
@@ -206,7 +206,7 @@ func (u *upload) send(ctx context.Context, cancel context.CancelFunc, number int
 			if sent, err = u.s.core.PutObjectPart(ctx, u.s.bucket, u.key, u.id, number, reader, int64(len(part)), opts); err != nil {
 				return err
 			}
-			return u.s.agree("put", u.key, sent.ChecksumSHA256, want)
+			return u.s.agree(u.key, sent.ChecksumSHA256, want)
 		})
 		if err != nil {
 			u.fail(err)
@@ -243,7 +243,7 @@ func (u *upload) complete(ctx context.Context, src *source) (Info, error) {
 		if err != nil {
 			return err
 		}
-		return u.s.agree("put", u.key, done.ChecksumSHA256, info.Checksum)
+		return u.s.agree(u.key, done.ChecksumSHA256, info.Checksum)
 	})
 	if !Is(err, KindNotFound) {
 		return info, err
@@ -330,9 +330,7 @@ func (s *source) fill(buffer []byte) (part []byte, last bool, err error) {
 	case err != nil:
 		return nil, false, unreadable(s.key, err)
 	}
-	if !s.content.Checked {
-		s.hash.Write(part)
-	}
+	s.hash.Write(part)
 	s.read += int64(len(part))
 	return part, s.ended, nil
 }
@@ -351,9 +349,6 @@ func readFull(r io.Reader, b []byte) (n int, err error) {
 }
 
 func (s *source) sum() string {
-	if s.content.Checked {
-		return s.content.SHA256
-	}
 	return hex.EncodeToString(s.hash.Sum(nil))
 }
 

@@ -48,14 +48,13 @@ type Content struct {
 	// Body is read once, from its beginning to its end.
 	Body io.Reader
 	// Open, in the place of Body, opens the body at its beginning; it is called again, when what it opened before is closed, where a try has failed.
-	// A store needs no copy of what it can read again: with Checked, the content goes straight through.
+	// A store needs no copy of what it can read again: where size and hash are known, too, the content goes straight through.
 	Open func(context.Context) (io.ReadCloser, error)
 	// Size in bytes, or UnknownSize. A body of another length is refused.
 	Size int64
-	// SHA256 of the body in lower-case hexadecimal digits, or empty where it is not known. A body with another one is refused.
+	// SHA256 of the body in lower-case hexadecimal digits, or empty where it is not known. A body with another one is refused. Of a body that goes straight
+	// through it is the store that compares: one that knows no checksums (Info.Checksum is empty) has to be read back.
 	SHA256 string
-	// Checked: the read that would complete the body fails unless it has this size and SHA256, so it need not be hashed once more.
-	Checked bool
 }
 
 // opened is the content with a Body, to be closed.

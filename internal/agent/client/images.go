@@ -106,29 +106,23 @@ func (c *podClient) ReleaseImage(ctx context.Context, id string) error {
 }
 
 func (c *podClient) ImageFile(ctx context.Context, id, name string, offset int64) (io.ReadCloser, error) {
-	response, err := c.imageFile(ctx, id, name, offset, http.Header{"Te": {"trailers"}})
-	if err != nil {
-		return nil, err
-	}
-	return &stream{response: response, hash: sha256.New()}, nil
+	return c.imageFile(ctx, id, name, offset, true)
 }
 
 func (c *podClient) ImageBytes(ctx context.Context, id, name string, offset int64) (io.ReadCloser, error) {
-	response, err := c.imageFile(ctx, id, name, offset, http.Header{})
-	if err != nil {
-		return nil, err
-	}
-	return response.Body, nil
+	return c.imageFile(ctx, id, name, offset, false)
 }
 
-// imageFile asks for a file from offset on.
-func (c *podClient) imageFile(ctx context.Context, id, name string, offset int64, header http.Header) (*http.Response, error) {
+// imageFile asks for a file from offset on, with a trailer that its bytes are compared with or without.
+func (c *podClient) imageFile(ctx context.Context, id, name string, offset int64, compared bool) (io.ReadCloser, error) {
 	path := imagePath(id, "files", name)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
 	if err != nil {
 		return nil, fmt.Errorf("request %s: %w", path, err)
 	}
-	request.Header = header
+	if compared {
+		request.Header.Set("TE", "trailers")
+	}
 	if offset > 0 {
 		request.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
 	}
@@ -137,7 +131,10 @@ func (c *podClient) imageFile(ctx context.Context, id, name string, offset int64
 		return nil, fmt.Errorf("agent call: %w", err)
 	}
 	if response.StatusCode/100 == 2 && (response.StatusCode == http.StatusPartialContent) == (offset > 0) {
-		return response, nil
+		if compared {
+			return &stream{response: response, hash: sha256.New()}, nil
+		}
+		return response.Body, nil
 	}
 	answer, err := io.ReadAll(io.LimitReader(response.Body, maxRefusal))
 	if err = errors.Join(err, response.Body.Close()); err != nil {
