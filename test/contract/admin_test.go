@@ -133,6 +133,11 @@ func TestHealthIsOnlyForTheOwnMachineAndWellKnownIsForEverybody(t *testing.T) {
 			t.Errorf("%s: %d %v, want %d", path, a.Status, err, want)
 		}
 	}
+	for _, kind := range []string{"node", "cluster"} { // neither looks at anything
+		if a := call(n, "GET", "/api/health/"+kind, nil); a.Status != 200 || !strings.Contains(string(a.Body), "health check placeholder") || !strings.Contains(string(a.Body), `"check_type":"`+kind+`"`) {
+			t.Errorf("%s: %d %s", kind, a.Status, a.Body)
+		}
+	}
 	if a := call(n, "GET", "/api/health/ready", nil); a.Status != 200 || !strings.Contains(string(a.Body), "all configured ports are ready") {
 		t.Errorf("ready with quic_port = tls_port: %d %s", a.Status, a.Body)
 	}

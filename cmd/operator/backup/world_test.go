@@ -1,7 +1,6 @@
 package backup
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -9,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
-	"io"
 	"io/fs"
 	"net/http/httptest"
 	"os"
@@ -20,11 +18,11 @@ import (
 	"time"
 
 	"filippo.io/age"
-	"github.com/klauspost/compress/zstd"
 	"github.com/spf13/cobra"
 
 	"github.com/robustmq/robustmq-operator/backup/archive"
 	"github.com/robustmq/robustmq-operator/backup/image"
+	"github.com/robustmq/robustmq-operator/backup/image/imagetest"
 	"github.com/robustmq/robustmq-operator/backup/image/rocksdb"
 	"github.com/robustmq/robustmq-operator/backup/store"
 	"github.com/robustmq/robustmq-operator/backup/store/s3test"
@@ -102,39 +100,11 @@ func wantCode(t *testing.T, r result, code int, says ...string) {
 // database is a recorded directory of RobustMQ 0.4.11 (backup/image/testdata), as its data path has it.
 func database(t testing.TB, name string) string {
 	t.Helper()
-	f, err := os.Open(filepath.Join(images, name+".tar.zst"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	r, err := zstd.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
 	dir := filepath.Join(t.TempDir(), "_rocksdb")
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	if err := imagetest.Unpack(name, dir); err != nil {
 		t.Fatal(err)
 	}
-	for tape := tar.NewReader(r); ; {
-		h, err := tape.Next()
-		if errors.Is(err, io.EOF) {
-			return dir
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if h.Typeflag != tar.TypeReg {
-			continue
-		}
-		content, err := io.ReadAll(tape)
-		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, filepath.Base(h.Name)), content, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	return dir
 }
 
 // images is where recorded directories are, for a test may change its directory.
