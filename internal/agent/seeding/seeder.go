@@ -261,6 +261,12 @@ func (s *Seeder) Abandon(id string) error {
 		}
 		s.stop(now)
 		if err := s.clear(id); err != nil {
+			// It came to the placing just then, and goes on with it.
+			s.mu.Lock()
+			if now.Seed.Active() && s.lifetime.Err() == nil {
+				s.begin(now)
+			}
+			s.mu.Unlock()
 			return err
 		}
 	}
