@@ -46,8 +46,9 @@ type Agent struct {
 	unsettled string // why an interrupted exchange of databases could not be settled
 	gate      protocol.GateState
 
-	held        bool   // ServerOrder Stop
-	quiesced    bool   // ServerOrder Quiesce
+	held        bool // ServerOrder Stop
+	quiesced    bool // ServerOrder Quiesce
+	transfer    transferring
 	restart     string // a restart is ordered: its reason
 	fenced      bool
 	terminating bool
@@ -120,6 +121,7 @@ func (a *Agent) Run(ctx context.Context) int {
 	start("fence", a.fence)
 	start("hold", a.hold)
 	start("images", a.tickImages)
+	start("transfer", a.transfers)
 	code := a.supervise(ctx)
 	cancel()
 	servers.close()
@@ -228,6 +230,7 @@ func (a *Agent) supervise(ctx context.Context) int {
 	if err := a.volume.Sweep(); err != nil {
 		a.o.Log.Warn("left-overs in the volume", "error", err)
 	}
+	a.loadTransfer()
 	var settled settling
 	a.guarded("settle", func() { a.settleAll(ctx, &settled) })
 	a.orders.Unlock()

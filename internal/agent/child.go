@@ -136,6 +136,11 @@ func (a *Agent) ended(status process.ExitStatus) {
 	a.o.Log.Info("the server ended", "code", exit.Code, "signal", exit.Signal, "reason", exit.Reason, "message", exit.Message)
 	a.child, a.running, a.runningLive = nil, "", ""
 	a.known.inList, a.known.serving = false, false
+	if r := a.transfer.record; r.Active() && r.Phase == protocol.TransferCommitted {
+		// One try only: a second start would write into tables what tells whether the first one has led.
+		a.transfer.shut = true
+		a.decide()
+	}
 	a.notBefore = now
 	if c.stopping == "" || c.stopping == protocol.ExitHung {
 		a.notBefore = now.Add(a.backoff.Next(now.Sub(c.started)))

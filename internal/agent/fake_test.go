@@ -39,6 +39,8 @@ type behaviour struct {
 	nodes      []uint64 // own node list; nil: itself
 	stopCode   int      // exit code after a soft stop
 	refuseJoin string
+	leader     uint64 // of every group; 0: the lowest voter
+	term       uint64 // of every group; 0: the first
 }
 
 // script holds a behaviour, which may be changed while the server runs.
@@ -268,8 +270,13 @@ func (s *fakeServer) status(behave behaviour) string {
 			"vote": map[string]any{"leader_id": map[string]any{"term": 1, "node_id": 1}, "committed": true},
 		}
 		if len(behave.voters) > 0 {
-			g["current_leader"] = slices.Min(behave.voters)
-			if slices.Min(behave.voters) == s.id {
+			leader, term := slices.Min(behave.voters), max(behave.term, 1)
+			if behave.leader != 0 {
+				leader = behave.leader
+			}
+			g["current_leader"], g["current_term"] = leader, term
+			g["vote"] = map[string]any{"leader_id": map[string]any{"term": term, "node_id": leader}, "committed": true}
+			if leader == s.id {
 				g["state"], g["millis_since_quorum_ack"] = "Leader", 3
 			}
 		}

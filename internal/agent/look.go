@@ -82,7 +82,7 @@ func (a *Agent) refreshVolume() {
 
 // gateInput is the gate's input; the lock is held.
 func (a *Agent) gateInput() gate.Input {
-	in := gate.Input{Volume: a.vol, ConfigProblem: a.mounted.problem, Held: a.held, Placing: a.target.Working(), Unsettled: a.unsettled, Seeding: a.seeds.Active()}
+	in := gate.Input{Volume: a.vol, ConfigProblem: a.mounted.problem, Held: a.held, Placing: a.target.Working(), Transfer: a.transfer.message(), Unsettled: a.unsettled, Seeding: a.seeds.Active()}
 	if a.mounted.readable {
 		in.ClusterUID, in.NodeID, in.Role, in.Generation = a.mounted.config.ClusterUID, a.mounted.nodeID(), a.mounted.config.Role, a.mounted.config.Generation
 	}
@@ -92,7 +92,7 @@ func (a *Agent) gateInput() gate.Input {
 // decide sets the gate; the lock is held. It decides starts only: a server that runs is not stopped because its next start would be refused.
 func (a *Agent) decide() {
 	state := gate.Decide(a.gateInput())
-	if a.child != nil && !a.held {
+	if a.child != nil && !a.held && !a.transfer.shut {
 		state = protocol.GateState{Open: true, Reason: protocol.GateOpen}
 	}
 	if state == a.gate {

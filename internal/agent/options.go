@@ -115,6 +115,12 @@ type Timings struct {
 	SeedIdle     time.Duration `floor:"io"` // a stream that is silent for so long is begun anew
 	SeedPatience time.Duration `floor:"io"` // a donor that gives nothing for so long is given up
 
+	TransferTick   time.Duration // between looks at a transfer of leadership that is under way
+	TransferStop   time.Duration `floor:"io"` // for a server to be gone, and its logs to be read
+	TransferCommit time.Duration // from the target's reservation: it takes over no later
+	TransferLead   time.Duration // from the target's reservation: it leads, or gives up
+	TransferHold   time.Duration // a former leader is held so long
+
 	OrderWait time.Duration `floor:"io"` // a call waits this long for a server to be gone
 	StartWait time.Duration `floor:"io"` // a call waits this long for a server to be started
 }
@@ -135,6 +141,8 @@ func DefaultTimings() Timings {
 		HoldMax: protocol.TerminationGracePeriod - stopReserve, HoldPoll: time.Second, PeerTimeout: 2 * time.Second,
 		ImageTick: 2 * time.Second, ImagePause: time.Second, ImageLease: protocol.ImageLease,
 		SeedPoll: 500 * time.Millisecond, SeedRetry: time.Second, SeedCall: 10 * time.Second, SeedIdle: 20 * time.Second, SeedPatience: 30 * time.Second,
+		TransferTick: 100 * time.Millisecond, TransferStop: 5 * time.Second,
+		TransferCommit: protocol.TransferCommitWithin, TransferLead: protocol.TransferLeadWithin, TransferHold: protocol.TransferHold,
 		OrderWait: 40 * time.Second, StartWait: 5 * time.Second,
 	}
 }

@@ -210,13 +210,15 @@ func (a *Agent) orderWipe(_ context.Context, order protocol.WipeOrder) error {
 	defer a.marker.Unlock()
 	a.refreshVolume()
 	a.mu.Lock()
-	vol, running := a.vol, a.child != nil || a.attempt != nil
+	vol, running, moving := a.vol, a.child != nil || a.attempt != nil, a.transfer.record.Active()
 	a.mu.Unlock()
 	switch {
 	case vol.Phase == protocol.VolumeUnusable:
 		return conflict("the volume is unusable: %s", vol.Message)
 	case running:
 		return conflict("the server runs: stop it first")
+	case moving:
+		return conflict("the leadership of raft groups is being moved: in a few seconds")
 	case vol.Marker == nil && vol.Phase == protocol.VolumeEmpty:
 		return nil
 	case vol.Marker == nil:
@@ -233,6 +235,7 @@ func (a *Agent) orderWipe(_ context.Context, order protocol.WipeOrder) error {
 	}
 	a.mu.Lock()
 	a.known = known{}
+	a.transfer = transferring{}
 	a.held = false // an empty volume keeps the gate shut by itself
 	a.mu.Unlock()
 	a.refreshVolume()

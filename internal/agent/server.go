@@ -91,6 +91,13 @@ func (a *Agent) Handler() http.Handler {
 	mux.HandleFunc("POST "+protocol.PathGate, ordered(a, a.orderGate))
 	mux.HandleFunc("POST "+protocol.PathServer, ordered(a, a.orderServer))
 	mux.HandleFunc("POST "+protocol.PathWipe, ordered(a, a.orderWipe))
+	mux.HandleFunc("POST "+protocol.PathTransfer, asked(a, http.StatusOK, func(r *http.Request) (protocol.Transfer, error) {
+		order, err := decode[protocol.TransferOrder](r, maxBody)
+		if err != nil {
+			return protocol.Transfer{}, err
+		}
+		return a.orderTransfer(context.WithoutCancel(r.Context()), order)
+	}))
 	mux.HandleFunc("POST "+protocol.PathSettings, ordered(a, a.orderSettings))
 	mux.HandleFunc("POST "+protocol.PathLogin, ordered(a, a.orderLogin))
 	for path, call := range map[string]membershipCall{protocol.PathJoin: join, protocol.PathLeave: leave, protocol.PathUnregister: unregister} {

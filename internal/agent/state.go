@@ -17,7 +17,7 @@ func (a *Agent) State(ctx context.Context) protocol.State {
 	now := a.o.Now()
 	m := a.mounted
 	s := protocol.State{
-		Images: taken, Census: a.census.Last(),
+		Images: taken, Census: a.census.Last(), Transfer: a.transferState(),
 		AgentVersion: a.o.Version, Pod: a.o.PodName, BootID: a.o.BootID, Terminating: a.terminating,
 		Volume: a.vol, Gate: a.gate, Server: a.server(now), Fenced: a.fenced,
 		Config: protocol.ConfigState{
@@ -90,7 +90,7 @@ func (a *Agent) Peer(ctx context.Context) protocol.Peer {
 func (a *Agent) ready() (bool, string) {
 	c, m := a.child, a.mounted
 	now := a.o.Now()
-	if !a.gate.Open {
+	if !a.gate.Open && a.gate.Reason != protocol.GateTransferring { // a restart in place, too: see below
 		return false, "the gate is closed: " + a.gate.Message
 	}
 	if c == nil && a.terminating {

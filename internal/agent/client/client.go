@@ -39,6 +39,8 @@ type Client interface {
 	// Admin calls the server's admin API: path starts with "/api/". A nil body sends none. It returns the data of the answer's envelope; a failure that the
 	// server itself reports is an *admin.Error.
 	Admin(ctx context.Context, method, path string, body any) (json.RawMessage, error)
+	// Transfer carries out one step of moving the leadership of raft groups; repeating it is harmless.
+	Transfer(ctx context.Context, order protocol.TransferOrder) (protocol.Transfer, error)
 	// Images takes images and puts them in place.
 	Images
 	// Counts counts what the server holds.
@@ -119,6 +121,20 @@ func (c *podClient) Login(ctx context.Context, order protocol.LoginOrder) (proto
 
 func (c *podClient) Settings(ctx context.Context, order protocol.SettingsOrder) (protocol.State, error) {
 	return c.order(ctx, protocol.PathSettings, order)
+}
+
+func (c *podClient) Transfer(ctx context.Context, order protocol.TransferOrder) (protocol.Transfer, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.limits.Order)
+	defer cancel()
+	_, answer, err := c.do(ctx, http.MethodPost, protocol.PathTransfer, order)
+	if err != nil {
+		return protocol.Transfer{}, err
+	}
+	var transfer protocol.Transfer
+	if err := json.Unmarshal(answer, &transfer); err != nil {
+		return protocol.Transfer{}, fmt.Errorf("agent's answer to %s: %w", protocol.PathTransfer, err)
+	}
+	return transfer, nil
 }
 
 func (c *podClient) Admin(ctx context.Context, method, path string, body any) (json.RawMessage, error) {

@@ -20,6 +20,8 @@ type Input struct {
 	Held bool
 	// Placing: databases are being exchanged at this moment.
 	Placing bool
+	// Transfer is what a transfer of leadership keeps the server stopped for, in words; empty when none does.
+	Transfer string
 	// Unsettled is why an exchange that was interrupted could be neither finished nor undone; empty when none was.
 	Unsettled string
 	// Seeding says what is being received from another member to be put in place; empty when nothing is.
@@ -30,6 +32,7 @@ type Input struct {
 //
 //	unusable volume                      closed: nothing can be read or written
 //	databases half exchanged             closed
+//	leadership being moved               closed, for seconds
 //	metadata of another member arriving  closed: what it is to replace must not start meanwhile
 //	no configuration                     closed
 //	data without marker, foreign marker  closed: only an explicit Adopt takes it over
@@ -51,6 +54,8 @@ func Decide(in Input) protocol.GateState {
 		return closed(protocol.GatePlacing, "an image is being put in place")
 	case in.Seeding != "":
 		return closed(protocol.GatePlacing, "%s", in.Seeding)
+	case in.Transfer != "":
+		return closed(protocol.GateTransferring, "%s", in.Transfer)
 	case in.ClusterUID == "":
 		return closed(protocol.GateConfigInvalid, "%s", orElse(in.ConfigProblem, "the configuration was not read yet"))
 	case m == nil && v.Phase == protocol.VolumeInitialised:

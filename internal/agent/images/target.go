@@ -273,6 +273,8 @@ func still(r protocol.PlacementRequest, pod Pod) error {
 		return refuse(protocol.ReasonConflict, "the image is for cluster %s node %d, this is cluster %s node %d", r.ClusterUID, r.NodeID, pod.ClusterUID, pod.NodeID)
 	case pod.Running:
 		return refuse(protocol.ReasonConflict, "the server runs: stop it first")
+	case pod.Gate.Reason == protocol.GateTransferring:
+		return refuse(protocol.ReasonConflict, "the leadership of raft groups is being moved: in a few seconds")
 	case pod.Gate.Open:
 		return refuse(protocol.ReasonConflict, "the gate is open: stop the server first, which shuts it")
 	case pod.Volume.Phase == protocol.VolumeUnusable:

@@ -81,6 +81,8 @@ type State struct {
 	Fenced bool `json:"fenced,omitempty"`
 	// Images are the image that is being taken of this pod, and the one that is being put in place.
 	Images ImagesState `json:"images,omitzero"`
+	// Transfer is the transfer of leadership that is under way here, if any.
+	Transfer *Transfer `json:"transfer,omitempty"`
 	// Census is what the server's database was counted to hold last; nil when it never was.
 	Census *Census `json:"census,omitempty"`
 }
@@ -156,6 +158,8 @@ const (
 	GateDataLost = "DataLost"
 	// GatePlacing: an image is being put in place, or is in place and waits for the word to open.
 	GatePlacing = "Placing"
+	// GateTransferring: the leadership of raft groups is moved to another member, or to this one; it takes seconds.
+	GateTransferring = "Transferring"
 	// GateUnsettled: what a power cut interrupted while an image was put in place cannot be finished or undone.
 	GateUnsettled = "Unsettled"
 )

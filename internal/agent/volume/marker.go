@@ -110,8 +110,10 @@ func (v Volume) Wipe() error {
 	if err := errors.Join(syncDir(v.Dir), v.did("moved")); err != nil {
 		return fmt.Errorf("wipe: %w", err)
 	}
-	if err := os.Remove(v.Path(protocol.MarkerFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("wipe: %w", err)
+	for _, name := range []string{protocol.MarkerFile, protocol.TransferFile} {
+		if err := os.Remove(v.Path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("wipe: %w", err)
+		}
 	}
 	if err := errors.Join(syncDir(v.Dir), v.did("forgotten")); err != nil {
 		return fmt.Errorf("wipe: %w", err)
@@ -133,7 +135,7 @@ func (v Volume) Sweep() error {
 		return fmt.Errorf("sweep: %w", err)
 	}
 	for _, entry := range entries {
-		if !strings.HasPrefix(entry.Name(), own) || entry.Name() == PlacementDir || entry.Name() == SeedFile {
+		if !strings.HasPrefix(entry.Name(), own) || entry.Name() == PlacementDir || entry.Name() == SeedFile || entry.Name() == protocol.TransferFile {
 			continue
 		}
 		if err := os.RemoveAll(v.Path(entry.Name())); err != nil {
