@@ -48,7 +48,7 @@ func (r *Reconciler) act(ctx context.Context, p *pass, plan topology.Plan) error
 		p.log.Info("step done", "step", step.Kind, "pod", step.Pod, "reason", step.Reason)
 		kind, reason := eventOf(step.Kind)
 		if step.Planned {
-			kind, reason = eventOfPlanned(step.Kind, reason)
+			kind, reason = corev1.EventTypeNormal, eventOfPlanned(step.Kind, reason)
 		}
 		if eventType, event, ok := eventOfSeed(step); ok {
 			kind, reason = eventType, event

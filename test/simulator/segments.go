@@ -208,16 +208,13 @@ func (m *metaService) topUp() {
 	if n.gen.islands || n.gen.static || !n.rafts.metadata().IsLeader() {
 		return
 	}
-	want := int(n.file.number("runtime.default_topic_replica_num"))
-	if len(n.file.metaAddrs()) == 1 {
-		want = 1
-	}
 	shards := map[string]shard{}
 	for _, s := range decodeAll[shard](n.state.each, kindShard) {
 		shards[s.ShardName] = s
 	}
 	for _, s := range m.segments() {
 		sh := shards[s.ShardName]
+		want := sh.Config.ReplicaNum // of the day it was made: one, where meta_addrs had one entry then
 		if !sh.Config.IsInnerTopic || len(s.Replicas) >= want || s.Status != "Write" {
 			continue
 		}
@@ -230,10 +227,6 @@ func (m *metaService) topUp() {
 			continue
 		}
 		if !m.rewrite(n.ctx, s) {
-			return
-		}
-		sh.Config.ReplicaNum = len(s.Replicas)
-		if m.put(n.ctx, kindShard+sh.ShardName, mustJSON(sh)) != nil {
 			return
 		}
 	}
