@@ -24,6 +24,7 @@ type watch struct {
 
 	mu    sync.Mutex
 	order []string
+	at    []time.Time // of the same
 	twice []string
 }
 
@@ -51,7 +52,7 @@ func watchServers(w *world.World, pods []string) *watch {
 			for _, pod := range pods {
 				now := w.ServerOf(pod)
 				if now != up[pod] && up[pod] != 0 {
-					o.order = append(o.order, pod)
+					o.order, o.at = append(o.order, pod), append(o.at, time.Now())
 				}
 				up[pod] = now
 				if now == 0 {

@@ -1,0 +1,129 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/test/e2e/messages"
+)
+
+// plannedGap is the longest that clients may stand still at a planned step.
+const plannedGap = 5 * time.Second
+
+// TestAPlannedChangeLeavesNoGap restarts everything in place for a configuration, and makes everything anew for a template, under clients that never stop; then a bad image, and its correction.
+func TestAPlannedChangeLeavesNoGap(t *testing.T) {
+	onlyLong(t)
+	s := newScene(t, "rolling")
+	c := small("rolling")
+	s.apply(c)
+	s.ready(3 * time.Minute)
+
+	c.Spec.Config = v1alpha1.Config{"mqtt_runtime.keep_alive": {"default_time": apiextensionsv1.JSON{Raw: []byte("200")}}}
+	s.rolls(c, "restarted in place", v1alpha1.ReasonServerRestarted)
+	c.Spec.PlacementCenter.PodTemplate = &v1alpha1.PodTemplateSpec{Labels: map[string]string{"example.com/release": "b"}}
+	c.Spec.MQTTBroker.PodTemplate = c.Spec.PlacementCenter.PodTemplate
+	s.rolls(c, "made anew", v1alpha1.ReasonPodReplaced)
+
+	before := s.uids()
+	c.Spec.Image = "registry.invalid/robustmq:none"
+	s.apply(c)
+	s.says(3*time.Minute, v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonImagePullFailed, "registry.invalid/robustmq:none")
+	if after := s.uids(); !slices.Equal(before, after) {
+		t.Errorf("pods were touched for an image that cannot be pulled:\n%v\n%v", before, after)
+	}
+	c.Spec.Image = ""
+	s.apply(c)
+	s.carriedOut(3 * time.Minute)
+	if after := s.uids(); !slices.Equal(before, after) {
+		t.Errorf("pods were touched when it was taken back:\n%v\n%v", before, after)
+	}
+}
+
+// carriedOut waits until every server has what the spec says.
+func (s *scene) carriedOut(within time.Duration) {
+	s.Helper()
+	s.await("the change everywhere", within, func(c *v1alpha1.RobustMQCluster) bool {
+		applied := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionConfigApplied)
+		ready := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionReady)
+		return applied != nil && applied.Status == metav1.ConditionTrue && applied.ObservedGeneration == c.Generation && ready != nil && ready.Status == metav1.ConditionTrue
+	})
+}
+
+func (s *scene) uids() []string {
+	s.Helper()
+	var all []string
+	for _, p := range s.pods() {
+		if p.Labels[v1alpha1.LabelRole] == v1alpha1.ComponentPull {
+			continue
+		}
+		all = append(all, fmt.Sprintf("%s %s", p.Name, p.UID))
+	}
+	slices.Sort(all)
+	return all
+}
+
+// rolls carries a change out under traffic and prints how long clients stood still at each step.
+func (s *scene) rolls(c *v1alpha1.RobustMQCluster, doing, reason string) {
+	s.Helper()
+	access, err := messages.Reach(s.Context(), k8s, s.cluster())
+	s.must(err)
+	var doors []func(context.Context, string) error
+	for ordinal := range c.Spec.MQTTBroker.Replicas {
+		doors = append(doors, func(ctx context.Context, name string) error {
+			_, err := access.Admin(ordinal).CreateUser(ctx, name, "secret-"+name)
+			return err
+		})
+	}
+	traffic := s.traffic("e2e/rolling")
+	writes := messages.StartWrites(s.Context(), "gap-"+messages.NewRun(time.Now()), doors...)
+	begin := time.Now()
+	s.apply(c)
+	s.carriedOut(8 * time.Minute)
+	end := time.Now()
+	wrote, refused, last := writes.Stop()
+	published := messages.Times(traffic.Acks())
+	sum := traffic.Stop(10 * time.Second)
+
+	type step struct {
+		pod string
+		at  time.Time
+	}
+	var steps []step
+	for _, e := range s.events() {
+		if pod, _, ok := strings.Cut(e.Message, ":"); ok && e.Reason == reason && !e.At.Before(begin) {
+			steps = append(steps, step{pod, e.At})
+		}
+	}
+	slices.SortFunc(steps, func(a, b step) int { return a.at.Compare(b.at) })
+	if want := len(s.cluster().Status.Members); len(steps) != want {
+		s.Errorf("%d steps, want %d: %v", len(steps), want, steps)
+	}
+	var gaps []messages.Gap
+	for i, x := range steps {
+		to := end
+		if i+1 < len(steps) {
+			to = steps[i+1].at
+		}
+		gaps = append(gaps, messages.Gap{Step: doing + ": " + strings.TrimPrefix(x.pod, s.name.Name+"-"), Writes: messages.LongestGap(wrote, x.at, to), Publish: messages.LongestGap(published, x.at, to)})
+	}
+	text, longest := messages.GapTable(gaps)
+	s.Logf("%d writes acknowledged, %d refused (last %v); MQTT: %s\n%s", len(wrote), refused, last, sum, text)
+	figures.add("every pod "+doing, "in %.0f s; longest gap of a client %.1f s; MQTT: %s", end.Sub(begin).Seconds(), longest.Seconds(), sum)
+	if longest > plannedGap {
+		s.Errorf("clients stood still for %s at a planned step", longest)
+	}
+	if !realServer && sum.Lost > 0 {
+		s.Errorf("acknowledged messages were lost: %s", sum)
+	}
+}
