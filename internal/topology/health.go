@@ -156,7 +156,8 @@ func (h Health) inService(m Member) bool {
 	}
 	switch {
 	case m.Role == v1alpha1.RolePlacementCenter:
-		// A member that was seeded is proven whole first: its port is open from its start.
+		// A member that was seeded is proven whole first: its MQTT port is open from its start, also while it is a learner that nobody knows. No client is led to it meanwhile, or ever: client
+		// Services select brokers, and the members' own Service is for their names only. Servers ask the members in the order of their meta_addrs, which they read at their start.
 		return h.voterInAll(m.NodeID) && m.Agent.Seed == nil
 	case h.s.Wanted.Islands:
 		return m.Agent.MQTTOpen
@@ -224,8 +225,12 @@ func (h Health) QuorumProblem() string {
 		}
 	}
 	for _, m := range h.s.of(v1alpha1PlacementCenter) {
-		if h.s.wantedOf(m) && !h.voterInAll(m.NodeID) {
+		switch {
+		case !h.s.wantedOf(m):
+		case !h.voterInAll(m.NodeID):
 			return fmt.Sprintf("%s is not yet a voter of every raft group by its own word and the leaders'", m.Pod)
+		case m.Agent.Seed != nil:
+			return fmt.Sprintf("%s was filled with another member's metadata and is not proven whole yet", m.Pod)
 		}
 	}
 	return ""
