@@ -347,6 +347,8 @@ const (
 	ReasonVolumeWiped = "VolumeWiped"
 	// ReasonStepFailed: an order was refused or not answered. It is tried again when it is still needed.
 	ReasonStepFailed = "StepFailed"
+	// ReasonRecovered: a trouble is over; the message says what it was and how long it lasted.
+	ReasonRecovered = "Recovered"
 	// ReasonOutOfService: a node that was in service is so no longer.
 	ReasonOutOfService = "OutOfService"
 	// ReasonReady: everything is in service.

@@ -77,9 +77,13 @@ func run(ctx context.Context, o *options) error {
 		return err
 	}
 	agents := agentclient.NewPool(agentclient.Limits{}, nil)
+	recoveries := monitoring.NewRecoveries()
+	if err := metrics.Registry.Register(recoveries); err != nil {
+		return fmt.Errorf("metrics of recoveries: %w", err)
+	}
 	reconciler := &cluster.Reconciler{
 		Agents: agents, ServerImage: o.serverImage, AgentImage: o.agentImage,
-		ClusterDomain: o.clusterDomain, OperatorNamespace: namespace(), DisableRelay: o.disableRelay,
+		ClusterDomain: o.clusterDomain, OperatorNamespace: namespace(), DisableRelay: o.disableRelay, Recoveries: recoveries,
 	}
 	if err := reconciler.SetupWithManager(mgr, cluster.Options{Concurrency: o.concurrency}); err != nil {
 		return fmt.Errorf("cluster controller: %w", err)

@@ -24,6 +24,7 @@ import (
 	"github.com/robustmq/robustmq-operator/internal/pki"
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
 	"github.com/robustmq/robustmq-operator/internal/topology"
+	"github.com/robustmq/robustmq-operator/monitoring"
 	"github.com/robustmq/robustmq-operator/webhooks/rules"
 )
 
@@ -45,6 +46,9 @@ type Reconciler struct {
 
 	// Restores lists the restores of a namespace; nil while RobustMQRestore is not installed. Nothing that a running restore counts on is changed.
 	Restores func(ctx context.Context, namespace string) ([]v1alpha1.RobustMQRestore, error)
+
+	// Recoveries counts how long troubles lasted; nil: nobody counts.
+	Recoveries *monitoring.Recoveries
 
 	Timings  Timings
 	Limits   topology.Limits
@@ -73,6 +77,8 @@ type memory struct {
 	// censuses are what the members' databases were counted to hold, faults what was found by it and is not over.
 	censuses censuses
 	faults   []topology.Fault
+	// watch remembers since when troubles last.
+	watch topology.Watch
 	// replicated: the inner topics were seen with all their copies, for this many engines.
 	replicated int32
 	// survey of the messages' segments that is under way; nil while nobody leaves.
@@ -194,6 +200,7 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	p.snapshot.Faults = p.memory.faults
 	health := topology.Assess(p.snapshot)
 	r.countKeys(ctx, p, health)
+	r.tellRecoveries(p)
 
 	if p.cluster.Spec.Paused {
 		return r.finish(ctx, p, health, topology.Plan{})

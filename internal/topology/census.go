@@ -25,7 +25,6 @@ type Family struct {
 	Digest string
 }
 
-
 // Round is one census of every member that could be counted, by node id.
 type Round map[uint64]Census
 

@@ -1,0 +1,24 @@
+package cluster
+
+import (
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+)
+
+// tellRecoveries tells of every trouble that is over how long it lasted: as an event at its pod, and in the metric.
+func (r *Reconciler) tellRecoveries(p *pass) {
+	for _, over := range p.memory.watch.Observe(r.Now(), p.snapshot) {
+		took := over.Took.Round(100 * time.Millisecond)
+		r.Recoveries.Over(string(over.Rung), over.Took)
+		p.log.Info("trouble is over", "kind", over.Rung, "pod", over.Pod, "took", took.String())
+		message := fmt.Sprintf("over after %s: %s", took, over.Rung.Words())
+		if over.Pod != "" {
+			message = fmt.Sprintf("%s: in service again after %s: %s", over.Pod, took, over.Rung.Words())
+		}
+		r.event(p.cluster, over.Pod, corev1.EventTypeNormal, v1alpha1.ReasonRecovered, message)
+	}
+}
