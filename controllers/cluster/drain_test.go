@@ -93,10 +93,10 @@ func shrinking(t *testing.T, shelves map[string]*shelf) (*Reconciler, *pass) {
 	return r, p
 }
 
-func shelvesOf(make func() *shelf) map[string]*shelf {
+func shelvesOf(each func() *shelf) map[string]*shelf {
 	all := map[string]*shelf{}
 	for i := range 3 {
-		all[fmt.Sprintf("c-placement-center-%d", i)] = make()
+		all[fmt.Sprintf("c-placement-center-%d", i)] = each()
 	}
 	return all
 }
