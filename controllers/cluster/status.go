@@ -99,6 +99,8 @@ func ready(p *pass, health topology.Health, plan topology.Plan, set setCondition
 		set(v1alpha1.ConditionReady, metav1.ConditionFalse, plan.Waits[0].Reason, waitText(plan.Waits))
 	case problem != "":
 		set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonMembersMissing, problem)
+	case len(out) == 0:
+		set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonChanging, stepText(plan.Steps[0]))
 	default:
 		set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonMembersMissing, "not in service yet: "+strings.Join(out, ", "))
 	}
@@ -121,7 +123,7 @@ func progressing(p *pass, plan topology.Plan, set setCondition) {
 	case p.cluster.Spec.Paused:
 		set(v1alpha1.ConditionProgressing, metav1.ConditionFalse, v1alpha1.ReasonPaused, "the cluster is paused: it is observed, nothing is changed")
 	case len(plan.Steps) > 0:
-		set(v1alpha1.ConditionProgressing, metav1.ConditionTrue, v1alpha1.ReasonChanging, fmt.Sprintf("%s: %s", plan.Steps[0].Kind, plan.Steps[0].Reason))
+		set(v1alpha1.ConditionProgressing, metav1.ConditionTrue, v1alpha1.ReasonChanging, stepText(plan.Steps[0]))
 	case len(plan.Waits) > 0:
 		set(v1alpha1.ConditionProgressing, metav1.ConditionTrue, plan.Waits[0].Reason, waitText(plan.Waits))
 	case p.cluster.Spec.Hibernated:
@@ -129,6 +131,14 @@ func progressing(p *pass, plan topology.Plan, set setCondition) {
 	default:
 		set(v1alpha1.ConditionProgressing, metav1.ConditionFalse, v1alpha1.ReasonAllInService, "nothing is to be done")
 	}
+}
+
+// stepText says what is being done, to whom and why.
+func stepText(s topology.Step) string {
+	if s.Pod == "" {
+		return fmt.Sprintf("%s: %s", s.Kind, s.Reason)
+	}
+	return fmt.Sprintf("%s %s: %s", s.Kind, s.Pod, s.Reason)
 }
 
 func degraded(plan topology.Plan, set setCondition) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -176,6 +177,34 @@ func TestAClusterWhoseServersAreAllStoppedDoesNotFenceItself(t *testing.T) {
 		}
 	}
 	never(t, "a fence although all agents answer", 3*w.timings.FenceAfter, func() bool { return pods[2].agent.State(t.Context()).Fenced })
+}
+
+// Pods that wait at their gates are not ready and have no name of their own, and after a power cut not their old address either.
+func TestTheAgentsOfPodsThatWaitAtTheirGatesCountAgainstAFence(t *testing.T) {
+	for name, known := range map[string]bool{"by a name for all": true, "not at all": false} {
+		t.Run(name, func(t *testing.T) {
+			w, pods := three(t, nil)
+			pods[2].configure(func(c *protocol.Config) { c.AgentsHost = "agents.test" })
+			pods[2].eventually("the name of all agents is known", func(protocol.State) bool {
+				pods[2].agent.mu.Lock()
+				defer pods[2].agent.mu.Unlock()
+				return pods[2].agent.mounted.config.AgentsHost != ""
+			})
+			w.mu.Lock()
+			if known {
+				w.names["agents.test"] = strings.Join([]string{pods[0].IP, pods[1].IP, pods[2].IP}, " ")
+			}
+			for _, p := range pods[:2] {
+				w.names[p.Host] = "127.0.0.99" // where nobody is
+			}
+			w.mu.Unlock()
+			if !known {
+				pods[2].eventually("it is fenced", func(s protocol.State) bool { return s.Fenced })
+				return
+			}
+			never(t, "a fence although all agents answer", 3*w.timings.FenceAfter, func() bool { return pods[2].agent.State(t.Context()).Fenced })
+		})
+	}
 }
 
 func TestAFenceNeedsARowOfMisses(t *testing.T) {

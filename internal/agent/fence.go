@@ -52,7 +52,12 @@ func (a *Agent) setFenced(on bool, reached, voters int) {
 func (a *Agent) reached(ctx context.Context, m mounted, voters []uint64) int {
 	var all sync.WaitGroup
 	var mu sync.Mutex
-	count := 1
+	reached := map[uint64]bool{m.nodeID(): true}
+	reach := func(id uint64) {
+		mu.Lock()
+		defer mu.Unlock()
+		reached[id] = true
+	}
 	for _, id := range voters {
 		member, ok := m.member(id)
 		if !ok || id == m.nodeID() {
@@ -60,14 +65,34 @@ func (a *Agent) reached(ctx context.Context, m mounted, voters []uint64) int {
 		}
 		all.Go(func() {
 			if a.peers.reachable(ctx, member.Host, a.o.Timings.FenceTimeout) {
-				mu.Lock()
-				defer mu.Unlock()
-				count++
+				reach(id)
 			}
 		})
 	}
 	all.Wait()
-	return count
+	if len(reached) > len(voters)/2 || m.config.AgentsHost == "" {
+		return len(reached)
+	}
+	// A member's name leads nowhere while its pod is not ready, and a pod that waits at its gate with an empty volume never is: its agent is there all the same. Were it not counted, the
+	// only member that a lost majority left would fence itself, and nobody could be given its metadata.
+	look, cancel := context.WithTimeout(ctx, a.o.Timings.FenceTimeout)
+	defer cancel()
+	addresses, err := a.o.Resolve(look, m.config.AgentsHost)
+	if err != nil {
+		a.o.Log.Debug("agents", "host", m.config.AgentsHost, "error", err)
+	}
+	for _, address := range addresses {
+		if address == a.o.PodIP {
+			continue
+		}
+		all.Go(func() {
+			if peer, err := a.peers.askAt(look, m, address); err == nil && slices.Contains(voters, peer.NodeID) {
+				reach(peer.NodeID)
+			}
+		})
+	}
+	all.Wait()
+	return len(reached)
 }
 
 // fencing decides from a row of probes.

@@ -76,13 +76,24 @@ func (p *peers) reachable(ctx context.Context, host string, limit time.Duration)
 
 // ask calls another agent's PathPeer.
 func (p *peers) ask(ctx context.Context, m mounted, host string) (protocol.Peer, error) {
+	return p.askBy(ctx, m, host, func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dial(ctx, host) })
+}
+
+// askAt calls the PathPeer of the agent at an address.
+func (p *peers) askAt(ctx context.Context, m mounted, address string) (protocol.Peer, error) {
+	return p.askBy(ctx, m, address, func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return p.a.o.Dial(ctx, "tcp", net.JoinHostPort(address, strconv.Itoa(protocol.Port)))
+	})
+}
+
+func (p *peers) askBy(ctx context.Context, m mounted, host string, dial func(context.Context, string, string) (net.Conn, error)) (protocol.Peer, error) {
 	config, err := p.a.pki.clientConfig(m.config.Namespace, m.config.Cluster)
 	if err != nil {
 		return protocol.Peer{}, err
 	}
 	transport := &http.Transport{
 		TLSClientConfig: config, DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dial(ctx, host) },
+		DialContext: dial,
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+config.ServerName+protocol.PathPeer, nil)
 	if err != nil {

@@ -162,7 +162,7 @@ func (w *world) resolve(_ context.Context, host string) ([]string, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if ip, ok := w.names[host]; ok {
-		return []string{ip}, nil
+		return strings.Fields(ip), nil
 	}
 	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 }

@@ -33,6 +33,7 @@ func AgentConfig(cluster *v1alpha1.RobustMQCluster, in Inputs, r v1alpha1.Role) 
 		Members:       membersOf(cluster, in),
 		BaseID:        row.Role.BaseNodeID(),
 		HostSuffix:    hostSuffix(cluster, in, r),
+		AgentsHost:    AgentsServiceName(cluster) + "." + cluster.Namespace + ".svc." + in.ClusterDomain,
 		Islands:       in.Traits.Islands,
 		Engines:       engines(cluster, in),
 		Ports:         portsOf(cluster),

@@ -12,6 +12,11 @@ func WorkloadName(cluster *v1alpha1.RobustMQCluster, r v1alpha1.Role) string {
 	return cluster.Name + "-" + r.Component()
 }
 
+// AgentsServiceName is the headless Service of the placement centre's agents.
+func AgentsServiceName(cluster *v1alpha1.RobustMQCluster) string {
+	return WorkloadName(cluster, v1alpha1.RolePlacementCenter) + "-agents"
+}
+
 // PodName is the name of one pod of a role.
 func PodName(cluster *v1alpha1.RobustMQCluster, r v1alpha1.Role, ordinal int32) string {
 	return WorkloadName(cluster, r) + "-" + strconv.Itoa(int(ordinal))

@@ -26,6 +26,7 @@ func Objects(cluster *v1alpha1.RobustMQCluster, in Inputs) ([]client.Object, err
 		}
 		objects = append(objects, config, GoverningService(cluster, r))
 	}
+	objects = append(objects, AgentsService(cluster))
 	if s := ClientService(cluster, in); s != nil {
 		objects = append(objects, s)
 	}

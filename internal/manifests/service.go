@@ -35,6 +35,19 @@ func GoverningService(cluster *v1alpha1.RobustMQCluster, r v1alpha1.Role) *corev
 	return s
 }
 
+// AgentsService is one name for the agents of the placement centre, also of pods that are not ready: those wait at their gates for somebody's word.
+func AgentsService(cluster *v1alpha1.RobustMQCluster) *corev1.Service {
+	s := service(cluster, AgentsServiceName(cluster), v1alpha1.ComponentPlacementCenter)
+	s.Spec = corev1.ServiceSpec{
+		Type:                     corev1.ServiceTypeClusterIP,
+		ClusterIP:                corev1.ClusterIPNone,
+		Selector:                 selector(cluster, v1alpha1.ComponentPlacementCenter),
+		PublishNotReadyAddresses: true,
+		Ports:                    []corev1.ServicePort{tcp(portNameAgent, protocol.Port)},
+	}
+	return s
+}
+
 // ClientService is what MQTT clients connect to: the enabled listeners of every broker; of broker 0 alone where brokers are islands, because only so what is published is received.
 // It is nil when no listener is enabled.
 func ClientService(cluster *v1alpha1.RobustMQCluster, in Inputs) *corev1.Service {

@@ -49,7 +49,9 @@ func rollNext(s Snapshot, h Health, p *Plan) bool {
 		return true
 	}
 	if len(p.Waits) > 0 {
+		quiet := !slices.ContainsFunc(p.Waits, func(w Wait) bool { return !w.Background })
 		p.wait(reason, "%s; %s is %s when that is settled", p.Roll, next.Pod, doing)
+		p.Waits[len(p.Waits)-1].Background = quiet
 		return true
 	}
 	if wait := mayRoll(s, h, next); wait != nil {
@@ -59,7 +61,7 @@ func rollNext(s Snapshot, h Health, p *Plan) bool {
 	}
 	if s.Replicated && !s.Drain.Complete {
 		p.AskSegments = true
-		p.wait(reason, "%s; %s is %s when every copy of every topic is in sync, which is being looked at%s", p.Roll, next.Pod, doing, because(s.Drain.Problem))
+		p.background(reason, "%s; %s is %s when every copy of every topic is in sync, which is being looked at%s", p.Roll, next.Pod, doing, because(s.Drain.Problem))
 		return true
 	}
 	if short := missingCopies(s, 0); len(short) > 0 {

@@ -51,6 +51,8 @@ type Config struct {
 	BaseID uint64 `json:"baseID"`
 	// HostSuffix follows the pod's name in its stable DNS name: ".<service>.<namespace>.svc.cluster.local".
 	HostSuffix string `json:"hostSuffix"`
+	// AgentsHost is a name of the agents of all placement-centre pods together, also of those that are not ready.
+	AgentsHost string `json:"agentsHost,omitempty"`
 	// Islands: RobustMQ 0.3.0 to 0.3.7, where every broker is a single node of its own (see architecture.md §7).
 	Islands bool `json:"islands,omitempty"`
 	// Engines is how many engine nodes the whole cluster has when formed; default_topic_replica_num is min(3, Engines) unless Sections says otherwise.

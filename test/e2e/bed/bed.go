@@ -34,6 +34,15 @@ func (b Bed) PowerOn(ctx context.Context, node string) error {
 	return b.onNode(ctx, "node", "up", node)
 }
 
+// WipeVolume empties a volume, by the name of its PersistentVolume, on the disk of a node that is down.
+func (b Bed) WipeVolume(ctx context.Context, node, volume string) error {
+	number, err := Number(node)
+	if err != nil {
+		return err
+	}
+	return b.run(ctx, "node", "wipe", strconv.Itoa(number), volume)
+}
+
 // CutCable lets everything that a node sends, and that is sent to it, vanish; it goes on running.
 func (b Bed) CutCable(ctx context.Context, node string) error {
 	return b.onNode(ctx, "link", "down", node)
