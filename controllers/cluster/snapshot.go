@@ -98,7 +98,7 @@ func newAgent(st protocol.State) *topology.Agent {
 	a := &topology.Agent{
 		VolumeEmpty: st.Volume.Phase == protocol.VolumeEmpty, VolumeInitialised: st.Volume.Phase == protocol.VolumeInitialised, VolumeMessage: st.Volume.Message,
 		GateOpen: st.Gate.Open, GateReason: st.Gate.Reason, GateMessage: st.Gate.Message,
-		Server: topology.ServerPhase(st.Server.Phase), MQTTOpen: st.Server.MQTTOpen, Fenced: st.Fenced, Terminating: st.Terminating,
+		Server: topology.ServerPhase(st.Server.Phase), MQTTOpen: st.Server.MQTTOpen, Starts: st.Server.Restarts + 1, Fenced: st.Fenced, Terminating: st.Terminating,
 		ConfigStale:  st.Config.Running != "" && st.Config.Running != st.Config.Mounted,
 		ConfigFault:  st.Config.Problem,
 		LoginRefused: st.Server.LoginRefused,

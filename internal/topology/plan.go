@@ -199,7 +199,7 @@ func noteGate(m Member, p *Plan) {
 	case a.GateOpen:
 		switch a.Server {
 		case ServerExited:
-			p.trouble(v1alpha1.ReasonServerCrashing, "%s: the server ended and will be started again: %s", m.Pod, a.ServerExit)
+			p.trouble(v1alpha1.ReasonServerCrashing, "%s", crashText(m.Pod, a))
 		case ServerHung:
 			p.trouble(v1alpha1.ReasonServerHung, "%s: the server answers no more, its agent restarts it", m.Pod)
 		}

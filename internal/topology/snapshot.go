@@ -213,6 +213,8 @@ type Agent struct {
 	LoginRefused bool
 	// EmptySnapshot are the raft groups that took a snapshot without its entries into the present data, sorted.
 	EmptySnapshot []string
+	// Starts is how often the server was started since its agent was.
+	Starts int
 	// Seed is what its agent was ordered to receive of another member; nil: nothing, or the member is whole since.
 	Seed *Seed
 }

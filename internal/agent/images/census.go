@@ -95,8 +95,8 @@ func (c *Censuses) Take(ctx context.Context, id string) (protocol.Census, error)
 	c.count++
 	c.running, c.process = true, now.Process
 	c.last = protocol.Census{ID: id, Phase: protocol.CensusCounting, Asked: c.o.Now().UTC()}
-	folder, lifetime := filepath.Join(c.o.Root, fmt.Sprintf("census-%d", c.count)), c.lifetime
-	c.work.Go(func() { c.make(lifetime, folder) })
+	folder := filepath.Join(c.o.Root, fmt.Sprintf("census-%d", c.count))
+	c.work.Go(func() { c.make(folder) })
 	return c.last, nil
 }
 
@@ -113,7 +113,10 @@ func positions(s Server) map[string]robustmq.LogID {
 }
 
 // make is the maker of one census.
-func (c *Censuses) make(ctx context.Context, folder string) {
+func (c *Censuses) make(folder string) {
+	c.mu.Lock()
+	ctx := c.lifetime
+	c.mu.Unlock()
 	err := errors.New("the agent failed at it; its server was not touched")
 	var families map[string]image.Count
 	var applied map[string]robustmq.LogID
