@@ -157,7 +157,7 @@ type RobustMQClusterSpec struct {
 	// +optional
 	Hibernated bool `json:"hibernated,omitempty"`
 	// volumeRetention says what becomes of the data volumes when this resource is deleted: Retain keeps them, and a cluster of the same name takes them up again; Delete removes them.
-	// Default: Retain. No restart.
+	// A node that is taken away leaves an empty volume behind, once nothing counts on it any more: it is kept or deleted likewise. Default: Retain. No restart.
 	// +optional
 	// +kubebuilder:default=Retain
 	VolumeRetention VolumeRetention `json:"volumeRetention,omitempty"`
