@@ -114,7 +114,7 @@ func createManyUsers(l *lab.Lab, n *lab.Node, prefix string, count int) {
 		all.Go(func() {
 			for i := part; i < count; i += 8 {
 				name := fmt.Sprintf("%s%05d", prefix, i)
-				for try := 0; !createUser(n, name) && try < 20; try++ { //nolint:revive // tried until it is there
+				for try := 0; !createUser(n, name) && try < 20; try++ {
 				}
 			}
 		})

@@ -26,7 +26,7 @@ const releaseWithin = 3 * time.Second
 func (s *Seeder) pull(ctx context.Context, now *seed) error {
 	p, err := s.o.Target.Get(now.Order.ID)
 	if isReason(err, protocol.ReasonNotFound) {
-		defer s.release(now)
+		defer s.release(ctx, now)
 		if p, err = s.obtain(ctx, now); err != nil {
 			return err
 		}
@@ -37,11 +37,11 @@ func (s *Seeder) pull(ctx context.Context, now *seed) error {
 		if err := s.enter(now, protocol.SeedReceiving); err != nil {
 			return err
 		}
-		defer s.release(now)
+		defer s.release(ctx, now)
 		if err := s.receive(ctx, now); err != nil {
 			return err
 		}
-		s.release(now) // it need not hold its space while this volume's databases are exchanged
+		s.release(ctx, now) // it need not hold its space while this volume's databases are exchanged
 	}
 	return s.place(ctx, now)
 }
@@ -74,8 +74,9 @@ func (s *Seeder) obtain(ctx context.Context, now *seed) (protocol.Placement, err
 
 // ready begins the image, or finds the one that was begun, and waits until it is ready. Every question renews its lease.
 func (s *Seeder) ready(ctx context.Context, donor Donor, now *seed) (protocol.Image, error) {
-	image, err := donor.BeginImage(ctx, protocol.ImageRequest{ID: now.Order.ID, Families: protocol.FamiliesMetadata})
+	_, err := donor.BeginImage(ctx, protocol.ImageRequest{ID: now.Order.ID, Families: protocol.FamiliesMetadata})
 	for err == nil {
+		var image protocol.Image
 		image, err = donor.Image(ctx, now.Order.ID)
 		switch {
 		case err != nil:
@@ -262,7 +263,7 @@ func (s *Seeder) bytes(now *seed) int64 {
 }
 
 // release gives the donor's image back, unless the agent is ending: the next one goes on with it. Without an answer its lease ends it.
-func (s *Seeder) release(now *seed) {
+func (s *Seeder) release(ctx context.Context, now *seed) {
 	s.mu.Lock()
 	lifetime, done := s.lifetime, now.released
 	now.released = true
@@ -270,7 +271,7 @@ func (s *Seeder) release(now *seed) {
 	if done || lifetime.Err() != nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(lifetime, releaseWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseWithin)
 	defer cancel()
 	if err := s.once(now, func(donor Donor) error { return donor.ReleaseImage(ctx, now.Order.ID) }); err != nil {
 		s.o.Log.Info("the donor's image is left to its lease", "id", now.Order.ID, "error", err)

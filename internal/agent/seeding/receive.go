@@ -57,7 +57,7 @@ func (s *Seeder) file(ctx context.Context, donor Donor, id string, file protocol
 			return err
 		}
 	}
-	defer body.Close() //nolint:errcheck // it was only read
+	defer body.Close()
 	stream := &stream{body: body, idle: time.AfterFunc(s.o.Idle, cancel), limit: s.o.Idle}
 	defer stream.idle.Stop()
 	// What arrived is verified and noted also when the seed is called off just then.

@@ -108,7 +108,7 @@ func (s *Seeder) Start(ctx context.Context) error {
 	if err == nil && r != nil {
 		s.now = &seed{record: *r}
 		if r.Seed.Active() {
-			s.begin(s.now)
+			s.begin(ctx, s.now)
 		}
 	}
 	s.mu.Unlock()
@@ -159,7 +159,7 @@ func (s *Seeder) Begin(order protocol.SeedOrder) (protocol.Seed, error) {
 	}
 	s.mu.Lock()
 	s.now = next
-	s.begin(next)
+	s.begin(s.lifetime, next)
 	s.mu.Unlock()
 	s.o.Log.Info("seed", "id", order.ID, "donor", order.Donor, "generation", order.Generation)
 	s.o.Changed()
@@ -194,8 +194,8 @@ func (s *Seeder) fits(order protocol.SeedOrder) error {
 }
 
 // begin starts the puller; the lock is held.
-func (s *Seeder) begin(now *seed) {
-	ctx, cancel := context.WithCancel(s.lifetime)
+func (s *Seeder) begin(lifetime context.Context, now *seed) {
+	ctx, cancel := context.WithCancel(lifetime)
 	now.cancel, now.ended = cancel, make(chan struct{})
 	s.work.Go(func() {
 		defer close(now.ended)
@@ -264,7 +264,7 @@ func (s *Seeder) Abandon(id string) error {
 			// It came to the placing just then, and goes on with it.
 			s.mu.Lock()
 			if now.Seed.Active() && s.lifetime.Err() == nil {
-				s.begin(now)
+				s.begin(s.lifetime, now)
 			}
 			s.mu.Unlock()
 			return err
