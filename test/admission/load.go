@@ -2,6 +2,7 @@ package admission
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -15,67 +16,86 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured/unstructuredscheme"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
-
-	"github.com/robustmq/robustmq-operator/test/apiserver"
 )
 
-// Load is dry-run creates, updates and scalings of a cluster at a steady rate, whatever the answers take: a slow answer delays no other request, and its wait counts.
+// Load is dry-run creates, changes and scalings of a custom resource at a steady rate, whatever the answers take: a slow answer delays no other request, and its wait counts.
+// What is sent was made before, and of the answers nothing but the code is read, so that the load costs the machine that it shares with the API server little.
 type Load struct {
-	client client.Client
-	sample *unstructured.Unstructured
-	stored *unstructured.Unstructured
+	client              rest.Interface
+	namespace, resource string
+	stored              *unstructured.Unstructured
+	create, scale       []byte
 }
 
-// NewLoad makes a namespace with one cluster that the requests are about.
+const storedName = "stored"
+
+// NewLoad makes a namespace with the cluster of the quickstart, which the requests are about.
 func (w *World) NewLoad(ctx context.Context) (*Load, error) {
-	config := rest.CopyConfig(w.Config)
-	config.QPS, config.WarningHandler = -1, rest.NoWarnings{}
-	c, err := client.New(config, client.Options{Scheme: apiserver.Scheme()})
-	if err != nil {
-		return nil, err
-	}
 	text, err := os.ReadFile(filepath.Join(w.root, "config", "samples", "quickstart.yaml"))
 	if err != nil {
 		return nil, err
 	}
-	l := &Load{client: c, sample: &unstructured.Unstructured{}}
-	if err := yaml.Unmarshal(text, &l.sample.Object); err != nil {
+	sample := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal(text, &sample.Object); err != nil {
+		return nil, err
+	}
+	return w.newLoad(ctx, "robustmqclusters", sample)
+}
+
+// newLoad makes one about a custom resource with the content of the sample.
+func (w *World) newLoad(ctx context.Context, resource string, sample *unstructured.Unstructured) (*Load, error) {
+	gv := sample.GroupVersionKind().GroupVersion()
+	config := rest.CopyConfig(w.Config)
+	config.QPS, config.WarningHandler = -1, rest.NoWarnings{}
+	admin, err := client.New(config, client.Options{})
+	if err != nil {
+		return nil, err
+	}
+	config.APIPath, config.GroupVersion, config.NegotiatedSerializer = "/apis", &gv, unstructuredscheme.NewUnstructuredNegotiatedSerializer()
+	c, err := rest.RESTClientFor(config)
+	if err != nil {
 		return nil, err
 	}
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "load-"}}
-	if err := c.Create(ctx, ns); err != nil {
+	if err := w.Client.Create(ctx, ns); err != nil {
 		return nil, err
 	}
-	l.sample.SetNamespace(ns.Name)
-	l.stored = l.sample.DeepCopy()
-	l.stored.SetName("stored")
-	if err := c.Create(ctx, l.stored); err != nil {
-		return nil, fmt.Errorf("the cluster that is changed: %w", err)
+	l := &Load{client: c, namespace: ns.Name, resource: resource, stored: sample.DeepCopy()}
+	sample = sample.DeepCopy()
+	sample.SetNamespace(ns.Name)
+	sample.SetName("new")
+	if l.create, err = sample.MarshalJSON(); err != nil {
+		return nil, err
 	}
-	return l, nil
+	l.stored.SetNamespace(ns.Name)
+	l.stored.SetName(storedName)
+	if err := admin.Create(ctx, l.stored); err != nil {
+		return nil, fmt.Errorf("the %s that is changed: %w", sample.GetKind(), err)
+	}
+	l.scale, err = json.Marshal(autoscalingv1.Scale{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "autoscaling/v1", Kind: "Scale"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: ns.Name, Name: storedName}, Spec: autoscalingv1.ScaleSpec{Replicas: 17},
+	})
+	return l, err
 }
 
-// request is the n-th: of four one creates, two change and one scales.
-func (l *Load) request(ctx context.Context, n int) error {
+// ask makes the n-th: of four one creates, two change and one scales.
+func (l *Load) ask(ctx context.Context, n int) error {
+	var r *rest.Request
 	switch n % 4 {
 	case 0:
-		u := l.sample.DeepCopy()
-		u.SetName(fmt.Sprintf("c-%d", n))
-		return l.client.Create(ctx, u, client.DryRunAll)
+		r = l.client.Post().Body(l.create).SetHeader("Content-Type", "application/json")
 	case 1, 2:
-		u := &unstructured.Unstructured{}
-		u.SetGroupVersionKind(l.stored.GroupVersionKind())
-		u.SetNamespace(l.stored.GetNamespace())
-		u.SetName(l.stored.GetName())
-		return l.client.Patch(ctx, u, client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"spec":{"mqttBroker":{"replicas":%d}}}`, 10+n%50)), client.DryRunAll)
+		r = l.client.Patch(types.MergePatchType).Name(storedName).Body(fmt.Appendf(nil, `{"spec":{"mqttBroker":{"replicas":%d}}}`, 10+n%50))
 	default:
-		scale := &autoscalingv1.Scale{Spec: autoscalingv1.ScaleSpec{Replicas: int32(10 + n%50)}}
-		return l.client.SubResource("scale").Update(ctx, l.stored.DeepCopy(), client.WithSubResourceBody(scale), &client.SubResourceUpdateOptions{UpdateOptions: client.UpdateOptions{DryRun: []string{metav1.DryRunAll}}})
+		r = l.client.Put().Name(storedName).SubResource("scale").Body(l.scale).SetHeader("Content-Type", "application/json")
 	}
+	return r.Namespace(l.namespace).Resource(l.resource).Param("dryRun", metav1.DryRunAll).Do(ctx).Error()
 }
 
 // Report is what came of a load.
@@ -117,8 +137,6 @@ func quantile(sorted []time.Duration, q float64) time.Duration {
 type Asker interface {
 	ask(ctx context.Context, n int) error
 }
-
-func (l *Load) ask(ctx context.Context, n int) error { return l.request(ctx, n) }
 
 // Run sends rate requests a second until the time is over or the context ends. Each may take 10 s.
 func Run(ctx context.Context, a Asker, rate int, lasting time.Duration, windows int) Report {
