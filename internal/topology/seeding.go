@@ -286,6 +286,17 @@ func joinSeeded(s Snapshot, h Health, m Member, p *Plan) bool {
 		}
 		return false
 	}
+	for _, group := range s.Wanted.Groups {
+		// What it has not told is not 0: nothing is concluded from a server that is still opening its groups.
+		if g, ok := m.Agent.Groups[group]; !ok || !g.Running || g.LastLog == 0 {
+			if s.Seen[Symptom{SymptomHalfJoined, m.Pod}] > s.Limits.JoinRollback {
+				p.step(Step{Kind: StepRestart, Pod: m.Pod, NodeID: m.NodeID, Cures: SymptomHalfJoined, Reason: "it was seeded, and its server does not open raft group " + group})
+				return false
+			}
+			p.wait(v1alpha1.ReasonJoiningMember, "%s was seeded and has not opened raft group %s yet", m.Pod, group)
+			return false
+		}
+	}
 	group, late := overtaken(h, func(group string) uint64 { return m.Agent.Groups[group].LastLog })
 	switch {
 	case len(m.Agent.EmptySnapshot) > 0:

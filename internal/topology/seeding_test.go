@@ -228,6 +228,13 @@ func TestANewcomerIsSeededStartedAndJoinedThroughTheLeader(t *testing.T) {
 	m.Agent.Server = ServerStarting
 	expect(t, w, v1alpha1.ReasonJoiningMember)
 	m.Agent.Server = ServerRunning
+	told := m.Agent.Groups
+	m.Agent.Groups = nil
+	expect(t, w, v1alpha1.ReasonJoiningMember) // not late: it has said nothing yet
+	w.seen(SymptomHalfJoined, 4, 2*time.Minute)
+	expect(t, w, "", "Restart "+pc3)
+	w.s.Seen = map[Symptom]time.Duration{}
+	m.Agent.Groups = told
 	p := expect(t, w, "", "Join "+pc3)
 	if s := p.Steps[0]; s.Via != pc0 || !s.Planned {
 		t.Errorf("%+v", s)
