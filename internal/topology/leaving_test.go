@@ -120,8 +120,6 @@ func TestNobodyBeginsToLeaveWhileAnythingIsAmiss(t *testing.T) {
 		"a voter is down":             {func(w *world) { w.member(4).Agent.Server, w.member(4).Agent.Groups = ServerExited, nil }, v1alpha1.ReasonScaleInPending},
 		"a voter that stays is down":  {func(w *world) { w.member(2).Agent.Server, w.member(2).Agent.Groups = ServerExited, nil }, v1alpha1.ReasonMembersMissing},
 		"a voter is far behind":       {func(w *world) { behind(w, 2, 300) }, v1alpha1.ReasonScaleInPending},
-		"the leaders are apart":       {func(w *world) { leadersApart(w, "data_0", 2) }, v1alpha1.ReasonLeadersApart},
-		"it leads":                    {func(w *world) { w.form(5, 1, 2, 3, 4, 5).brokersUp(1001, 1002) }, v1alpha1.ReasonLeadersApart},
 		"another membership changes":  {func(w *world) { changing(w, []uint64{1, 2, 3, 4, 5}, []uint64{1, 2, 3, 5}) }, v1alpha1.ReasonScaleInPending},
 		"a broker is not in service":  {func(w *world) { w.member(1002).Agent.MQTTOpen = false }, v1alpha1.ReasonScaleInPending},
 		"its agent does not answer":   {func(w *world) { w.member(5).Agent = nil }, ""},
@@ -253,9 +251,19 @@ func TestWhoShallLeadInsteadOfAMemberThatLeavesIsNamed(t *testing.T) {
 	} {
 		w := shrinking(5, 3)
 		c.change(w)
-		p := expect(t, w, v1alpha1.ReasonLeadersApart)
-		if !slices.ContainsFunc(p.Waits, func(x Wait) bool { return strings.Contains(x.Message, c.want) }) {
+		p := Decide(w.s)
+		if !waits(p, v1alpha1.ReasonLeadersApart) || !slices.ContainsFunc(p.Waits, func(x Wait) bool { return strings.Contains(x.Message, c.want) }) {
 			t.Errorf("%s: %+v, want %q", what, p.Waits, c.want)
+		}
+	}
+}
+
+func TestTheSetKeepsAVoterThatLostItsVolumeUntilItIsOutOfEveryGroup(t *testing.T) {
+	w := shrinking(5, 3).wiped(5).unregistered(5)
+	expect(t, w, "", "Leave "+pc4)
+	for groups, want := range map[int]int32{0: 5, 2: 5, 3: 4} {
+		if got := sizeOf(shrinking(5, 3).wiped(5).unregistered(5).left(5, groups)); got != want {
+			t.Errorf("out of %d groups: the set has %d pods, want %d", groups, got, want)
 		}
 	}
 }
