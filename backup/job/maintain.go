@@ -104,7 +104,7 @@ func (w *work) collect(ctx context.Context) (Result, error) {
 		err = w.inventory(ctx, c, damaged)
 	}
 	return Result{
-		Message:   fmt.Sprintf("%d backups were deleted, and %d objects of %s and %d unfinished uploads that no backup needs; %d backups are left", c.Expired, c.Objects, bytesOf(c.Bytes), c.Uploads, c.Kept),
+		Message:   fmt.Sprintf("%d backups were deleted, and %d objects of %s and %d unfinished uploads that no backup needs; %d backups are left", c.Expired, c.Objects, sizeOf(c.Bytes), c.Uploads, c.Kept),
 		Collected: c,
 	}, err
 }
@@ -174,7 +174,7 @@ func (w *work) verify(ctx context.Context) (Result, error) {
 		return Result{}, kept(reading, err)
 	}
 	result, err := w.described(ctx, id, m)
-	result.Message = fmt.Sprintf("the backup %s is whole: %s in %d objects (%s)", id, bytesOf(result.SizeBytes), len(m.Objects()), mode)
+	result.Message = fmt.Sprintf("the backup %s is whole: %s in %d objects (%s)", id, sizeOf(result.SizeBytes), len(m.Objects()), mode)
 	return result, err
 }
 

@@ -11,6 +11,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/robustmq/robustmq-operator/backup/archive"
 	"github.com/robustmq/robustmq-operator/backup/store"
 )
@@ -18,7 +20,7 @@ import (
 // MemoryLimit of the program in bytes, for debug.SetMemoryLimit: the collector works harder above it. The container's limit is 128 MiB.
 const MemoryLimit = 88 << 20
 
-// buffers of the store: four tables travel at a time, and while some are being sent others are being filled. They are most of the program's memory.
+// buffers of the store, for what goes in parts: four tables travel at a time, and while some parts are being sent others are being filled. They are the most that the program's memory has.
 const buffers = 6
 
 // Options are a Job's surroundings. Holder, Tool and Log are required; the rest has the defaults of a pod.
@@ -160,15 +162,5 @@ func (w *work) ours(ctx context.Context) error {
 	return nil
 }
 
-// bytesOf is a number of bytes for people.
-func bytesOf(n int64) string {
-	switch {
-	case n < 1<<10:
-		return fmt.Sprintf("%d B", n)
-	case n < 1<<20:
-		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
-	case n < 1<<30:
-		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
-	}
-	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
-}
+// sizeOf is a number of bytes for people.
+func sizeOf(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }

@@ -62,7 +62,7 @@ func (w *work) existing(ctx context.Context) (Result, bool, error) {
 	if err != nil {
 		return Result{}, true, err
 	}
-	result.Message = fmt.Sprintf("the backup %s was complete already: %s", id, bytesOf(result.SizeBytes))
+	result.Message = fmt.Sprintf("the backup %s was complete already: %s", id, sizeOf(result.SizeBytes))
 	return result, true, nil
 }
 
@@ -151,7 +151,7 @@ func (w *work) write(ctx context.Context, s *source, image protocol.Image, group
 	}
 	m := written.Manifest
 	return Result{
-		Message: fmt.Sprintf("the backup %s is complete: %s, %s of them new in the bucket", written.ID, bytesOf(m.Size()), bytesOf(written.Uploaded)),
+		Message: fmt.Sprintf("the backup %s is complete: %s, %s of them new in the bucket", written.ID, sizeOf(m.Size()), sizeOf(written.Uploaded)),
 		ID:      written.ID, Key: written.Key, ManifestSHA256: written.SHA256, SizeBytes: m.Size(), UploadedBytes: written.Uploaded,
 		RecoveryPoint: m.RecoveryPoint, Groups: positions(m.Groups), Counts: m.Counts, Encrypted: m.Encryption != nil,
 	}, nil

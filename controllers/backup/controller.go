@@ -132,6 +132,9 @@ func (r *Reconciler) reconcile(ctx context.Context, b *v1alpha1.RobustMQBackup) 
 			return ctrl.Result{}, err
 		}
 	}
+	if v.stage == v1alpha1.BackupFailed && !b.Ended() {
+		r.letGo(ctx, o)
+	}
 	switch {
 	case over(v.stage) && !b.Ended():
 		r.forget(client.ObjectKeyFromObject(b))

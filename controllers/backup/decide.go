@@ -60,7 +60,7 @@ func decide(o *observation, t Timings) verdict {
 	case o.job != nil && ours(o.job, o.backup):
 		return follow(o, t)
 	case o.backup.Status.JobName != "":
-		return failed(v1alpha1.ReasonJobLost, fmt.Sprintf("Job %s is gone, and its result was not seen: somebody removed it. Make another backup", o.backup.Status.JobName))
+		return failed(v1alpha1.ReasonJobLost, fmt.Sprintf("Job %s is gone, and its result was not seen: somebody removed it. Make another backup. If it was complete in that moment, it is in the bucket and retention counts it; the deletion of this object removes it where its deletionPolicy is Delete", o.backup.Status.JobName))
 	default:
 		return await(o)
 	}

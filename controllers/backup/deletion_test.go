@@ -41,9 +41,10 @@ func TestABackupThatGoesFromTheBucket(t *testing.T) {
 		change func(*leaving)
 		want   leave // warning: a part of it
 	}{
-		"is removed by a Job":                         {time.Second, func(*leaving) {}, leave{create: true}},
-		"never began, and there is nothing to remove": {time.Second, func(l *leaving) { l.backup.Status = v1alpha1.RobustMQBackupStatus{} }, leave{release: true}},
-		"is first stopped from being written":         {time.Second, func(l *leaving) { l.take = newJob(l.backup, newCluster()) }, leave{removeTake: true}},
+		"is removed by a Job": {time.Second, func(*leaving) {}, leave{create: true}},
+		"is looked for in the bucket also when it has failed": {time.Second, func(l *leaving) { l.backup.Status.Stage = v1alpha1.BackupFailed }, leave{create: true}},
+		"never began, and there is nothing to remove":         {time.Second, func(l *leaving) { l.backup.Status = v1alpha1.RobustMQBackupStatus{} }, leave{release: true}},
+		"is first stopped from being written":                 {time.Second, func(l *leaving) { l.take = newJob(l.backup, newCluster()) }, leave{removeTake: true}},
 		"waits until nothing can write any more": {time.Second, func(l *leaving) {
 			l.take = newJob(l.backup, newCluster())
 			l.take.DeletionTimestamp = ptr.To(metav1.NewTime(noon))

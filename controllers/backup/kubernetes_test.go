@@ -49,6 +49,24 @@ func (a *agent) State(context.Context) (protocol.State, error) {
 	return state, nil
 }
 
+// ReleaseImage: none is taken away from a backup that is being made.
+func (a *agent) ReleaseImage(ctx context.Context, id string) error {
+	if !a.d.agents {
+		return errors.New("connection refused")
+	}
+	var all v1alpha1.RobustMQBackupList
+	if err := a.d.truth.List(ctx, &all); err != nil {
+		return err
+	}
+	for i := range all.Items {
+		if b := &all.Items[i]; imageID(b) == id && b.Status.Stage != v1alpha1.BackupFailed {
+			a.d.fail("the image of %s, which is %s, was released", b.Name, b.Status.Stage)
+		}
+	}
+	a.d.released++
+	return nil
+}
+
 type quiet struct{}
 
 func (quiet) Eventf(runtime.Object, runtime.Object, string, string, string, string, ...any) {}

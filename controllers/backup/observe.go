@@ -15,6 +15,7 @@ import (
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/backup/job"
 	"github.com/robustmq/robustmq-operator/controllers/backup/outcome"
+	"github.com/robustmq/robustmq-operator/controllers/backup/refused"
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/manifests"
@@ -91,6 +92,11 @@ func (r *Reconciler) observeJob(ctx context.Context, o *observation) error {
 			return err
 		}
 		o.run = outcome.Of(job.Take, o.job, pods, o.now)
+	}
+	if o.run.Phase == outcome.Pending && len(pods) == 0 {
+		if why := refused.Why(ctx, r.Reader, o.job, o.now); why != "" {
+			o.run.Message = why
+		}
 	}
 	if o.run.Phase == outcome.Running && o.cluster != nil && o.record.problem == "" {
 		r.observeProgress(ctx, o)

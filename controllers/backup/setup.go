@@ -12,12 +12,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/controllers/trigger"
 )
 
 // Options shape the controller.
@@ -45,7 +45,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o Options) error {
 			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, 30*time.Second),
 		}).
 		// Our own status writes need no second look.
-		For(&v1alpha1.RobustMQBackup{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, deleted()))).
+		For(&v1alpha1.RobustMQBackup{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, trigger.Deleted()))).
 		Watches(&batchv1.Job{}, toBackup).
 		Watches(&corev1.Pod{}, toBackup).
 		// A cluster that comes, or goes, is what some of its backups wait for, or die of.
@@ -97,12 +97,5 @@ func (r *Reconciler) backupsOfCluster(ctx context.Context, cluster client.Object
 }
 
 func comesOrGoes() predicate.Predicate {
-	return predicate.Or(predicate.GenerationChangedPredicate{}, deleted())
-}
-
-// deleted lets the wish to delete through, which changes no generation of an object with a finalizer alone.
-func deleted() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		return e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero()
-	}}
+	return predicate.Or(predicate.GenerationChangedPredicate{}, trigger.Deleted())
 }

@@ -3,6 +3,7 @@ package plan
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -15,6 +16,7 @@ import (
 	"github.com/robustmq/robustmq-operator/backup/job"
 	told "github.com/robustmq/robustmq-operator/controllers/backup/destination"
 	"github.com/robustmq/robustmq-operator/controllers/backup/outcome"
+	"github.com/robustmq/robustmq-operator/controllers/backup/refused"
 	"github.com/robustmq/robustmq-operator/internal/manifests"
 )
 
@@ -71,6 +73,11 @@ func (r *Reconciler) observeWork(ctx context.Context, p *pass, kind job.Kind, na
 		pods = append(pods, &list.Items[i])
 	}
 	w.state = outcome.Of(kind, &j, pods, p.now)
+	if w.state.Phase == outcome.Pending && !slices.ContainsFunc(pods, func(pod *corev1.Pod) bool { return metav1.IsControlledBy(pod, &j) }) {
+		if why := refused.Why(ctx, r.Reader, &j, p.now); why != "" {
+			w.state.Message = why
+		}
+	}
 	if w.state.Phase == outcome.Ended && !outcome.Finished(&j) {
 		// Its program has ended and Kubernetes has yet to say so of the Job, which cannot be replaced before.
 		w.state.Phase = outcome.Running
