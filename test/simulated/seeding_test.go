@@ -1,0 +1,259 @@
+package simulated
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/backup/image"
+	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/test/simulated/network"
+	"github.com/robustmq/robustmq-operator/test/simulated/world"
+)
+
+// fillLog writes users through the leader until its log no longer begins at the first entry: RobustMQ keeps about 1000 behind its snapshots.
+func fillLog(t *testing.T, w *world.World, c *v1alpha1.RobustMQCluster) {
+	t.Helper()
+	agent := agents(t, w, c)(c.Status.Leader)
+	var all sync.WaitGroup
+	failed := make(chan error, 8)
+	for part := range 8 {
+		all.Go(func() {
+			for i := range 160 {
+				user := map[string]any{"tenant": "default", "username": fmt.Sprintf("u%d-%d", part, i), "password": "p4ssword-of-a-user", "is_superuser": false}
+				if _, err := agent.Admin(t.Context(), "POST", "/api/cluster/user/create", user); err != nil && !strings.Contains(err.Error(), "already exist") { // the server repeats a write whose answer was late
+					failed <- err
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	close(failed)
+	if err := <-failed; err != nil {
+		t.Fatal(err)
+	}
+	w.Await("a log that was purged", func() (bool, string) {
+		status, err := w.Raft(c.Status.Leader)
+		return err == nil && status["metadata_0"].Purged != nil, fmt.Sprintf("%+v %v", status["metadata_0"], err)
+	})
+}
+
+// lose has the pods' volumes emptied under stopped servers, while no operator runs.
+func lose(t *testing.T, w *world.World, c *v1alpha1.RobustMQCluster, pods ...string) {
+	t.Helper()
+	w.Operator().Crash()
+	agent := agents(t, w, c)
+	for _, pod := range pods {
+		must(agent(pod).Server(t.Context(), protocol.ServerOrder{Action: protocol.ServerStop, Reason: "test"}))(t)
+		state := must(agent(pod).State(t.Context()))(t)
+		must(agent(pod).Wipe(t.Context(), protocol.WipeOrder{Marker: *state.Volume.Marker, Reason: "test"}))(t)
+	}
+}
+
+// keysAgree waits until every member of the placement centre has the keys of the others in both families of metadata, and returns how many there are.
+func keysAgree(t *testing.T, w *world.World, c *v1alpha1.RobustMQCluster) (keys uint64) {
+	t.Helper()
+	families := []string{"meta_data", "meta_metadata"}
+	w.Await("the same keys in every member", func() (bool, string) {
+		var first map[string]image.Count
+		for _, pod := range w.Pods(c, v1alpha1.RolePlacementCenter) {
+			counts, err := image.Census(t.Context(), image.OS{}, filepath.Join(w.VolumeDir(pod), "data", "_rocksdb"), families, 0)
+			if err != nil {
+				return false, err.Error() // it is being written
+			}
+			if first == nil {
+				first = counts
+			}
+			for _, family := range families {
+				if counts[family].Keys != first[family].Keys || counts[family].KeySum != first[family].KeySum {
+					return false, fmt.Sprintf("%s has %d keys in %s, the first member %d", pod, counts[family].Keys, family, first[family].Keys)
+				}
+			}
+		}
+		keys = first["meta_metadata"].Keys
+		return true, ""
+	})
+	return keys
+}
+
+// seededWhole waits until the cluster is whole, and checks that nobody got a snapshot without its entries, and that nothing of a seed is left.
+func seededWhole(t *testing.T, w *world.World, pods ...string) *v1alpha1.RobustMQCluster {
+	t.Helper()
+	c := formed(t, w)
+	agent := agents(t, w, c)
+	for _, pod := range pods {
+		w.Await("the seed of "+pod+" to be over", func() (bool, string) {
+			s, err := agent(pod).State(t.Context())
+			return err == nil && s.Images.Seed == nil && s.Images.Placement == nil, fmt.Sprintf("%+v %v", s.Images, err)
+		})
+		if m := w.Marker(pod); m.Origin != protocol.OriginSeeded || m.Placement != "" {
+			t.Errorf("%s: %+v", pod, m)
+		}
+	}
+	for name, text := range w.Logs() {
+		if strings.Contains(text, "recovered 0 entries") {
+			t.Errorf("%s: a snapshot was installed, which loses data", name)
+		}
+	}
+	if keys := keysAgree(t, w, c); keys < 1280 {
+		t.Errorf("%d keys of metadata, at least the 1280 users were written", keys)
+	}
+	if founders := w.Founders(); !slices.Equal(founders, []string{"c-placement-center-0"}) {
+		t.Errorf("servers that founded a cluster: %v, want member 0 once", founders)
+	}
+	return c
+}
+
+// events of the cluster by reason, of one pod.
+func eventsOf(w *world.World, reason, pod string) (messages []string) {
+	for _, e := range w.Events() {
+		if e.Reason == reason && strings.HasPrefix(e.Message, pod+":") {
+			messages = append(messages, e.Type+" "+e.Message)
+		}
+	}
+	return messages
+}
+
+func TestAVoterThatLostItsVolumeIsSeededAndHoldsEveryKey(t *testing.T) {
+	t.Parallel()
+	w := env.New(t, world.Options{})
+	c := form(t, w, manifest(newest, 3, 1, ""))
+	fillLog(t, w, c)
+	const lost = "c-placement-center-2"
+	lose(t, w, c, lost)
+	w.StartOperator()
+	seededWhole(t, w, lost)
+	w.Await("the events", func() (bool, string) {
+		begun, whole := eventsOf(w, v1alpha1.ReasonSeeding, lost), eventsOf(w, v1alpha1.ReasonSeeded, lost)
+		return len(begun) == 1 && strings.HasPrefix(begun[0], "Warning") && len(whole) == 1, fmt.Sprint(begun, whole)
+	})
+}
+
+func TestTwoOfFiveVotersThatLostTheirVolumesAreSeededOneAfterTheOther(t *testing.T) {
+	t.Parallel()
+	w := env.New(t, world.Options{Nodes: 5})
+	c := form(t, w, manifest(newest, 5, 1, ""))
+	fillLog(t, w, c)
+	lost := []string{"c-placement-center-1", "c-placement-center-4"}
+	lose(t, w, c, lost...)
+	w.StartOperator()
+	seededWhole(t, w, lost...)
+}
+
+func TestADonorThatCannotBeReachedAnyMoreIsReplacedByAnother(t *testing.T) {
+	t.Parallel()
+	w := env.New(t, world.Options{})
+	c := form(t, w, manifest(newest, 3, 1, ""))
+	fillLog(t, w, c)
+	const donor, lost = "c-placement-center-1", "c-placement-center-2"
+	lose(t, w, c, lost)
+	// The follower is the donor that is taken first, and these two do not reach one another.
+	w.Network.Set(donor, lost, network.BlackHole)
+	w.StartOperator()
+	w.Await("the first seed to fail", func() (bool, string) {
+		failed := eventsOf(w, v1alpha1.ReasonSeedFailed, lost)
+		return len(failed) == 1 && strings.Contains(failed[0], "DonorLost"), fmt.Sprint(failed)
+	})
+	w.Await("the voter to be whole", func() (bool, string) {
+		whole := eventsOf(w, v1alpha1.ReasonSeeded, lost)
+		return len(whole) == 1, w.Describe()
+	})
+	w.Network.Heal()
+	seededWhole(t, w, lost)
+	begun := eventsOf(w, v1alpha1.ReasonSeeding, lost)
+	if len(begun) != 2 || !strings.Contains(begun[0], donor) || strings.Contains(begun[1], donor) {
+		t.Errorf("%q", begun)
+	}
+}
+
+func TestASeedIsFoundAgainWhoeverOfTheThreeIsKilledMeanwhile(t *testing.T) {
+	t.Parallel()
+	const donor, lost = "c-placement-center-1", "c-placement-center-2"
+	for _, phase := range []protocol.SeedPhase{protocol.SeedImaging, protocol.SeedReceiving, protocol.SeedPlaced} {
+		t.Run("in phase "+string(phase), func(t *testing.T) {
+			t.Parallel()
+			w := env.New(t, world.Options{})
+			c := form(t, w, manifest(newest, 3, 1, ""))
+			fillLog(t, w, c)
+			agent := agents(t, w, c)
+			lose(t, w, c, lost)
+			w.StartOperator()
+			// It may be faster than it can be looked at: then it is killed in a later phase, which is as good.
+			w.Await("a seed", func() (bool, string) {
+				s, err := agent(lost).State(t.Context())
+				later := map[protocol.SeedPhase]int{protocol.SeedImaging: 1, protocol.SeedReceiving: 2, protocol.SeedPlacing: 3, protocol.SeedPlaced: 4}
+				return err == nil && s.Images.Seed != nil && later[s.Images.Seed.Phase] >= later[phase], fmt.Sprintf("%+v %v", s.Images.Seed, err)
+			})
+			w.Operator().Crash()
+			w.Kubelet.Crash(lost)
+			w.Kubelet.Crash(donor)
+			w.StartOperator()
+			seededWhole(t, w, lost)
+		})
+	}
+}
+
+func TestAnOperatorKilledAfterAnyWriteOfASeedLeavesTheVoterWhole(t *testing.T) {
+	t.Parallel()
+	const lost = "c-placement-center-2"
+	for n := 1; n <= 6; n++ {
+		t.Run(fmt.Sprint("after write ", n), func(t *testing.T) {
+			t.Parallel()
+			w := env.New(t, world.Options{Seed: uint64(n)}) //nolint:gosec // small
+			c := form(t, w, manifest(newest, 3, 1, ""))
+			fillLog(t, w, c)
+			lose(t, w, c, lost)
+			first := w.StartOperatorUntil(n)
+			w.Await("the operator's death, or a whole cluster", func() (bool, string) {
+				return first.Dead() || w.IsReady("c"), fmt.Sprintf("%d of %d writes", len(first.Changes()), n)
+			})
+			w.StartOperator()
+			seededWhole(t, w, lost)
+		})
+	}
+}
+
+func TestNewcomersAreSeededOnceTheLogWasPurged(t *testing.T) {
+	t.Parallel()
+	w := env.New(t, world.Options{Nodes: 5})
+	c := form(t, w, manifest(newest, 3, 1, ""))
+	fillLog(t, w, c)
+	w.Apply(manifest(newest, 5, 1, ""))
+	news := []string{"c-placement-center-3", "c-placement-center-4"}
+	w.Await("five members", func() (bool, string) {
+		for _, pod := range news {
+			if len(eventsOf(w, v1alpha1.ReasonSeeded, pod)) == 0 {
+				return false, w.Describe()
+			}
+		}
+		return true, ""
+	})
+	seededWhole(t, w, news...)
+	for _, pod := range news {
+		if begun := eventsOf(w, v1alpha1.ReasonSeeding, pod); len(begun) != 1 || !strings.HasPrefix(begun[0], "Normal") {
+			t.Errorf("%s: %q", pod, begun)
+		}
+	}
+}
+
+func TestAVoterWhoseDataIsGoneFromUnderItsMarkerIsSeeded(t *testing.T) {
+	t.Parallel()
+	w := env.New(t, world.Options{})
+	text := manifest(newest, 3, 1, "")
+	c := form(t, w, text)
+	fillLog(t, w, c)
+	remove(t, w, c)
+	const lost = "c-placement-center-1"
+	if err := os.RemoveAll(filepath.Join(w.VolumeDir(lost), "data")); err != nil {
+		t.Fatal(err)
+	}
+	w.Apply(text)
+	w.Await("the voter to be whole", func() (bool, string) { return len(eventsOf(w, v1alpha1.ReasonSeeded, lost)) == 1, w.Describe() })
+	seededWhole(t, w, lost)
+}
