@@ -111,14 +111,15 @@ func gap(schedules []*cron.SpecSchedule) time.Duration {
 	schedules = schedules[:min(len(schedules), 64)] // the schema allows 16
 	runs := make([]uint64, days)                    // which schedules run on each day
 	for i, s := range schedules {
-		for d := 0; d < days; d++ {
+		for d := 0; ; d++ {
 			next := s.Next(firstDay.AddDate(0, 0, d).Add(-time.Second))
 			if next.IsZero() {
 				break
 			}
-			if d = int(next.Sub(firstDay) / (24 * time.Hour)); d < days {
-				runs[d] |= 1 << i
+			if d = int(next.Sub(firstDay) / (24 * time.Hour)); d >= days {
+				break
 			}
+			runs[d] |= 1 << i
 		}
 	}
 	const minutes = 24 * 60
