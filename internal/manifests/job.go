@@ -194,7 +194,7 @@ func jobResources() corev1.ResourceRequirements {
 }
 
 func jobVolumes(cluster *v1alpha1.RobustMQCluster, j JobOptions) []corev1.Volume {
-	volumes := []corev1.Volume{memoryless(volumeTmp, "64Mi")}
+	volumes := []corev1.Volume{memoryless(volumeTmp)}
 	if d := j.Destination; d != nil && d.CredentialsSecretName != "" {
 		optional := projected(d.CredentialsSecretName, "", KeySessionToken, KeyCustomerKey)
 		optional.Secret.Optional = ptr.To(true)

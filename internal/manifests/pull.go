@@ -61,7 +61,7 @@ func PullJob(cluster *v1alpha1.RobustMQCluster, in Inputs, r v1alpha1.Role, node
 			Resources: installResources(), SecurityContext: restricted(),
 			VolumeMounts: []corev1.VolumeMount{{Name: volumeAgent, MountPath: protocol.AgentDir, ReadOnly: true}},
 		}},
-		Volumes: []corev1.Volume{memoryless(volumeAgent, "64Mi")},
+		Volumes: []corev1.Volume{memoryless(volumeAgent)},
 	}
 	return job
 }

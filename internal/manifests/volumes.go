@@ -27,11 +27,11 @@ const secretMode int32 = 0o440
 
 func volumes(cluster *v1alpha1.RobustMQCluster, row v1alpha1.RoleView) []corev1.Volume {
 	return []corev1.Volume{
-		memoryless(volumeAgent, "64Mi"),
+		memoryless(volumeAgent),
 		{Name: volumeRun, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{ // in memory: it holds secrets, and must not reach a disk
 			Medium: corev1.StorageMediumMemory, SizeLimit: ptr.To(resource.MustParse("64Mi")),
 		}}},
-		memoryless(volumeTmp, "64Mi"),
+		memoryless(volumeTmp),
 		secretVolume(volumeConfig, ConfigSecretName(cluster, row.Role), configKey),
 		{Name: volumeCredentials, VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
 			DefaultMode: ptr.To(secretMode),
@@ -46,8 +46,8 @@ func volumes(cluster *v1alpha1.RobustMQCluster, row v1alpha1.RoleView) []corev1.
 	}
 }
 
-func memoryless(name, size string) corev1.Volume {
-	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: ptr.To(resource.MustParse(size))}}}
+func memoryless(name string) corev1.Volume {
+	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: ptr.To(resource.MustParse("64Mi"))}}}
 }
 
 // secretVolume mounts only the keys that are wanted: a user's TLS Secret may hold more.

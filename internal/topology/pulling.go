@@ -27,7 +27,7 @@ const (
 
 // pullImages has the images pulled on every node that carries a pod that is to be made anew, before the first of them goes: an image that cannot be pulled costs nothing then, and
 // one that takes minutes costs no minutes without the pod. It returns false while that is not done.
-func pullImages(s Snapshot, pending []Member, p *Plan) bool {
+func pullImages(pending []Member, p *Plan) bool {
 	var wanted, running, failed []Member
 	for _, m := range pending {
 		if !m.TemplateStale {

@@ -45,7 +45,7 @@ func rollNext(s Snapshot, h Health, p *Plan) bool {
 	if noteStopped(s, h, reason, p) {
 		return true
 	}
-	if !pullImages(s, pending, p) {
+	if !pullImages(pending, p) {
 		return true
 	}
 	if len(p.Waits) > 0 {
@@ -72,6 +72,16 @@ func rollNext(s Snapshot, h Health, p *Plan) bool {
 	why := "its configuration changed in what takes a restart"
 	if next.TemplateStale {
 		kind, why = StepReplace, "its pod template changed"
+	}
+	if kind == StepReplace && len(h.LeaderOf(next.NodeID)) > 0 && len(s.of(v1alpha1PlacementCenter)) > 1 {
+		// A new pod takes longer than the 10 s after which a leader that comes back would keep its term.
+		if step, wait, ok := transferAway(s, h, next); ok {
+			p.step(step)
+			return true
+		} else if len(h.voters(s.Wanted.Groups[0])) >= 3 {
+			p.Waits = append(p.Waits, wait)
+			return true
+		}
 	}
 	p.step(Step{Kind: kind, Pod: next.Pod, NodeID: next.NodeID, Planned: true, Reason: fmt.Sprintf("%s (%d of %d)", why, p.Roll.Done+1, p.Roll.Total)})
 	return true

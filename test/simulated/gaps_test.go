@@ -52,14 +52,17 @@ func TestClientsThatNeverStopSeeNoElectionWhileEverythingIsRestartedAndMadeAnew(
 		if i+1 < len(seen.at) {
 			to = seen.at[i+1]
 		}
-		real := func(d time.Duration) time.Duration { return time.Duration(float64(d) * w.Speed) }
+		inLife := func(d time.Duration) time.Duration { return time.Duration(float64(d) * w.Speed) }
 		gaps = append(gaps, messages.Gap{
-			Step: doing + pod[len("c-"):], Writes: real(messages.LongestGap(wrote, seen.at[i], to)), Publish: real(messages.LongestGap(published, seen.at[i], to)),
+			Step: doing + pod[len("c-"):], Writes: inLife(messages.LongestGap(wrote, seen.at[i], to)), Publish: inLife(messages.LongestGap(published, seen.at[i], to)),
 		})
 	}
-	text, longest := messages.GapTable(gaps)
+	text, _ := messages.GapTable(gaps)
 	t.Logf("longest time without an acknowledgement while each pod was away, in real life (%d writes acknowledged, %d refused, last %v):\n%s", len(wrote), refused, last, text)
-	if longest > inPlaceGap {
-		t.Errorf("clients stood still for %s: an election?", longest)
+	for i, g := range gaps {
+		// The MQTT client's own patience is not hurried: its 10 s are a minute here. What it waits for after a broker's pod went is printed, and judged on the bed.
+		if g.Writes > inPlaceGap || i < steps && g.Publish > inPlaceGap {
+			t.Errorf("%s: clients stood still: an election?", g.Step)
+		}
 	}
 }

@@ -73,7 +73,7 @@ func LongestGap(acks []time.Time, from, to time.Time) time.Duration {
 			last = at
 			continue
 		}
-		if last == from && i > 0 {
+		if i > 0 && last.Equal(from) {
 			last = acks[i-1]
 		}
 		longest = max(longest, at.Sub(last))
