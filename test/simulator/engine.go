@@ -115,6 +115,7 @@ func (n *Node) startEngine() bool {
 	n.engine.forgetStrange()
 	n.spawn(func() { n.t.every(n.ctx, time.Second, n.engine.proposeISR) })
 	n.spawn(func() { n.t.every(n.ctx, time.Second, n.engine.fillReplicas) })
+	n.spawn(func() { n.t.every(n.ctx, 30*time.Second, n.engine.reconcile) })
 	n.log.info("storage_engine::isr::fetcher_manager", "replica fetcher started with %d threads", n.file.number("storage_runtime.num_replica_fetchers"))
 	return true
 }

@@ -108,6 +108,25 @@ func (e *engine) filled(name string, node uint64) {
 	s.ISR, s.SegmentEpoch = append(slices.Clone(s.ISR), node), epoch+1
 	if _, err := dataCall[nothing](e.n.ctx, e.n, "UpdateSegmentIsr", true, isrRequest{s, epoch}); err != nil && e.n.ctx.Err() == nil {
 		e.n.log.warn("storage_engine::isr::isr_manager", "ISR maintain propose failed for %s/%d: %v", s.ShardName, s.SegmentSeq, err)
+		e.reconcile() // it may have missed a notification
+	}
+}
+
+// reconcile asks for the segments as they are, every metadata_reconcile_interval_ms (30 s) and after a proposal that did not fit: who missed a notification learns here, at last, what it leads.
+func (e *engine) reconcile() {
+	if e.n.gen.islands {
+		return
+	}
+	found, err := dataCall[map[string]json.RawMessage](e.n.ctx, e.n, "Load", false, loadRequest{Kinds: []string{kindSegment}})
+	if err != nil {
+		return
+	}
+	for key, raw := range found {
+		var now, have segment
+		old, known := e.n.cache.get(key)
+		if json.Unmarshal(raw, &now) == nil && (!known || json.Unmarshal(old, &have) != nil || now.SegmentEpoch > have.SegmentEpoch) {
+			e.n.cache.update(change{Key: key, Value: raw})
+		}
 	}
 }
 
