@@ -92,7 +92,7 @@ func pullOf(job *batchv1.Job, pod *corev1.Pod) topology.Pull {
 		}
 		return topology.Pull{Phase: topology.PullFailed, Message: fmt.Sprintf("%s (Job %s)", message, job.Name)}
 	}
-	if pod == nil || pod.Status.Phase != corev1.PodPending {
+	if pod == nil || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
 		return topology.Pull{Phase: topology.PullRunning}
 	}
 	switch reason, message := pendingReason(pod, nil); reason {

@@ -130,11 +130,12 @@ func TestHowFarAPullIsFollowsFromItsJobAndItsPod(t *testing.T) {
 		reason string
 		words  string
 	}{
-		"nobody began":         {nil, nil, topology.PullWanted, "", ""},
-		"an older one goes":    {going, nil, topology.PullWanted, "", ""},
-		"begun":                {job(), nil, topology.PullRunning, "", ""},
-		"pulling":              {job(), pending("ContainerCreating"), topology.PullRunning, "", ""},
-		"cannot be pulled":     {job(), pending("ErrImagePull"), topology.PullFailed, v1alpha1.ReasonImagePullFailed, "example.org/none:1"},
+		"nobody began":      {nil, nil, topology.PullWanted, "", ""},
+		"an older one goes": {going, nil, topology.PullWanted, "", ""},
+		"begun":             {job(), nil, topology.PullRunning, "", ""},
+		"pulling":           {job(), pending("ContainerCreating"), topology.PullRunning, "", ""},
+		"cannot be pulled":  {job(), pending("ErrImagePull"), topology.PullFailed, v1alpha1.ReasonImagePullFailed, "example.org/none:1"},
+		"a pod that counts as running because its first container ran": {job(), func() *corev1.Pod { p := pending("ErrImagePull"); p.Status.Phase = corev1.PodRunning; return p }(), topology.PullFailed, v1alpha1.ReasonImagePullFailed, "example.org/none:1"},
 		"the node takes none":  {job(), full, topology.PullFailed, v1alpha1.ReasonUnschedulable, "cordoned"},
 		"done":                 {job(batchv1.JobSuccessCriteriaMet, batchv1.JobComplete), nil, topology.PullDone, "", ""},
 		"failed":               {job(batchv1.JobFailed), nil, topology.PullFailed, "", "c-pull-1"},
