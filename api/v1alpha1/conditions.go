@@ -140,6 +140,8 @@ const (
 	ReasonMembersMissing = "MembersMissing"
 	// ReasonLeadersApart: the raft groups are led by different members, which blocks joins and leaves.
 	ReasonLeadersApart = "LeadersApart"
+	// ReasonTransferWaiting: leadership has to move to another member, and something must be in order first.
+	ReasonTransferWaiting = "TransferWaiting"
 	// ReasonRogueMember: a member runs a raft cluster of its own.
 	ReasonRogueMember = "RogueMember"
 	// ReasonHalfJoined: a member is a voter in some raft groups and not in others.
@@ -341,6 +343,10 @@ const (
 	ReasonServerStopped = "ServerStopped"
 	// ReasonServerRestarted: a server was restarted in place, because its configuration changed or (as a warning) because it did not recover by itself.
 	ReasonServerRestarted = "ServerRestarted"
+	// ReasonLeadershipMoved: the leadership of raft groups was moved to another member; the message says for how long nobody led.
+	ReasonLeadershipMoved = "LeadershipMoved"
+	// ReasonTransferEnded: a transfer of leadership that an operator left half done was brought to its end.
+	ReasonTransferEnded = "TransferEnded"
 	// ReasonPodReplaced: a pod was made anew from a changed template.
 	ReasonPodReplaced = "PodReplaced"
 	// ReasonVolumeWiped: what a rogue start had left on a volume was removed.

@@ -22,6 +22,8 @@ const (
 	// AnnotationAdoptVolume on a RobustMQCluster: names a pod whose foreign volume may be taken over as it is.
 	AnnotationTemplate    = "robustmq.io/template" // on pods: a hash of what their server depends on in the template that they were made from
 	AnnotationAdoptVolume = "robustmq.io/adopt-volume"
+	// AnnotationLeadOn on a RobustMQCluster: names the pod of the placement centre that shall lead, as long as it can.
+	AnnotationLeadOn = "robustmq.io/lead-on"
 	// AnnotationAwake on a StatefulSet that sleeps: how many pods it had, and will have when it wakes.
 	AnnotationAwake = "robustmq.io/awake"
 	// AnnotationDestination on the Job of a backup: spec.backup.destination of the cluster as it was then, as JSON, with the names of its Secrets.

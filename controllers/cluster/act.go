@@ -37,6 +37,12 @@ func (r *Reconciler) act(ctx context.Context, p *pass, plan topology.Plan) error
 		if isSeedStep(step.Kind) {
 			do = r.seedOrder
 		}
+		if step.Kind == topology.StepTransfer || step.Kind == topology.StepEndTransfer {
+			do = func(ctx context.Context, p *pass, s topology.Step) (err error) {
+				step.Reason, err = r.moveLeadership(ctx, p, s)
+				return err
+			}
+		}
 		if err := do(ctx, p, step); err != nil {
 			r.event(p.cluster, step.Pod, corev1.EventTypeWarning, v1alpha1.ReasonStepFailed, fmt.Sprintf("%s: %s failed: %v", step.Pod, step.Kind, err))
 			return fmt.Errorf("%s %s: %w", step.Kind, step.Pod, err)
@@ -77,6 +83,10 @@ func eventOf(kind topology.StepKind) (eventType, reason string) {
 		return corev1.EventTypeWarning, v1alpha1.ReasonServerStopped
 	case topology.StepRestart:
 		return corev1.EventTypeWarning, v1alpha1.ReasonServerRestarted
+	case topology.StepTransfer:
+		return corev1.EventTypeNormal, v1alpha1.ReasonLeadershipMoved
+	case topology.StepEndTransfer:
+		return corev1.EventTypeWarning, v1alpha1.ReasonTransferEnded
 	case topology.StepReplace:
 		return corev1.EventTypeNormal, v1alpha1.ReasonPodReplaced
 	case topology.StepLogin:

@@ -79,6 +79,8 @@ type memory struct {
 	faults   []topology.Fault
 	// watch remembers since when troubles last.
 	watch topology.Watch
+	// transferFailed is when the last transfer of leadership failed.
+	transferFailed time.Time
 	// replicated: the inner topics were seen with all their copies, for this many engines.
 	replicated int32
 	// survey of the messages' segments that is under way; nil while nobody leaves.
@@ -193,6 +195,14 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	p.snapshot = newSnapshot(p, r.Limits)
 	p.snapshot.SeedTries = p.memory.tries(r.Now())
 	noteStops(p, r.Now())
+	if failed := p.memory.transferFailed; !failed.IsZero() {
+		p.snapshot.TransferFailedAgo = max(r.Now().Sub(failed), 1)
+	}
+	for _, m := range p.snapshot.Members {
+		if started := p.observed.states[m.Pod].Server.Started; m.Agent != nil && started != nil {
+			m.Agent.StartedFor = max(r.Now().Sub(*started), 1)
+		}
+	}
 	r.surveySegments(ctx, p, topology.Assess(p.snapshot))
 	p.snapshot.Rounds, p.snapshot.Faults = p.memory.censuses.facts(), p.memory.faults
 	p.snapshot.Seen = p.memory.tracker.Observe(r.Now(), topology.Symptoms(p.snapshot))

@@ -117,11 +117,13 @@ type Timings struct {
 	Observe time.Duration
 	// Order bounds one order to an agent.
 	Order time.Duration
+	// Transfer bounds a transfer of leadership, and once more the putting back of one that failed; TransferCall one call of it, TransferPoll is how often the new leader is looked at.
+	Transfer, TransferCall, TransferPoll time.Duration
 	// Census says when the members' data is counted and compared.
 	Census CensusTimings
 }
 
 // DefaultTimings are the times at real speed.
 func DefaultTimings() Timings {
-	return Timings{Busy: 2 * time.Second, Quiet: 30 * time.Second, Observe: 5 * time.Second, Order: 45 * time.Second, Census: DefaultCensusTimings()}
+	return Timings{Busy: 2 * time.Second, Quiet: 30 * time.Second, Observe: 5 * time.Second, Order: 45 * time.Second, Transfer: protocol.TransferCommitWithin, TransferCall: 6 * time.Second, TransferPoll: 100 * time.Millisecond, Census: DefaultCensusTimings()}
 }

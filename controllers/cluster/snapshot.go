@@ -32,6 +32,7 @@ func newSnapshot(p *pass, limits topology.Limits) topology.Snapshot {
 	if len(p.traits.StatusGroups) < len(p.traits.RaftGroups) {
 		s.Wanted.NoSeeds = fmt.Sprintf("RobustMQ %s tells of its metadata group only, so whom its other raft groups voted for cannot be seen in an image", p.version)
 	}
+	s.Wanted.LeadOn = cluster.Annotations[v1alpha1.AnnotationLeadOn]
 	if pod := cluster.Annotations[v1alpha1.AnnotationAdoptVolume]; pod != "" {
 		s.Wanted.Adopt = []string{pod}
 	}
@@ -112,6 +113,10 @@ func newAgent(st protocol.State) *topology.Agent {
 		a.Placing = placement.Phase != protocol.PlacementOpen && placement.Phase != protocol.PlacementReverted
 	}
 	a.Seed = newTopologySeed(st.Images)
+	a.WALBytes = st.Images.WALBytes
+	if t := st.Transfer; t != nil {
+		a.Transfer = &topology.Transfer{ID: t.ID, Target: t.Target, Trouble: t.Message}
+	}
 	if exit := st.Server.LastExit; exit != nil {
 		a.ServerExit = fmt.Sprintf("%s, exit code %d", exit.Reason, exit.Code)
 		if exit.Message != "" {

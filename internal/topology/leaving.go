@@ -197,8 +197,18 @@ func handOver(s Snapshot, h Health, m Member, p *Plan) bool {
 			return true
 		}
 	}
-	p.trouble(v1alpha1.ReasonLeadersApart, "%s leaves when a member that stays, %s say, leads every raft group: %s; leadership moves by itself when its leader is away for more than half a minute", m.Pod, heir.Pod, why)
-	return true
+	p.wait(v1alpha1.ReasonLeadersApart, "%s leaves when a member that stays, %s say, leads every raft group: %s", m.Pod, heir.Pod, why)
+	from := ""
+	if len(h.LeaderOf(m.NodeID)) > 0 {
+		from = m.Pod
+	}
+	step, wait, ok := transferTo(s, h, []Member{heir}, from, m.Pod+" is to leave, and "+why)
+	if !ok {
+		p.Waits = append(p.Waits, wait)
+		return true
+	}
+	p.step(step)
+	return false
 }
 
 // heirOf is the member that leadership is best handed to: one that stays and is whole, leads the most groups already, and of equals has the lowest number.

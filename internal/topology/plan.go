@@ -56,6 +56,8 @@ type Step struct {
 	Cures SymptomKind
 	// Planned: the user asked for it; nothing had gone wrong.
 	Planned bool
+	// Transfer is the ID of a transfer of leadership (StepEndTransfer).
+	Transfer string
 	// Terms by raft group, of a StepSeed while nobody leads: the votes in the image are replaced by one for Via in this term.
 	Terms map[string]uint64
 }
@@ -116,7 +118,7 @@ func Decide(s Snapshot) Plan {
 	h := assess(s)
 	var p Plan
 	noteUnreachable(s, &p)
-	chain := []decision{replaceStuck, replaceBroken, adoptVolumes, stopRogues, releaseHeld}
+	chain := []decision{replaceStuck, replaceBroken, adoptVolumes, stopRogues, finishTransfers, releaseHeld}
 	if s.Wanted.Static {
 		chain = append(chain, foundStatic, seedMembers)
 	} else {
@@ -128,7 +130,7 @@ func Decide(s Snapshot) Plan {
 	} else {
 		chain = append(chain, leaveNext, startNodes, mendLists)
 	}
-	chain = append(chain, drainNext, renewLogin, giveSettings, rollNext)
+	chain = append(chain, drainNext, renewLogin, giveSettings, rollNext, leadAsAsked)
 	for _, decide := range chain {
 		if !decide(s, h, &p) {
 			break
@@ -206,7 +208,7 @@ func noteGate(m Member, p *Plan) {
 		if a.Fenced {
 			p.trouble(v1alpha1.ReasonFenced, "%s reaches too few members and keeps its server stopped until it does", m.Pod)
 		}
-	case a.GateReason == GateAwaitsOrder, a.GateReason == GateHeld:
+	case a.GateReason == GateAwaitsOrder, a.GateReason == GateHeld, a.GateReason == GateTransferring:
 	case a.GateReason == GatePlacing && a.Seed != nil: // seedMembers tells how far it is
 	default:
 		p.trouble(reasonOfGate(a.GateReason), "%s waits at its gate: %s", m.Pod, a.GateMessage)

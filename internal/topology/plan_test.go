@@ -130,6 +130,7 @@ func TestOnceBrokersServeNobodyIsStoppedToBringLeadersTogether(t *testing.T) {
 	w := newWorld(5, 1).founded().form(1, 1, 2, 3).brokersUp(1001)
 	leadersApart(w, "data_0", 2)
 	w.s.Seen[Symptom{Kind: SymptomLeadersApart}] = time.Hour
+	w.s.TransferFailedAgo = time.Second
 	expect(t, w, v1alpha1.ReasonLeadersApart)
 }
 

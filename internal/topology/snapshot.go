@@ -24,6 +24,8 @@ type Snapshot struct {
 	SetsBehind map[v1alpha1.Role]bool
 	// Replicated: messages have copies in this version, so a pod is taken down only while all are in sync.
 	Replicated bool
+	// TransferFailedAgo is how long ago the last transfer of leadership failed; 0 when none did.
+	TransferFailedAgo time.Duration
 	// Rounds are the last two rounds in which the members' data was counted, the older one first.
 	Rounds []Round
 	// Faults are what earlier passes found and what is not known to be over.
@@ -47,6 +49,8 @@ type Wanted struct {
 	Replicas map[v1alpha1.Role]int32
 	// Adopt names the pods whose foreign volumes the user said to take over.
 	Adopt []string
+	// LeadOn names the pod that shall lead every raft group, as the user said; empty: whoever does.
+	LeadOn string
 	// Decommission: this version can move the copies of a node's messages away (RobustMQ 0.4.5 and later).
 	Decommission bool
 	// VolumesGo: the volume of a node that was taken away is deleted once nothing counts on it any more; otherwise it stays, empty.
@@ -96,6 +100,10 @@ type Limits struct {
 	// Lag: by how many entries a voter may be behind its leader when another is taken down. Members are asked up to half a second apart, and busy ones write 70 a second;
 	// RobustMQ keeps about 1000 entries behind its snapshots.
 	Lag uint64
+	// TransferRetry: after a transfer of leadership that failed. Each costs a pause of metadata writes, and what made it fail lasts.
+	TransferRetry time.Duration
+	// TransferSettle: a server that is stopped for a transfer was started longer ago. One that is still starting takes 20 s to end (seen), a started one 0.2 to 1 s.
+	TransferSettle time.Duration
 	// Diverged: a leader whose followers have a longer log in its own term. Questions to members are up to half a second apart, the passes some seconds.
 	Diverged time.Duration
 	// MajorityLost: a majority of the voters whose volumes are seen empty, before a survivor's data is put into them.
@@ -112,7 +120,7 @@ func DefaultLimits() Limits {
 		HalfJoin: 20 * time.Second, JoinRollback: 60 * time.Second, FoundRollback: 30 * time.Second, NodeStart: 60 * time.Second,
 		ListIncomplete: 15 * time.Second, RegistryShort: 45 * time.Second, RaftDead: 15 * time.Second, LoginRefused: 10 * time.Second,
 		LeadersApart: 15 * time.Second, Hold: 100 * time.Second, PodPending: 10 * time.Second,
-		Unregister: 25 * time.Second, Stranded: 15 * time.Second, Quiesce: 15 * time.Second, CopiesMissing: 2 * time.Minute, Lag: 200,
+		Unregister: 25 * time.Second, Stranded: 15 * time.Second, Quiesce: 15 * time.Second, CopiesMissing: 2 * time.Minute, Lag: 200, TransferRetry: 30 * time.Second, TransferSettle: 15 * time.Second,
 		Diverged: 10 * time.Second, MajorityLost: 2 * time.Minute,
 		SeedPause: 10 * time.Second, SeedPauseMax: 5 * time.Minute, SeedStall: 10 * time.Minute,
 	}
@@ -125,7 +133,7 @@ func (l Limits) Scale(speed float64) Limits {
 		HalfJoin: s(l.HalfJoin), JoinRollback: s(l.JoinRollback), FoundRollback: s(l.FoundRollback), NodeStart: s(l.NodeStart),
 		ListIncomplete: s(l.ListIncomplete), RegistryShort: s(l.RegistryShort), RaftDead: s(l.RaftDead), LoginRefused: s(l.LoginRefused),
 		LeadersApart: s(l.LeadersApart), Hold: s(l.Hold), PodPending: s(l.PodPending),
-		Unregister: s(l.Unregister), Stranded: s(l.Stranded), Quiesce: s(l.Quiesce), CopiesMissing: s(l.CopiesMissing), Lag: l.Lag,
+		Unregister: s(l.Unregister), Stranded: s(l.Stranded), Quiesce: s(l.Quiesce), CopiesMissing: s(l.CopiesMissing), Lag: l.Lag, TransferRetry: s(l.TransferRetry), TransferSettle: s(l.TransferSettle),
 		Diverged: s(l.Diverged), MajorityLost: s(l.MajorityLost),
 		SeedPause: s(l.SeedPause), SeedPauseMax: s(l.SeedPauseMax), SeedStall: s(l.SeedStall),
 	}
@@ -209,6 +217,11 @@ type Agent struct {
 	// Source is the hash of the configuration that is mounted; LivePending are the kinds of settings of which the running server goes by something else than what is mounted.
 	Source      string
 	LivePending []string
+	// Transfer is a transfer of leadership that is under way here; WALBytes the size of the database's write-ahead logs, 0 when not known.
+	Transfer *Transfer
+	WALBytes int64
+	// StartedFor is how long ago its server was started; 0 while none runs, or when that is not known.
+	StartedFor time.Duration
 	// LoginRefused: a broker that does not accept the MQTT user of its mounted credentials.
 	LoginRefused bool
 	// EmptySnapshot are the raft groups that took a snapshot without its entries into the present data, sorted.
@@ -243,8 +256,10 @@ const (
 	GateAwaitsOrder = "AwaitsOrder"
 	GateForeign     = "Foreign"
 	GateHeld        = "Held"
-	GateDataLost    = "DataLost" // the volume is empty, and its marker saw data
-	GatePlacing     = "Placing"  // an image is being received or put in place, or waits to be opened
+	// GateTransferring: leadership is being moved; it opens by itself within 20 s.
+	GateTransferring = "Transferring"
+	GateDataLost     = "DataLost" // the volume is empty, and its marker saw data
+	GatePlacing      = "Placing"  // an image is being received or put in place, or waits to be opened
 )
 
 // ServerPhase is the state of a pod's server process.

@@ -34,7 +34,7 @@ type Record struct {
 	WAL uint64 `json:"wal,omitempty"`
 }
 
-// Active: it has not ended here.
+// Active reports whether it has not ended here.
 func (r *Record) Active() bool { return r != nil && r.Phase != protocol.TransferEnded }
 
 // State is the record for others to see.

@@ -106,6 +106,7 @@ func (w *World) startOperator(killAfter int) *Operator {
 		Timings: cluster.Timings{
 			Busy: w.scaledAtLeast(2*time.Second, 50*time.Millisecond), Quiet: w.Scaled(30 * time.Second),
 			Observe: w.scaledAtLeast(5*time.Second, 3*time.Second), Order: w.scaledAtLeast(45*time.Second, 2*time.Second),
+			Transfer: w.Scaled(10 * time.Second), TransferCall: w.scaledAtLeast(6*time.Second, 2*time.Second), TransferPoll: 50 * time.Millisecond,
 			Census: cluster.CensusTimings{
 				Every: w.Scaled(10 * time.Minute), Again: w.scaledAtLeast(20*time.Second, 200*time.Millisecond), After: w.scaledAtLeast(30*time.Second, time.Second),
 				Limit: 20 * time.Second, Poll: 50 * time.Millisecond,
