@@ -229,6 +229,9 @@ func (m *metaService) topUp() {
 		if !m.rewrite(n.ctx, s) {
 			return
 		}
+		if m.put(n.ctx, kindShard+sh.ShardName, mustJSON(sh)) != nil { // an engine that started meanwhile learns of the shard
+			return
+		}
 	}
 }
 
