@@ -12,6 +12,7 @@ import (
 	"github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/backup/image"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/robustmq"
 	"github.com/robustmq/robustmq-operator/test/simulated/world"
 	"github.com/robustmq/robustmq-operator/test/simulator/store"
 )
@@ -128,4 +129,82 @@ func TestAMemberThatWasEmptiedOfHalfItsKeysIsTakenOutNamedAndSeeded(t *testing.T
 
 func real(w *world.World, d time.Duration) time.Duration {
 	return time.Duration(float64(d) * w.Speed).Round(time.Second)
+}
+
+func TestTwoOfThreeVolumesWipedTheSurvivorsDataComesBackToAll(t *testing.T) {
+	t.Parallel()
+	w := env.New(t, world.Options{})
+	c := form(t, w, manifest(newest, 3, 1, ""))
+	users(t, w, "c-placement-center-0", "before", 30)
+	w.Await("the same keys everywhere", func() (bool, string) { return sameCensus(t, w, c) })
+	const survivor = "c-placement-center-1"
+	before := keysOf(t, w, c, []string{survivor})[survivor]
+	start := time.Now()
+	for _, pod := range []string{"c-placement-center-0", "c-placement-center-2"} {
+		w.CrashServer(pod)
+		w.Wipe(pod)
+	}
+	w.Await("the loss is named", func() (bool, string) {
+		ok := told(w, v1alpha1.ReasonSeeding, "the majority is lost")
+		return ok, w.Describe()
+	})
+	waited := time.Since(start)
+	if waited < w.Scaled(2*time.Minute) {
+		t.Errorf("acted after %v of real life", real(w, waited))
+	}
+	formed(t, w)
+	t.Logf("acted after %v of real life, whole again after %v", real(w, waited), real(w, time.Since(start)))
+	w.Await("the same keys everywhere", func() (bool, string) { return sameCensus(t, w, c) })
+	after := keysOf(t, w, c, []string{"c-placement-center-0"})["c-placement-center-0"]
+	for _, family := range []string{image.FamilyData, image.FamilyMetadata} {
+		if after[family].Keys < before[family].Keys {
+			t.Errorf("%s: %d keys of %d are left", family, after[family].Keys, before[family].Keys)
+		}
+	}
+	if founders := w.Founders(); len(founders) != 1 {
+		t.Errorf("servers that founded a cluster: %v, want one", founders)
+	}
+	if m := w.Marker(survivor); m.Origin == protocol.OriginSeeded {
+		t.Error("the survivor's volume was touched")
+	}
+}
+
+func TestAMemberThatTookAnEmptySnapshotIsSeededAgain(t *testing.T) {
+	t.Parallel()
+	w := env.New(t, world.Options{})
+	c := form(t, w, manifest(newest, 3, 1, ""))
+	const late = "c-placement-center-2"
+	// Away for longer than the log reaches back: on its return the leader sends a snapshot, and the server takes 0 entries of it.
+	w.Operator().Crash()
+	agent := agents(t, w, c)
+	must(agent(late).Server(t.Context(), protocol.ServerOrder{Action: protocol.ServerStop, Reason: "test"}))(t)
+	was := must(w.Raft("c-placement-center-0"))(t)[robustmq.GroupMetadata].LastLogIndex
+	for n := 0; ; n++ {
+		purge(t, w, c)
+		if g := must(w.Raft("c-placement-center-0"))(t)[robustmq.GroupMetadata]; g.Purged.Index > was {
+			break
+		}
+		users(t, w, "c-placement-center-0", fmt.Sprintf("more-%d", n), 50)
+	}
+	before := w.Marker(late)
+	must(agent(late).Server(t.Context(), protocol.ServerOrder{Action: protocol.ServerStart, Reason: "test"}))(t)
+	w.Await("the agent notes the empty snapshot", func() (bool, string) {
+		m := w.Marker(late)
+		return len(m.EmptySnapshot) > 0, fmt.Sprintf("%+v", m)
+	})
+	start := time.Now()
+	w.StartOperator()
+	w.Await("the member has other data", func() (bool, string) {
+		m := w.Marker(late)
+		return m != nil && m.Origin == protocol.OriginSeeded && m.Placement == "" && !m.Written.Equal(before.Written), fmt.Sprintf("%+v", m)
+	})
+	if !told(w, v1alpha1.ReasonServerStopped, late+": it is faulty: its server took a snapshot") {
+		t.Errorf("not named: %v", w.Events())
+	}
+	formed(t, w)
+	t.Logf("mended after %v of real life", real(w, time.Since(start)))
+	w.Await("the same keys everywhere", func() (bool, string) { return sameCensus(t, w, c) })
+	if m := w.Marker(late); len(m.EmptySnapshot) > 0 {
+		t.Errorf("%+v", m)
+	}
 }
