@@ -245,8 +245,8 @@ func (h *handover) awaitLeading(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	last := "nothing was seen"
 	for {
+		var last string
 		asked, cancel := context.WithTimeout(ctx, h.r.Timings.TransferCall)
 		state, err := agent.State(asked)
 		cancel()

@@ -59,7 +59,7 @@ func (a *Agent) connectMQTT(ctx context.Context, m mounted) (accepted bool, err 
 	if err != nil {
 		return false, err
 	}
-	defer conn.Close() //nolint:errcheck // nothing to lose
+	defer conn.Close()
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(deadline); err != nil {
 			return false, err

@@ -118,7 +118,7 @@ func TestAMemberThatWasEmptiedOfHalfItsKeysIsTakenOutNamedAndSeeded(t *testing.T
 	})
 	formed(t, w)
 	w.Await("the same keys everywhere", func() (bool, string) { return sameCensus(t, w, c) })
-	t.Logf("%d keys were left; found after %v of real life, mended after %v", left, real(w, found), real(w, time.Since(start)))
+	t.Logf("%d keys were left; found after %v of real life, mended after %v", left, realLife(w, found), realLife(w, time.Since(start)))
 	w.AwaitCondition("c", v1alpha1.ConditionDegraded, "False", "", "")
 	for _, pod := range []string{"c-placement-center-0", "c-placement-center-1"} {
 		if told(w, v1alpha1.ReasonServerStopped, pod+": it is faulty") {
@@ -127,7 +127,7 @@ func TestAMemberThatWasEmptiedOfHalfItsKeysIsTakenOutNamedAndSeeded(t *testing.T
 	}
 }
 
-func real(w *world.World, d time.Duration) time.Duration {
+func realLife(w *world.World, d time.Duration) time.Duration {
 	return time.Duration(float64(d) * w.Speed).Round(time.Second)
 }
 
@@ -150,10 +150,10 @@ func TestTwoOfThreeVolumesWipedTheSurvivorsDataComesBackToAll(t *testing.T) {
 	})
 	waited := time.Since(start)
 	if waited < w.Scaled(2*time.Minute) {
-		t.Errorf("acted after %v of real life", real(w, waited))
+		t.Errorf("acted after %v of real life", realLife(w, waited))
 	}
 	formed(t, w)
-	t.Logf("acted after %v of real life, whole again after %v", real(w, waited), real(w, time.Since(start)))
+	t.Logf("acted after %v of real life, whole again after %v", realLife(w, waited), realLife(w, time.Since(start)))
 	w.Await("the same keys everywhere", func() (bool, string) { return sameCensus(t, w, c) })
 	after := keysOf(t, w, c, []string{"c-placement-center-0"})["c-placement-center-0"]
 	for _, family := range []string{image.FamilyData, image.FamilyMetadata} {
@@ -202,7 +202,7 @@ func TestAMemberThatTookAnEmptySnapshotIsSeededAgain(t *testing.T) {
 		t.Errorf("not named: %v", w.Events())
 	}
 	formed(t, w)
-	t.Logf("mended after %v of real life", real(w, time.Since(start)))
+	t.Logf("mended after %v of real life", realLife(w, time.Since(start)))
 	w.Await("the same keys everywhere", func() (bool, string) { return sameCensus(t, w, c) })
 	if m := w.Marker(late); len(m.EmptySnapshot) > 0 {
 		t.Errorf("%+v", m)

@@ -96,7 +96,7 @@ func (c *Censuses) Take(ctx context.Context, id string) (protocol.Census, error)
 	c.running, c.process = true, now.Process
 	c.last = protocol.Census{ID: id, Phase: protocol.CensusCounting, Asked: c.o.Now().UTC()}
 	folder := filepath.Join(c.o.Root, fmt.Sprintf("census-%d", c.count))
-	c.work.Go(func() { c.make(folder) })
+	c.work.Go(func() { c.make(folder) }) //nolint:contextcheck // it outlives the call: bound to the agent
 	return c.last, nil
 }
 

@@ -90,7 +90,7 @@ func (w *World) Login(pod, user, password string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	defer conn.Close() //nolint:errcheck // nothing to lose
+	defer conn.Close()
 	if err := conn.SetDeadline(time.Now().Add(2 * time.Second)); err != nil {
 		return false, err
 	}
