@@ -31,6 +31,7 @@ func TestANewPasswordInTheSecretIsTheOneThatBrokersAccept(t *testing.T) {
 	if ok, why := accepts(old, true); !ok {
 		t.Fatal(why)
 	}
+	before := lives(w, c)
 	secret.Data["password"] = []byte("fake-mqtt-pw-2")
 	if err := w.Client.Update(w.Context(), &secret); err != nil {
 		t.Fatal(err)
@@ -38,6 +39,9 @@ func TestANewPasswordInTheSecretIsTheOneThatBrokersAccept(t *testing.T) {
 	w.Await("the new password everywhere", func() (bool, string) { return accepts("fake-mqtt-pw-2", true) })
 	w.Await("the old one nowhere", func() (bool, string) { return accepts(old, false) })
 	w.AwaitReady("c")
+	if after := lives(w, w.Cluster("c")); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
 	w.Await("the event", func() (bool, string) {
 		for _, e := range w.Events() {
 			if e.Reason == v1alpha1.ReasonPasswordRenewed {

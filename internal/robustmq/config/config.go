@@ -71,7 +71,7 @@ type Rendered struct {
 	version    robustmq.Version
 	ServerTOML []byte
 	Ignored    []Ignored // sorted by key
-	// Static is server.toml as it would be without the user's settings that a running server takes in: while it is the same, nothing has to be restarted.
+	// Static is server.toml as it would be without the user's settings that a running server takes in, and without the MQTT password: while it is the same, nothing has to be restarted.
 	Static []byte
 	// Live are the settings that a running server takes in, with their values, a line each.
 	Live []byte
@@ -102,6 +102,9 @@ func Render(in Input) (Rendered, error) {
 	}
 	out := Rendered{version: v, ServerTOML: []byte(r.doc.String()), Ignored: r.ignored, Live: r.live(), Kinds: r.kinds()}
 	in.Config.Sections = withoutLive(in.Config.Sections, v)
+	if robustmq.Lookup(v).JWT {
+		in.Credentials.MQTTPassword = "" // counts only where the user does not exist; the agents make the user anew when it changes
+	}
 	static, err := compose(in, v)
 	if err != nil {
 		return Rendered{}, err

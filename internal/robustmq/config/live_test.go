@@ -45,6 +45,27 @@ func TestOnlyWhatARunningServerDoesNotTakeInChangesTheStaticPart(t *testing.T) {
 	}
 }
 
+func TestANewMQTTPasswordTakesNoStartWhereAgentsCanMakeTheUserAnew(t *testing.T) {
+	for version, restarts := range map[string]bool{"0.4.11": false, "0.4.1": true} {
+		in := input(version, RoleMQTTBroker)
+		before, err := Render(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.Credentials.MQTTPassword = "fake-other-password"
+		after, err := Render(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Equal(before.ServerTOML, after.ServerTOML) {
+			t.Errorf("%s: the file has no password", version)
+		}
+		if got := !bytes.Equal(before.Static, after.Static); got != restarts {
+			t.Errorf("%s: the static part changed: %v", version, got)
+		}
+	}
+}
+
 func TestEverySettingThatIsTakenInLiveHasAKindThatTheVersionCanBeSent(t *testing.T) {
 	taken := 0
 	for _, s := range catalogue.All() {
