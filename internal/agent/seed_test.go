@@ -179,6 +179,7 @@ func TestASeedThatCannotBeUsedFailsWithItsReasonAndMakesRoomForTheNext(t *testin
 	if _, err := donor.operator().Server(t.Context(), protocol.ServerOrder{Action: protocol.ServerStart}); err != nil {
 		t.Fatal(err)
 	}
+	donor.eventually("its server runs again", runs)
 	readyImage(t, donor.as(protocol.ClientJob), "backup")
 	fails("busy", protocol.SeedDonorBusy, nil)
 	if err := donor.operator().ReleaseImage(t.Context(), "backup"); err != nil {

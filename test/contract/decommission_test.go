@@ -195,7 +195,7 @@ func TestANodeThatIsStoppedAndUnregisteredAtOnceLeavesEveryMessageAndEveryCopyBe
 }
 
 func TestWithTheServersOwnFetchSettingsAPlannedStopLosesWhatWasAcknowledgedLast(t *testing.T) {
-	l := lab.New(t, lab.Options{})
+	l := lab.New(t, lab.Options{Speed: 3}) // the followers' pause between two questions, half a second, has to be longer than what a busy machine adds
 	all, victim := engines(l, "")
 	topics := topicsLedBy(victim, all[0], "tail/", 2, 3)
 	c := mustConnect(all[3], 5, "pub")

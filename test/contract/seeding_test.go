@@ -142,6 +142,14 @@ func TestAWipedMemberThatIsSeededByTheAgentsCodeIsAFollowerWithEveryKey(t *testi
 	for name, g := range leader.Status() {
 		least[name] = g.LastLogIndex
 	}
+	l.Eventually(20*time.Second, "the donor has what the leader had", func() bool {
+		for name, g := range donor.Status() {
+			if g.LastLogIndex < least[name] {
+				return false
+			}
+		}
+		return true
+	})
 	seedFrom(l, donor, wiped, least)
 	createManyUsers(l, leader, "later-", 50) // what it has to catch up with
 	before := len(wiped.Output.String())
