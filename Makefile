@@ -54,7 +54,7 @@ demo-down: ## end the demo; nothing is left (with DEMO_CLUSTER=current the opera
 	$(Q)$(if $(filter current,$(DEMO_CLUSTER)),$(KUBECTL) delete namespace robustmq-demo --ignore-not-found,$(bed) down)
 
 ##@ test: everything that can fail
-.PHONY: test unit modules-test fuzz
+.PHONY: test unit soak modules-test fuzz
 test: ## what CI runs: check, all tests without a cluster, and one pass on real kubelets (root on Linux)
 	$(Q)$(step) "check" $(MAKE) check
 	$(Q)$(step) "tests of the product" $(MAKE) unit
@@ -68,6 +68,9 @@ endif
 unit: ## unit, envtest, simulated and contract tests; the last against a real server too if ROBUSTMQ_BIN names one
 	$(Q)$(step) "programs for envtest" $(bed) assets > /dev/null
 	$(Q)$(envtest) $(gotest) $(PKG)
+
+soak: ## simulated clusters for an hour or two: operators killed at every point of every change (SIM_SPEED=3 on a busy machine)
+	$(Q)$(envtest) SIM_LONG=1 SIM_CRASHES=all $(run) gotestsum --format testname -- -timeout 4h -count=1 $(TESTFLAGS) ./test/simulated
 
 modules-test: ## tests of the project's own tools and image builder
 	$(Q)for m in $(modules); do (cd $$m && $(CURDIR)/$(gotest) ./...); done

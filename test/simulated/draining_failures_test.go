@@ -120,6 +120,7 @@ func TestABrokerThatWasNotUnregisteredInTimeComesBackAndLeavesAgain(t *testing.T
 }
 
 func TestABrokerThatIsTakenAwayIsWantedAgainHalfWay(t *testing.T) {
+	long(t)
 	t.Parallel()
 	for _, stage := range []string{"stopped", "unregistered", "emptied"} {
 		t.Run(stage, func(t *testing.T) {
@@ -155,6 +156,7 @@ func TestABrokerThatIsTakenAwayIsWantedAgainHalfWay(t *testing.T) {
 }
 
 func TestAnOperatorKilledAfterAnyWriteOfAScaleInIsFollowedByOneThatEndsIt(t *testing.T) {
+	long(t)
 	t.Parallel()
 	w := env.New(t, world.Options{})
 	form(t, w, manifest(newest, 3, 2, ""))
@@ -193,6 +195,7 @@ func TestAnOperatorKilledAfterAnyWriteOfAScaleInIsFollowedByOneThatEndsIt(t *tes
 
 // Orders to agents are no writes: the operator is killed as soon as each of them shows.
 func TestAnOperatorKilledAfterEveryOrderOfAScaleInIsFollowedByOneThatEndsIt(t *testing.T) {
+	long(t)
 	t.Parallel()
 	w := env.New(t, world.Options{})
 	c := form(t, w, manifest(newest, 3, 2, ""))

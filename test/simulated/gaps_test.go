@@ -15,6 +15,7 @@ import (
 const inPlaceGap = 20 * time.Second
 
 func TestClientsThatNeverStopSeeNoElectionWhileEverythingIsRestartedAndMadeAnew(t *testing.T) {
+	long(t)
 	t.Parallel()
 	w := env.New(t, world.Options{})
 	c := form(t, w, templated(2, "a", ""))

@@ -100,6 +100,7 @@ func TestVolumesGrowWithoutARestartAndNewMembersGetTheLargerSize(t *testing.T) {
 }
 
 func TestAnOperatorThatDiesBetweenDeletingASetAndMakingItAnewLeavesNoDamage(t *testing.T) {
+	long(t)
 	t.Parallel()
 	w := env.New(t, world.Options{})
 	class := storageClass(t, w, true)

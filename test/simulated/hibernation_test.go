@@ -81,6 +81,7 @@ func TestWhileAClusterSleepsFewerMembersMayBeAskedForAndTheyLeaveInOrderWhenItWa
 }
 
 func TestAnOperatorKilledAtEveryWriteOfHibernationLosesNothing(t *testing.T) {
+	long(t)
 	t.Parallel()
 	w := env.New(t, world.Options{})
 	before := form(t, w, manifest(newest, 3, 2, ""))

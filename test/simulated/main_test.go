@@ -52,3 +52,11 @@ func setUnlessGiven(name, value string) error {
 	}
 	return flag.Set(name, value)
 }
+
+// long keeps a test out of the usual runs that takes minutes: SIM_LONG=1 (make soak) runs it.
+func long(t *testing.T) {
+	t.Helper()
+	if os.Getenv("SIM_LONG") == "" {
+		t.Skip("it takes minutes: only with SIM_LONG=1 (make soak)")
+	}
+}

@@ -165,6 +165,7 @@ func TestAChangeOfWhatIsReadAtTheStartRestartsEveryServerInPlaceOneAtATimeTheLea
 }
 
 func TestAnOperatorThatIsKilledAfterAnyWriteOfARollRestartsNothingTwice(t *testing.T) {
+	long(t)
 	t.Parallel()
 	w := env.New(t, world.Options{})
 	c := form(t, w, manifest(newest, 3, 2, ""))
@@ -219,6 +220,7 @@ func TestAChangeThatTheServerDiesOfStopsAtTheFirstPodAndACorrectionBeginsThere(t
 }
 
 func TestWhileAVoterIsDownAChangeWaits(t *testing.T) {
+	long(t)
 	t.Parallel()
 	w := env.New(t, world.Options{})
 	c := form(t, w, manifest(newest, 3, 2, ""))
@@ -291,6 +293,7 @@ func pullJobs(t *testing.T, w *world.World) (names []string) {
 }
 
 func TestAnImageThatCannotBePulledTakesNoPodDownAndOneThatDoesNotRunTakesOne(t *testing.T) {
+	long(t)
 	t.Parallel()
 	w := env.New(t, world.Options{})
 	c := form(t, w, manifest(newest, 3, 2, ""))
@@ -333,6 +336,7 @@ func TestAnImageThatCannotBePulledTakesNoPodDownAndOneThatDoesNotRunTakesOne(t *
 }
 
 func TestAnotherReleaseOfTheOperatorRestartsNothingUntilAPodIsMadeAnewAnyway(t *testing.T) {
+	long(t)
 	t.Parallel()
 	w := env.New(t, world.Options{})
 	c := form(t, w, manifest(newest, 3, 2, ""))

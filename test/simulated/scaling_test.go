@@ -174,6 +174,7 @@ func shrink(t *testing.T, w *world.World) *v1alpha1.RobustMQCluster {
 }
 
 func TestFiveMembersBecomeThreeWithAPurgedLogAndNothingIsLost(t *testing.T) {
+	long(t)
 	t.Parallel()
 	w := env.New(t, world.Options{})
 	c := form(t, w, manifest(newest, 5, 1, ""))
@@ -253,6 +254,7 @@ func TestAVoterThatIsDownKeepsTheOthersFromLeaving(t *testing.T) {
 }
 
 func TestAMemberThatLeavesIsWantedAgainHalfWay(t *testing.T) {
+	long(t)
 	t.Parallel()
 	w := env.New(t, world.Options{})
 	form(t, w, manifest(newest, 5, 1, ""))
@@ -269,6 +271,7 @@ func TestAMemberThatLeavesIsWantedAgainHalfWay(t *testing.T) {
 const four = "  unsafe: [AllowEvenPlacementCenter]\n"
 
 func TestAnOperatorKilledAfterAnyWriteOfALeavingIsFollowedByOneThatEndsIt(t *testing.T) {
+	long(t)
 	t.Parallel()
 	w := env.New(t, world.Options{})
 	form(t, w, manifest(newest, 4, 1, four))
@@ -303,6 +306,7 @@ func TestAnOperatorKilledAfterAnyWriteOfALeavingIsFollowedByOneThatEndsIt(t *tes
 
 // Orders to agents are no writes: the operator is killed as soon as each of them shows, and once more before the next.
 func TestAnOperatorKilledAfterEveryOrderOfALeavingIsFollowedByOneThatEndsIt(t *testing.T) {
+	long(t)
 	t.Parallel()
 	w := env.New(t, world.Options{})
 	c := form(t, w, manifest(newest, 4, 1, four))

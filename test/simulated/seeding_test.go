@@ -136,6 +136,7 @@ func TestAVoterThatLostItsVolumeIsSeededAndHoldsEveryKey(t *testing.T) {
 }
 
 func TestTwoOfFiveVotersThatLostTheirVolumesAreSeededOneAfterTheOther(t *testing.T) {
+	long(t)
 	t.Parallel()
 	w := env.New(t, world.Options{Nodes: 5})
 	c := form(t, w, manifest(newest, 5, 1, ""))
@@ -147,6 +148,7 @@ func TestTwoOfFiveVotersThatLostTheirVolumesAreSeededOneAfterTheOther(t *testing
 }
 
 func TestADonorThatCannotBeReachedAnyMoreIsReplacedByAnother(t *testing.T) {
+	long(t)
 	t.Parallel()
 	w := env.New(t, world.Options{})
 	c := form(t, w, manifest(newest, 3, 1, ""))
@@ -173,6 +175,7 @@ func TestADonorThatCannotBeReachedAnyMoreIsReplacedByAnother(t *testing.T) {
 }
 
 func TestASeedIsFoundAgainWhoeverOfTheThreeIsKilledMeanwhile(t *testing.T) {
+	long(t)
 	t.Parallel()
 	const donor, lost = "c-placement-center-1", "c-placement-center-2"
 	for _, phase := range []protocol.SeedPhase{protocol.SeedImaging, protocol.SeedReceiving, protocol.SeedPlaced} {
@@ -200,6 +203,7 @@ func TestASeedIsFoundAgainWhoeverOfTheThreeIsKilledMeanwhile(t *testing.T) {
 }
 
 func TestAnOperatorKilledAfterAnyWriteOfASeedLeavesTheVoterWhole(t *testing.T) {
+	long(t)
 	t.Parallel()
 	const lost = "c-placement-center-2"
 	for n := 1; n <= 6; n++ {
