@@ -23,11 +23,10 @@ func TestTheOperatorsOfTheseTestsHaveOnlyTheRightsTheyAreInstalledWith(t *testin
 	if err := operator.List(w.Context(), &corev1.PodList{}, client.InNamespace(w.Namespace)); err != nil {
 		t.Errorf("list pods: %v", err)
 	}
-	set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "x", Namespace: w.Namespace}}
-	if err := operator.Delete(w.Context(), set); !apierrors.IsForbidden(err) {
-		t.Errorf("delete a StatefulSet, on which volumes hang: %v, want forbidden", err)
+	if err := operator.Delete(w.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "x", Namespace: w.Namespace}}); !apierrors.IsForbidden(err) {
+		t.Errorf("delete a Secret, which volumes may still need: %v, want forbidden", err)
 	}
-	if err := operator.Delete(w.Context(), &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "x", Namespace: w.Namespace}}); !apierrors.IsForbidden(err) {
-		t.Errorf("delete a volume claim: %v, want forbidden", err)
+	if err := operator.Delete(w.Context(), &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "x", Namespace: w.Namespace}}); !apierrors.IsForbidden(err) {
+		t.Errorf("delete a Deployment: %v, want forbidden", err)
 	}
 }

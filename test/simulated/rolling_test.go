@@ -79,6 +79,34 @@ func (o *watch) assert(t *testing.T, want []string) {
 	}
 }
 
+// assertAnew is assert for pods that are made anew: before the leader's goes, its leadership moves to the heir, for which both servers are stopped for a moment.
+func (o *watch) assertAnew(t *testing.T, w *world.World, want []string) {
+	t.Helper()
+	o.stop()
+	const leader, heir = "c-placement-center-0", "c-placement-center-1"
+	if moved := events(w, v1alpha1.ReasonLeadershipMoved); len(moved) != 1 {
+		t.Errorf("leadership moved: %q, want once, before the leader's pod is made anew", moved)
+	}
+	rest := want
+	for _, pod := range o.order {
+		switch {
+		case len(rest) > 0 && pod == rest[0]:
+			rest = rest[1:]
+		case pod != leader && pod != heir:
+			t.Errorf("servers went down in the order\n%q, wanted\n%q", o.order, want)
+			return
+		}
+	}
+	if len(rest) > 0 {
+		t.Errorf("servers went down in the order\n%q, wanted\n%q", o.order, want)
+	}
+	for _, pair := range o.twice {
+		if pair != leader+" and "+heir && pair != heir+" and "+leader {
+			t.Errorf("down at the same time: %s", pair)
+		}
+	}
+}
+
 // rollOrder is the order in which a cluster of three members that is led by the first is rolled.
 func rollOrder(brokers int) []string {
 	order := []string{"c-placement-center-2", "c-placement-center-1"}
@@ -267,7 +295,7 @@ func TestAChangedTemplateMakesEveryPodAnewOneAtATimeTheLeaderLast(t *testing.T) 
 	seen := watchServers(w, w.AllPods(c))
 	w.Apply(templated(2, "b", ""))
 	c = applied(t, w)
-	seen.assert(t, rollOrder(2))
+	seen.assertAnew(t, w, rollOrder(2))
 	for name := range podUIDs(t, w, c) {
 		if p := pod(t, w, name); p.UID == pods[name] || p.Labels["example.com/release"] != "b" {
 			t.Errorf("%s: %s, labels %v", name, p.UID, p.Labels)
@@ -384,7 +412,7 @@ func TestAnUpgradeRollsAndTheStatusFollowsWhenEveryServerRunsIt(t *testing.T) {
 		t.Errorf("status.version is %q while the upgrade rolls", now)
 	}
 	c = applied(t, w)
-	seen.assert(t, rollOrder(2))
+	seen.assertAnew(t, w, rollOrder(2))
 	if c.Status.Version != newest {
 		t.Errorf("status.version is %q in the end", c.Status.Version)
 	}

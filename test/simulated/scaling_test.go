@@ -206,7 +206,8 @@ func TestFiveMembersBecomeThreeWithAPurgedLogAndNothingIsLost(t *testing.T) {
 		t.Errorf("%d voters were down at once", down)
 	}
 	sameKeys(t, w, c)
-	if left := events(w, v1alpha1.ReasonMemberLeft); len(left) != 2 {
+	// One whose leaving was asked for again, because its first answer was lost, is told twice.
+	if left := slices.Compact(slices.Sorted(slices.Values(events(w, v1alpha1.ReasonMemberLeft)))); len(left) != 2 {
 		t.Errorf("events of members that left: %q", left)
 	}
 }

@@ -67,12 +67,15 @@ func TestASettingThatTheServerRefusesIsTakenOutOfItsStoreAndNamed(t *testing.T) 
 	w.RefuseSettings("MqttProtocol")
 	w.Apply(manifest(newest, 3, 2, "  config: {mqtt_runtime.protocol: {receive_max: 77}}\n"))
 	w.AwaitCondition("c", v1alpha1.ConditionDegraded, "True", v1alpha1.ReasonConfigRefused, "MqttProtocol")
-	for _, pod := range w.Pods(c, v1alpha1.RolePlacementCenter) {
-		stored, err := w.Stored(pod, "MqttProtocol")
-		if err != nil || strings.TrimSpace(string(stored)) != "" {
-			t.Errorf("%s has stored %q (%v), which would end every later start", pod, stored, err)
+	w.Await("nothing stored that would end a later start", func() (bool, string) {
+		for _, pod := range w.Pods(c, v1alpha1.RolePlacementCenter) {
+			stored, err := w.Stored(pod, "MqttProtocol")
+			if err != nil || strings.TrimSpace(string(stored)) != "" {
+				return false, fmt.Sprintf("%s has %q (%v)", pod, stored, err)
+			}
 		}
-	}
+		return true, ""
+	})
 	if after := lives(w, w.Cluster("c")); after != before {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
 	}
