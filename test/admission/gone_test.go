@@ -100,7 +100,7 @@ func (g *gone) noLongerThere(o client.Object) {
 	key := client.ObjectKeyFromObject(o)
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(time.Minute); ; {
+	for deadline := time.After(3 * time.Minute); ; {
 		err := g.Get(g.Context(), key, o)
 		if apierrors.IsNotFound(err) {
 			return
