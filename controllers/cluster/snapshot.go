@@ -138,7 +138,7 @@ func newAgent(st protocol.State) *topology.Agent {
 
 func newGroup(g robustmq.GroupState) topology.Group {
 	out := topology.Group{
-		Running: g.Running, Voters: g.Voters(), Changing: len(g.Configs) > 1, Leads: g.LeadsWithQuorum(), Leader: g.CurrentLeader,
+		Running: g.Running, Voters: g.Voters(), Changing: len(g.Configs) > 1, Leads: g.LeadsWithQuorum(), Claims: g.State == "Leader", Leader: g.CurrentLeader,
 		Term: g.Term, LastLog: g.LastLogIndex, Vote: g.VoteNode,
 	}
 	for _, config := range g.Configs {

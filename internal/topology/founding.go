@@ -219,6 +219,17 @@ func stopRogues(s Snapshot, h Health, p *Plan) bool {
 	return true
 }
 
+// freeElections restarts, in place, a member that keeps the others from electing a leader (see staleLeader). Started again it stands for election like everybody else.
+func freeElections(s Snapshot, _ Health, p *Plan) bool {
+	for _, m := range s.of(v1alpha1PlacementCenter) {
+		if s.Seen[Symptom{SymptomStaleLeader, m.Pod}] > s.Limits.StaleLeader && serving(m) {
+			p.step(Step{Kind: StepRestart, Pod: m.Pod, NodeID: m.NodeID, Cures: SymptomStaleLeader, Reason: "it calls itself leader of a raft group that nobody leads, and keeps the others from electing one"})
+			return false
+		}
+	}
+	return true
+}
+
 // cureRaft restarts a member whose raft core has stopped while its process lives: the ports are open, and it will never answer a vote again.
 func cureRaft(s Snapshot, h Health, p *Plan) bool {
 	for _, m := range s.of(v1alpha1PlacementCenter) {

@@ -118,7 +118,7 @@ func Decide(s Snapshot) Plan {
 	h := assess(s)
 	var p Plan
 	noteUnreachable(s, &p)
-	chain := []decision{replaceStuck, replaceBroken, adoptVolumes, stopRogues, finishTransfers, releaseHeld}
+	chain := []decision{replaceStuck, replaceBroken, adoptVolumes, stopRogues, finishTransfers, releaseHeld, freeElections}
 	if s.Wanted.Static {
 		chain = append(chain, foundStatic, seedMembers)
 	} else {

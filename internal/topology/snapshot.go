@@ -87,6 +87,8 @@ type Limits struct {
 	PodPending time.Duration
 	// LoginRefused: a broker that does not accept the MQTT user which its Secret names. Right after the user was made a broker may not know it for a moment.
 	LoginRefused time.Duration
+	// StaleLeader: a member that calls itself leader of a group that nobody leads, while a quorum of its voters serves. An election takes 38 s at the most, and 80 s after a longer log was seen.
+	StaleLeader time.Duration
 	// RaftDead: a member whose raft core has stopped while its process lives.
 	RaftDead time.Duration
 	// Unregister: how long after its server's end a node may still be unregistered. The metadata leader forgets it after 27 to 30 s by itself, and then the call is an empty success.
@@ -118,7 +120,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		HalfJoin: 20 * time.Second, JoinRollback: 60 * time.Second, FoundRollback: 30 * time.Second, NodeStart: 60 * time.Second,
-		ListIncomplete: 15 * time.Second, RegistryShort: 45 * time.Second, RaftDead: 15 * time.Second, LoginRefused: 10 * time.Second,
+		ListIncomplete: 15 * time.Second, RegistryShort: 45 * time.Second, RaftDead: 15 * time.Second, LoginRefused: 10 * time.Second, StaleLeader: 90 * time.Second,
 		LeadersApart: 15 * time.Second, Hold: 100 * time.Second, PodPending: 10 * time.Second,
 		Unregister: 25 * time.Second, Stranded: 15 * time.Second, Quiesce: 15 * time.Second, CopiesMissing: 2 * time.Minute, Lag: 200, TransferRetry: 30 * time.Second, TransferSettle: 15 * time.Second,
 		Diverged: 10 * time.Second, MajorityLost: 2 * time.Minute,
@@ -131,7 +133,7 @@ func (l Limits) Scale(speed float64) Limits {
 	s := func(d time.Duration) time.Duration { return time.Duration(float64(d) / speed) }
 	return Limits{
 		HalfJoin: s(l.HalfJoin), JoinRollback: s(l.JoinRollback), FoundRollback: s(l.FoundRollback), NodeStart: s(l.NodeStart),
-		ListIncomplete: s(l.ListIncomplete), RegistryShort: s(l.RegistryShort), RaftDead: s(l.RaftDead), LoginRefused: s(l.LoginRefused),
+		ListIncomplete: s(l.ListIncomplete), RegistryShort: s(l.RegistryShort), RaftDead: s(l.RaftDead), LoginRefused: s(l.LoginRefused), StaleLeader: s(l.StaleLeader),
 		LeadersApart: s(l.LeadersApart), Hold: s(l.Hold), PodPending: s(l.PodPending),
 		Unregister: s(l.Unregister), Stranded: s(l.Stranded), Quiesce: s(l.Quiesce), CopiesMissing: s(l.CopiesMissing), Lag: l.Lag, TransferRetry: s(l.TransferRetry), TransferSettle: s(l.TransferSettle),
 		Diverged: s(l.Diverged), MajorityLost: s(l.MajorityLost),
@@ -281,6 +283,7 @@ type Group struct {
 	Changing    bool     // a joint configuration
 	Members     []uint64 // every id in any of the configurations, sorted
 	Leads       bool     // it leads, and a quorum acknowledged that within 3 s
+	Claims      bool     // it calls itself leader, with or without a quorum
 	Leader      uint64   // whom it follows; 0 when unknown
 	Term        uint64
 	LastLog     uint64

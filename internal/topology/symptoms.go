@@ -4,6 +4,7 @@ import (
 	"time"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/quorum"
 )
 
 // Symptom is something that looks wrong in a snapshot and is acted on only when it lasts.
@@ -23,6 +24,7 @@ const (
 	SymptomListIncomplete SymptomKind = "ListIncomplete" // its own node list lacks a running node
 	SymptomUnregistered   SymptomKind = "Unregistered"   // the metadata leader does not list it
 	SymptomLoginRefused   SymptomKind = "LoginRefused"   // a broker does not accept the MQTT user of its credentials
+	SymptomStaleLeader    SymptomKind = "StaleLeader"    // calls itself leader of a group that nobody leads, although a quorum serves
 	SymptomRaftDead       SymptomKind = "RaftDead"       // process lives, a raft core has stopped
 	SymptomPodPending     SymptomKind = "PodPending"     // the pod does not run, for a reason that waiting alone does not mend
 	SymptomHeld           SymptomKind = "Held"           // a whole member that is stopped by order
@@ -82,6 +84,9 @@ func Symptoms(s Snapshot) []Symptom {
 			case h.ledAll() && !h.voterInAll(m.NodeID):
 				add(SymptomHalfJoined, m)
 			}
+			if staleLeader(s, h, m) {
+				add(SymptomStaleLeader, m)
+			}
 			if serving(m) && raftDead(m) {
 				add(SymptomRaftDead, m)
 			}
@@ -103,6 +108,30 @@ func Symptoms(s Snapshot) []Symptom {
 		}
 	}
 	return out
+}
+
+// staleLeader reports whether a member calls itself leader of a group that nobody leads, although a quorum of the group's voters serves and could elect one. Seen on 0.4.11: a leader that had lost
+// its majority met a member with a vote for it in the next term, took that vote over, and from then on neither led nor stood for election; its longer log kept everybody else from winning.
+func staleLeader(s Snapshot, h Health, m Member) bool {
+	if !serving(m) {
+		return false
+	}
+	for _, group := range s.Wanted.Groups {
+		g, ok := m.Agent.Groups[group]
+		if _, led := h.Leader(group); !ok || !g.Claims || led {
+			continue
+		}
+		serve := 0
+		for _, id := range g.Voters {
+			if other, ok := s.node(id); ok && serving(other) && other.Agent.Groups[group].Running {
+				serve++
+			}
+		}
+		if len(g.Voters) > 1 && serve >= quorum.Of(len(g.Voters)) {
+			return true
+		}
+	}
+	return false
 }
 
 func raftDead(m Member) bool {
