@@ -170,6 +170,23 @@ func createBytes(fsys FS, name string, content []byte) error {
 	})
 }
 
+// ReplaceFile writes a file so that after a power cut at any moment the old one or the new one is there, whole. It is written beside the old one, with ".new" behind the name; what an
+// earlier attempt left there is removed first. Errors are the file system's.
+func ReplaceFile(fsys FS, name string, content []byte) error {
+	next := name + newSuffix
+	if err := fsys.RemoveAll(next); err != nil {
+		return err
+	}
+	err := createBytes(fsys, next, content)
+	if err == nil {
+		err = fsys.Rename(next, name)
+	}
+	if err != nil {
+		return errors.Join(err, fsys.RemoveAll(next)) // a full disk is not filled further
+	}
+	return fsys.Sync(parent(name))
+}
+
 // transfer links a file, or copies it where links are impossible: over file systems, or on one without them.
 func transfer(fsys FS, from, to string) error {
 	err := fsys.Link(from, to)

@@ -237,17 +237,7 @@ func writeIntent(fsys FS, target string, i intent) error {
 	if err != nil {
 		return err
 	}
-	temporary := target + intentSuffix + newSuffix
-	if err := fsys.RemoveAll(temporary); err != nil {
-		return err
-	}
-	if err := createBytes(fsys, temporary, content); err != nil {
-		return err
-	}
-	if err := fsys.Rename(temporary, target+intentSuffix); err != nil {
-		return err
-	}
-	return fsys.Sync(parent(target))
+	return ReplaceFile(fsys, target+intentSuffix, content)
 }
 
 func readIntent(fsys FS, target string) (*intent, error) {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/robustmq/robustmq-operator/backup/image"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 )
 
@@ -90,25 +91,7 @@ func (t *Target) save(r record) error {
 	if err != nil {
 		return fmt.Errorf("placement %s: %w", r.Request.ID, err)
 	}
-	name := filepath.Join(t.o.Dir, recordName)
-	if err := t.o.FS.RemoveAll(name + newName); err != nil {
-		return fmt.Errorf("placement %s: %w", r.Request.ID, err)
-	}
-	f, err := t.o.FS.Create(name + newName)
-	if err != nil {
-		return fmt.Errorf("placement %s: %w", r.Request.ID, err)
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = t.o.FS.Rename(name+newName, name)
-	}
-	if err == nil {
-		err = t.o.FS.Sync(t.o.Dir)
-	}
+	err = image.ReplaceFile(t.o.FS, filepath.Join(t.o.Dir, recordName), content)
 	if err != nil {
 		return fmt.Errorf("placement %s: %w", r.Request.ID, err)
 	}

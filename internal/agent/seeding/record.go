@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path/filepath"
 
+	"github.com/robustmq/robustmq-operator/backup/image"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 )
 
@@ -66,25 +67,7 @@ func (s *Seeder) save(r record) error {
 	if err != nil {
 		return fmt.Errorf("seed %s: %w", r.Order.ID, err)
 	}
-	next := s.o.File + ".new"
-	if err := s.o.FS.RemoveAll(next); err != nil {
-		return fmt.Errorf("seed %s: %w", r.Order.ID, err)
-	}
-	f, err := s.o.FS.Create(next)
-	if err != nil {
-		return fmt.Errorf("seed %s: %w", r.Order.ID, err)
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = s.o.FS.Rename(next, s.o.File)
-	}
-	if err == nil {
-		err = s.o.FS.Sync(filepath.Dir(s.o.File))
-	}
+	err = image.ReplaceFile(s.o.FS, s.o.File, content)
 	if err != nil {
 		return fmt.Errorf("seed %s: %w", r.Order.ID, err)
 	}

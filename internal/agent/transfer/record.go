@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path/filepath"
 	"time"
 
+	"github.com/robustmq/robustmq-operator/backup/image"
 	"github.com/robustmq/robustmq-operator/internal/agent/images"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 )
@@ -94,32 +94,10 @@ func Load(fsys images.FS, path string) (*Record, error) {
 func Save(fsys images.FS, path string, r Record) error {
 	raw, err := json.MarshalIndent(r, "", "  ")
 	if err == nil {
-		err = write(fsys, path, append(raw, '\n'))
+		err = image.ReplaceFile(fsys, path, append(raw, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("record of a transfer: %w", err)
 	}
 	return nil
-}
-
-func write(fsys images.FS, path string, content []byte) error {
-	temporary := path + ".new"
-	if err := fsys.RemoveAll(temporary); err != nil {
-		return err
-	}
-	f, err := fsys.Create(temporary)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, fsys.RemoveAll(temporary))
-	}
-	if err := fsys.Rename(temporary, path); err != nil {
-		return errors.Join(err, fsys.RemoveAll(temporary))
-	}
-	return fsys.Sync(filepath.Dir(path))
 }
