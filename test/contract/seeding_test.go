@@ -40,8 +40,8 @@ func (d donorAgent) ImageFile(_ context.Context, id, name string, offset int64) 
 	return s, s.Skip(offset)
 }
 
-// seedFrom fills the empty volume of a stopped node with the metadata of a running one, by the agents' own code.
-func seedFrom(l *lab.Lab, donor, target *lab.Node, least map[string]uint64) {
+// seedFrom fills the empty volume of a stopped node with the metadata of a running one, by the agents' own code. With votes it gets these instead of the donor's.
+func seedFrom(l *lab.Lab, donor, target *lab.Node, least map[string]uint64, votes map[string]protocol.RaftVote) {
 	l.T.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	source := images.NewSource(images.SourceOptions{
@@ -84,7 +84,7 @@ func seedFrom(l *lab.Lab, donor, target *lab.Node, least map[string]uint64) {
 			l.T.Fatal(err)
 		}
 	}
-	order := protocol.SeedOrder{ID: "seed", ClusterUID: "lab", NodeID: target.ID, Generation: 1, Donor: donor.Name + ":7443", DonorNodeID: donor.ID, Least: least}
+	order := protocol.SeedOrder{ID: "seed", ClusterUID: "lab", NodeID: target.ID, Generation: 1, Donor: donor.Name + ":7443", DonorNodeID: donor.ID, Least: least, Votes: votes}
 	if _, err := seeder.Begin(order); err != nil {
 		l.T.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestAWipedMemberThatIsSeededByTheAgentsCodeIsAFollowerWithEveryKey(t *testi
 		}
 		return true
 	})
-	seedFrom(l, donor, wiped, least)
+	seedFrom(l, donor, wiped, least, nil)
 	createManyUsers(l, leader, "later-", 50) // what it has to catch up with
 	before := len(wiped.Output.String())
 	wiped.Start()

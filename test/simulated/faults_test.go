@@ -1,6 +1,7 @@
 package simulated
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"github.com/robustmq/robustmq-operator/backup/image"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
+	"github.com/robustmq/robustmq-operator/test/e2e/messages"
 	"github.com/robustmq/robustmq-operator/test/simulated/world"
 	"github.com/robustmq/robustmq-operator/test/simulator/store"
 )
@@ -163,6 +165,51 @@ func TestTwoOfThreeVolumesWipedTheSurvivorsDataComesBackToAll(t *testing.T) {
 	}
 	if founders := w.Founders(); len(founders) != 1 {
 		t.Errorf("servers that founded a cluster: %v, want one", founders)
+	}
+	if m := w.Marker(survivor); m.Origin == protocol.OriginSeeded {
+		t.Error("the survivor's volume was touched")
+	}
+}
+
+// The survivor had led, and clients go on asking it: its log is then longer than what the others get of it, and it meets the vote for itself that they get. Nobody is elected until it is
+// started again (test/contract has the same of the server alone).
+func TestALeaderThatAloneSurvivesIsStartedAgainWhenItKeepsTheOthersFromElectingOne(t *testing.T) {
+	long(t)
+	t.Parallel()
+	w := env.New(t, world.Options{})
+	c := form(t, w, manifest(newest, 3, 1, ""))
+	const survivor = "c-placement-center-0"
+	users(t, w, survivor, "before", 30)
+	w.Await("the same keys everywhere", func() (bool, string) { return sameCensus(t, w, c) })
+	before := keysOf(t, w, c, []string{survivor})[survivor]
+	term := terms(t, w, survivor)[robustmq.GroupMetadata]
+	start := time.Now()
+	for _, pod := range []string{"c-placement-center-1", "c-placement-center-2"} {
+		w.CrashServer(pod)
+		w.Wipe(pod)
+	}
+	writes := messages.StartWrites(w.Context(), "orphan", func(_ context.Context, name string) error {
+		return w.Create(survivor, "user", map[string]any{"tenant": "default", "username": name, "password": "p4ssword-of-a-user", "is_superuser": false})
+	})
+	w.Await("a leader that nobody follows, in the term of the vote that it was given", func() (bool, string) {
+		status, err := w.Raft(survivor)
+		g := status[robustmq.GroupMetadata]
+		return err == nil && g.State == "Leader" && g.Term == term+1 && g.CurrentLeader == 0 && !g.LeadsWithQuorum(), fmt.Sprintf("%+v %v", g, err)
+	})
+	met := time.Since(start)
+	w.Await("its restart", func() (bool, string) {
+		return told(w, v1alpha1.ReasonServerRestarted, survivor+": it calls itself leader of a raft group that nobody leads"), w.Describe()
+	})
+	freed := time.Since(start)
+	formed(t, w)
+	t.Logf("in real life: stuck after %v, started again after %v, whole again after %v", realLife(w, met), realLife(w, freed), realLife(w, time.Since(start)))
+	_, _, _ = writes.Stop()
+	w.Await("the same keys everywhere", func() (bool, string) { return sameCensus(t, w, c) })
+	after := keysOf(t, w, c, []string{survivor})[survivor]
+	for _, family := range []string{image.FamilyData, image.FamilyMetadata} {
+		if after[family].Keys < before[family].Keys {
+			t.Errorf("%s: %d keys of %d are left", family, after[family].Keys, before[family].Keys)
+		}
 	}
 	if m := w.Marker(survivor); m.Origin == protocol.OriginSeeded {
 		t.Error("the survivor's volume was touched")

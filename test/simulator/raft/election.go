@@ -112,6 +112,10 @@ func (g *Group) updateVote(v Vote) bool {
 	if g.write(g.voteRecord()) != nil {
 		return false
 	}
+	if _, member := g.effective().Membership.Nodes[g.o.ID]; member && v.LeaderID.NodeID == g.o.ID && (g.state == Leader || g.state == Candidate) {
+		g.meetOwnVote()
+		return true
+	}
 	if leading {
 		g.stopReplication()
 		g.failWaiters(0, &ForwardError{g.currentLeader()})
@@ -121,6 +125,23 @@ func (g *Group) updateVote(v Vote) bool {
 	}
 	g.notify()
 	return true
+}
+
+// meetOwnVote is what a node does that leads, or stands for election, and has just met a later vote for itself at another member: one that it does not know of, since somebody put the vote there.
+//
+// A committed one makes it the leader of that term at once. An uncommitted one is taken over, and nothing else: openraft 0.9 (VoteHandler::update_internal_server_state: "candidate, nothing
+// to do") leaves the leader in place that it was. Such a node calls itself leader, so that it never stands for election; its own leader works in the old term, which whoever has the vote
+// refuses, so that nothing it appends is committed; and while its log is the longer one nobody else is elected. Started again it is a follower (seen on 0.4.11: 508 s, until it was).
+func (g *Group) meetOwnVote() {
+	if g.vote.Committed {
+		g.stopReplication()
+		g.lead()
+		if l := g.last(); l == nil || l.LeaderID != g.vote.LeaderID {
+			_ = g.appendLocal(Entry{})
+		}
+		return
+	}
+	g.notify()
 }
 
 func (g *Group) following() string {

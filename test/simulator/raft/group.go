@@ -65,6 +65,7 @@ type Group struct {
 	state       string
 	fatal       string // the JSON of running_state's Err
 	vote        Vote
+	leading     Vote // a leader's own: openraft keeps it apart from the vote of the node, which may move past it (see meetVote)
 	voteAt      time.Time
 	election    time.Duration
 	greaterLog  bool

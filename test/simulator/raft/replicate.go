@@ -27,6 +27,7 @@ func (p *progress) poke() {
 // lead starts the replication to every member.
 func (g *Group) lead() {
 	g.state = Leader
+	g.leading = g.vote
 	g.progress = map[uint64]*progress{}
 	g.followMembership()
 	g.notify()
@@ -57,7 +58,7 @@ func (g *Group) followMembership() {
 			continue
 		}
 		p.poke()
-		vote := g.vote
+		vote := g.leading
 		g.tasks.Add(1)
 		go func() {
 			defer g.tasks.Done()
@@ -92,7 +93,7 @@ func (g *Group) replicate(ctx context.Context, p *progress, addr string, vote Vo
 // replicateOnce sends one request. True: there is more to send at once.
 func (g *Group) replicateOnce(ctx context.Context, p *progress, addr string, vote Vote) (more bool) {
 	g.mu.Lock()
-	if g.state != Leader || g.vote != vote || ctx.Err() != nil || g.frozen {
+	if g.state != Leader || g.leading != vote || ctx.Err() != nil || g.frozen {
 		g.mu.Unlock()
 		return false
 	}
@@ -117,11 +118,11 @@ func (g *Group) replicateOnce(ctx context.Context, p *progress, addr string, vot
 	cancel()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err != nil || g.state != Leader || g.vote != vote || ctx.Err() != nil {
+	if err != nil || g.state != Leader || g.leading != vote || ctx.Err() != nil {
 		return false
 	}
 	if reply.Higher != nil {
-		g.updateVote(*reply.Higher)
+		g.refuse(p, *reply.Higher)
 		return false
 	}
 	p.ackAt = sent
@@ -167,11 +168,11 @@ func (g *Group) sendSnapshot(ctx context.Context, p *progress, addr string, vote
 	cancel()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err != nil || g.state != Leader || g.vote != vote || ctx.Err() != nil {
+	if err != nil || g.state != Leader || g.leading != vote || ctx.Err() != nil {
 		return false
 	}
 	if reply.Vote.Compare(vote) > 0 {
-		g.updateVote(reply.Vote)
+		g.refuse(p, reply.Vote)
 		return false
 	}
 	p.ackAt = sent
@@ -180,6 +181,12 @@ func (g *Group) sendSnapshot(ctx context.Context, p *progress, addr string, vote
 	g.advance()
 	g.notify()
 	return true
+}
+
+// refuse takes the vote over that a member has against this leader. The stream to that member has ended with it, whatever comes of the vote: only a new leadership opens another one.
+func (g *Group) refuse(p *progress, higher Vote) {
+	p.cancel()
+	g.updateVote(higher)
 }
 
 // machine is a group's name without its number, as RobustMQ names snapshots.
@@ -192,7 +199,8 @@ func machine(group string) string {
 	return group
 }
 
-// advance commits what a quorum has, applies it, and snapshots. Only entries of the present leadership are committed by counting.
+// advance commits what a quorum has, applies it, and snapshots. Only entries of the leadership that the node's vote names are committed by counting: a leader whose node has met a later vote
+// goes on appending, and commits nothing any more.
 func (g *Group) advance() {
 	if p := g.progress[g.o.ID]; p != nil {
 		p.matched = g.last()

@@ -7,9 +7,17 @@ import (
 	"time"
 )
 
+// proposer is the vote under which this node appends entries: a leader's own, and before there is any leader the node's.
+func (g *Group) proposer() Vote {
+	if g.state == Leader {
+		return g.leading
+	}
+	return g.vote
+}
+
 // appendLocal puts an entry at the end of the leader's log.
 func (g *Group) appendLocal(e Entry) error {
-	e.LogID = LogID{LeaderID: g.vote.LeaderID}
+	e.LogID = LogID{LeaderID: g.proposer().LeaderID}
 	if l := g.last(); l != nil {
 		e.LogID.Index = l.Index + 1
 	}
@@ -56,7 +64,7 @@ func (g *Group) propose(ctx context.Context, e Entry, check func() error) (any, 
 	if l := g.last(); l != nil {
 		index = l.Index + 1
 	}
-	w := &waiter{id: LogID{g.vote.LeaderID, index}, done: make(chan outcome, 1)}
+	w := &waiter{id: LogID{g.leading.LeaderID, index}, done: make(chan outcome, 1)}
 	g.waiting[index] = append(g.waiting[index], w)
 	err := g.appendLocal(e)
 	g.mu.Unlock()
