@@ -143,7 +143,10 @@ func TestLeadershipMovesTenTimesUnderWritesAndEveryAcknowledgedOneIsEverywhere(t
 	s := streamUsers(l, nodes[2], "t")
 	var table strings.Builder
 	from, to := nodes[0], nodes[1]
-	for i := range 10 {
+	for tries, moved := 1, 0; moved < 10; tries++ {
+		if tries > 20 {
+			t.Fatalf("%d of 20 tries were put back\n%s", 20-moved, table.String())
+		}
 		s.longest()
 		stopped, leads, _ := handOver(l, nodes, from, to)
 		s.mu.Lock()
@@ -158,11 +161,12 @@ func TestLeadershipMovesTenTimesUnderWritesAndEveryAcknowledgedOneIsEverywhere(t
 		started(from)
 		started(to) // one that is still starting takes 20 s to end
 		fmt.Fprintf(&table, "%2d  %s -> %s  target started after %4.2f s  leads with a quorum after %4.2f s  longest time without a write %5.2f s  acknowledged so far %d\n",
-			i+1, from.Name, to.Name, stopped.Seconds(), leads.Seconds(), gap.Seconds(), acks)
+			tries, from.Name, to.Name, stopped.Seconds(), leads.Seconds(), gap.Seconds(), acks)
 		if leads == 0 {
 			l.Eventually(60*time.Second, "the old leader leads again", func() bool { return led(l, nodes, robustmq.GroupData) == from })
 			continue
 		}
+		moved++
 		from, to = to, from
 	}
 	acks := s.stop()
