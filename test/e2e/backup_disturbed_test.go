@@ -54,9 +54,17 @@ func TestABackupThatIsDisturbedIsNeverWronglyComplete(t *testing.T) {
 				s := &scene{T: t, name: s.name, pool: s.pool}
 				way.Widen(rate)
 				s.ask(name, v1alpha1.RobustMQBackupSpec{})
-				source, hit := s.reaches(name, stage, 2*time.Minute)
+				var source client.ObjectKey
+				var hit protocol.ImageStage
+				thaw := func() {}
+				if stage == protocol.StageStaging {
+					source, hit, thaw = s.staging(name, 2*time.Minute)
+				} else {
+					source, hit = s.reaches(name, stage, 2*time.Minute)
+				}
 				begin := time.Now()
 				mend := victim.strike(s, name, source)
+				thaw()
 				way.Widen(0)
 				mend()
 				b := s.ended(name, 5*time.Minute)
@@ -156,6 +164,35 @@ func (s *scene) reaches(backup string, stage protocol.ImageStage, within time.Du
 		return slices.Index(order, seen) >= slices.Index(order, stage), string(seen), nil
 	}))
 	return source, seen
+}
+
+// staging holds a backup in the stage in which its Job has asked for an image and has none: the agent that it copies from is stopped before the Job runs, because an image of so little takes
+// milliseconds. thaw lets the agent go on, if it still lives.
+func (s *scene) staging(backup string, within time.Duration) (source client.ObjectKey, seen protocol.ImageStage, thaw func()) {
+	s.Helper()
+	var agent *corev1.Pod
+	s.must(live.Until(s.Context(), fmt.Sprintf("backup %s has a source", backup), 20*time.Millisecond, within, func(context.Context) (bool, string, error) {
+		b := s.saved(backup)
+		source = client.ObjectKey{Namespace: s.name.Namespace, Name: b.Status.Source.Pod}
+		return source.Name != "", said(b), nil
+	}))
+	agent = s.getPod(source)
+	container := agent.Status.ContainerStatuses[0].ContainerID
+	s.must(theBed.FreezeContainer(s.Context(), agent.Spec.NodeName, container))
+	thaw = func() { _ = theBed.ThawContainer(context.WithoutCancel(s.Context()), agent.Spec.NodeName, container) }
+	s.Cleanup(thaw)
+	s.must(live.Until(s.Context(), fmt.Sprintf("the Job of backup %s runs", backup), 50*time.Millisecond, within, func(context.Context) (bool, string, error) {
+		b := s.saved(backup)
+		if b.Ended() {
+			return false, "", fmt.Errorf("it has ended already: %s", said(b))
+		}
+		return b.Status.Stage == v1alpha1.BackupStaging, said(b), nil
+	}))
+	s.quietFor(2 * time.Second) // its question is on its way
+	if stage := s.saved(backup).Status.Stage; stage != v1alpha1.BackupStaging {
+		s.Fatalf("%s is %s while the agent of %s is stopped", backup, stage, source.Name)
+	}
+	return source, protocol.StageStaging, thaw
 }
 
 func outcome(b *v1alpha1.RobustMQBackup) string {

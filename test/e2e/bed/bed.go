@@ -55,11 +55,25 @@ func (b Bed) MendCable(ctx context.Context, node string) error {
 
 // KillContainer kills the first process of a container, by the id in its pod's status, on that node.
 func (b Bed) KillContainer(ctx context.Context, node, container string) error {
+	return b.signal(ctx, node, container, "KILL")
+}
+
+// FreezeContainer stops the first process of a container, as one that hangs: its ports take connections, and nobody answers. Its other processes go on.
+func (b Bed) FreezeContainer(ctx context.Context, node, container string) error {
+	return b.signal(ctx, node, container, "STOP")
+}
+
+// ThawContainer undoes FreezeContainer.
+func (b Bed) ThawContainer(ctx context.Context, node, container string) error {
+	return b.signal(ctx, node, container, "CONT")
+}
+
+func (b Bed) signal(ctx context.Context, node, container, signal string) error {
 	number, err := Number(node)
 	if err != nil {
 		return err
 	}
-	return b.run(ctx, "kill", strconv.Itoa(number), container)
+	return b.run(ctx, "kill", strconv.Itoa(number), container, signal)
 }
 
 func (b Bed) onNode(ctx context.Context, what, direction, node string) error {
