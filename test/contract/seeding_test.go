@@ -142,9 +142,10 @@ func TestAWipedMemberThatIsSeededByTheAgentsCodeIsAFollowerWithEveryKey(t *testi
 	for name, g := range leader.Status() {
 		least[name] = g.LastLogIndex
 	}
+	// Applied, and not only at the end of its log: what a server says of its log counts entries that it is still writing.
 	l.Eventually(20*time.Second, "the donor has what the leader had", func() bool {
 		for name, g := range donor.Status() {
-			if g.LastLogIndex < least[name] {
+			if g.LastApplied == nil || g.LastApplied.Index < least[name] {
 				return false
 			}
 		}
