@@ -89,6 +89,8 @@ type memory struct {
 	refused map[string]string
 	// seeds that came to nothing, by pod.
 	seeds map[string]seedTries
+	// pace of the raft groups' logs.
+	pace topology.Pace
 }
 
 // pass is one reconcile of one cluster: what was read, and what follows from it.
@@ -205,6 +207,8 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	}
 	r.surveySegments(ctx, p, topology.Assess(p.snapshot))
 	p.snapshot.Rounds, p.snapshot.Faults = p.memory.censuses.facts(), p.memory.faults
+	p.snapshot.Pace = p.memory.pace.Observe(r.Now(), p.snapshot)
+	p.snapshot.PaceUnknown = p.snapshot.Pace == nil
 	p.snapshot.Seen = p.memory.tracker.Observe(r.Now(), topology.Symptoms(p.snapshot))
 	p.memory.faults = topology.Faults(p.snapshot)
 	p.snapshot.Faults = p.memory.faults

@@ -83,7 +83,7 @@ func rollNext(s Snapshot, h Health, p *Plan) bool {
 			return true
 		}
 	}
-	p.step(Step{Kind: kind, Pod: next.Pod, NodeID: next.NodeID, Planned: true, Reason: fmt.Sprintf("%s (%d of %d)", why, p.Roll.Done+1, p.Roll.Total)})
+	p.step(Step{Kind: kind, Pod: next.Pod, NodeID: next.NodeID, Planned: true, Reason: fmt.Sprintf("%s (%d of %d)%s", why, p.Roll.Done+1, p.Roll.Total, behindAfter(s, h, next))})
 	return true
 }
 
@@ -192,7 +192,7 @@ func stopReason(m Member) string {
 
 // mayRoll says why a pod must not be restarted or made anew now, nil when it may: what is seen of the others, now, after the one before it came back.
 func mayRoll(s Snapshot, h Health, m Member) *Wait {
-	for _, may := range []func(Snapshot, Health, Member) *Wait{rollHeld, configThere, quorumWhole, nobodyLags, quorumStays, everybodyServes, everybodyKnown, nothingCopied} {
+	for _, may := range []func(Snapshot, Health, Member) *Wait{rollHeld, configThere, quorumWhole, nobodyLags, quorumStays, everybodyServes, everybodyKnown, nothingCopied, writesCalm} {
 		if wait := may(s, h, m); wait != nil {
 			return wait
 		}

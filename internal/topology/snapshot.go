@@ -32,6 +32,9 @@ type Snapshot struct {
 	Faults []Fault
 	// SeedTries are the seeds that failed, by pod.
 	SeedTries map[string]SeedTries
+	// Pace is how fast the log of each raft group grows, in entries per second, by the leaders' positions; a group that is not there does not grow. PaceUnknown: it was not measured yet.
+	Pace        map[string]float64
+	PaceUnknown bool
 }
 
 // Wanted is what the user wants and what was recorded because it cannot be observed again.
@@ -114,6 +117,12 @@ type Limits struct {
 	SeedPause, SeedPauseMax time.Duration
 	// SeedStall: how long one phase of a seed may take in which nothing else tells that it goes on. An image of 600 MB of write-ahead log took 4 s.
 	SeedStall time.Duration
+	// RestartAway and ReplaceAway are how long a member is away at most when it is restarted in place (2 to 5 s) or its pod is made anew with images that are there (2 to 11 s).
+	RestartAway, ReplaceAway time.Duration
+	// Calm: how long a change waits for a moment in which less is written. A burst (clients that all connect again, a tenant that is set up) is over by then, a load is not.
+	Calm time.Duration
+	// Pace: over how long it is measured at least. Passes may follow one another within milliseconds.
+	Pace time.Duration
 }
 
 // DefaultLimits are the limits at real speed.
@@ -125,6 +134,7 @@ func DefaultLimits() Limits {
 		Unregister: 25 * time.Second, Stranded: 15 * time.Second, Quiesce: 15 * time.Second, CopiesMissing: 2 * time.Minute, Lag: 200, TransferRetry: 30 * time.Second, TransferSettle: 15 * time.Second,
 		Diverged: 10 * time.Second, MajorityLost: 2 * time.Minute,
 		SeedPause: 10 * time.Second, SeedPauseMax: 5 * time.Minute, SeedStall: 10 * time.Minute,
+		RestartAway: 5 * time.Second, ReplaceAway: 15 * time.Second, Calm: 5 * time.Minute, Pace: 5 * time.Second,
 	}
 }
 
@@ -138,6 +148,7 @@ func (l Limits) Scale(speed float64) Limits {
 		Unregister: s(l.Unregister), Stranded: s(l.Stranded), Quiesce: s(l.Quiesce), CopiesMissing: s(l.CopiesMissing), Lag: l.Lag, TransferRetry: s(l.TransferRetry), TransferSettle: s(l.TransferSettle),
 		Diverged: s(l.Diverged), MajorityLost: s(l.MajorityLost),
 		SeedPause: s(l.SeedPause), SeedPauseMax: s(l.SeedPauseMax), SeedStall: s(l.SeedStall),
+		RestartAway: s(l.RestartAway), ReplaceAway: s(l.ReplaceAway), Calm: s(l.Calm), Pace: s(l.Pace),
 	}
 }
 

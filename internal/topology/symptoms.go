@@ -36,6 +36,7 @@ const (
 	SymptomQuiescing      SymptomKind = "Quiescing"      // quiesced, and clients are still led to it
 	SymptomSeedStalled    SymptomKind = "SeedStalled"    // a seed is in one phase (Pod names pod, seed and phase)
 	SymptomCopiesMissing  SymptomKind = "CopiesMissing"  // segments lack a copy in sync while somebody leaves (of no pod in particular)
+	SymptomWritesFast     SymptomKind = "WritesFast"     // a change waits, and its next member would come back behind the log (of no pod in particular)
 )
 
 // Symptoms lists what looks wrong now. Feed it to a Tracker to learn for how long.
@@ -51,6 +52,9 @@ func Symptoms(s Snapshot) []Symptom {
 	}
 	if len(h.leaders) == 0 && s.Wanted.Founded && majorityLoss(s) != nil {
 		out = append(out, Symptom{Kind: SymptomMajorityLost})
+	}
+	if writesFast(s, h) {
+		out = append(out, Symptom{Kind: SymptomWritesFast})
 	}
 	for _, m := range s.Members {
 		if held(m) {
