@@ -32,7 +32,19 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		os.Exit(1)
 	}
+	stop := func() int { return 0 }
+	every, err := operatorKilled()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		os.Exit(1)
+	}
+	if every > 0 {
+		stop = killOperators(every)
+	}
 	code := m.Run()
+	if killed := stop(); every > 0 {
+		figures.add("the operator was killed meanwhile", "%d times", killed)
+	}
 	if err := figures.write(os.Getenv("E2E_FIGURES")); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		code = 1

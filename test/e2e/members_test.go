@@ -36,7 +36,7 @@ func TestThePlacementCentreGrowsShrinksAndHealsWithAPurgedLog(t *testing.T) {
 	s.sameKeys("metadata was written")
 
 	for _, size := range []int32{5, 3} {
-		writes := s.keepWriting()
+		writes, acknowledged := s.writeUsers("written")
 		begin := time.Now()
 		c.Spec.PlacementCenter.Replicas = size
 		s.apply(c)
@@ -47,6 +47,9 @@ func TestThePlacementCentreGrowsShrinksAndHealsWithAPurgedLog(t *testing.T) {
 			took.Seconds(), len(acks), refused, messages.LongestGap(acks, begin, time.Now()).Seconds())
 		if len(acks) == 0 {
 			t.Errorf("nothing was written meanwhile: %v", last)
+		}
+		if lost := s.missingUsers(acknowledged()); len(lost) > 0 {
+			t.Errorf("%d of %d acknowledged users are lost: %v", len(lost), len(acks), lost)
 		}
 		s.sameKeys(fmt.Sprintf("the placement centre went to %d members", size))
 	}
@@ -65,21 +68,6 @@ func (s *scene) fill(count int) {
 			s.Fatalf("user %d: %v", i, err)
 		}
 	}
-}
-
-// keepWriting makes users without a pause, through both brokers in turn.
-func (s *scene) keepWriting() *messages.Writes {
-	s.Helper()
-	access, err := messages.Reach(s.Context(), k8s, s.cluster())
-	s.must(err)
-	var doors []func(context.Context, string) error
-	for ordinal := range s.cluster().Spec.MQTTBroker.Replicas {
-		doors = append(doors, func(ctx context.Context, name string) error {
-			_, err := access.Admin(ordinal).CreateUser(ctx, name, "secret")
-			return err
-		})
-	}
-	return messages.StartWrites(s.Context(), "written-"+messages.NewRun(time.Now()), doors...)
 }
 
 // members waits until the cluster is Ready with so many members, all of them voters of every raft group by everybody's word, and nobody else.

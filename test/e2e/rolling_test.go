@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -76,17 +75,8 @@ func (s *scene) uids() []string {
 // rolls carries a change out under traffic and prints how long clients stood still at each step.
 func (s *scene) rolls(c *v1alpha1.RobustMQCluster, doing, reason string) {
 	s.Helper()
-	access, err := messages.Reach(s.Context(), k8s, s.cluster())
-	s.must(err)
-	var doors []func(context.Context, string) error
-	for ordinal := range c.Spec.MQTTBroker.Replicas {
-		doors = append(doors, func(ctx context.Context, name string) error {
-			_, err := access.Admin(ordinal).CreateUser(ctx, name, "secret-"+name)
-			return err
-		})
-	}
 	traffic := s.traffic("e2e/rolling")
-	writes := messages.StartWrites(s.Context(), "gap-"+messages.NewRun(time.Now()), doors...)
+	writes, acknowledged := s.writeUsers("gap")
 	begin := time.Now()
 	s.apply(c)
 	s.carriedOut(8 * time.Minute)
@@ -125,5 +115,8 @@ func (s *scene) rolls(c *v1alpha1.RobustMQCluster, doing, reason string) {
 	}
 	if !realServer && sum.Lost > 0 {
 		s.Errorf("acknowledged messages were lost: %s", sum)
+	}
+	if lost := s.missingUsers(acknowledged()); len(lost) > 0 {
+		s.Errorf("%d of %d acknowledged users are lost: %v", len(lost), len(wrote), lost)
 	}
 }
