@@ -108,6 +108,9 @@ func (s *scene) rolls(c *v1alpha1.RobustMQCluster, doing, reason string) {
 		gaps = append(gaps, messages.Gap{Step: doing + ": " + strings.TrimPrefix(x.pod, s.name.Name+"-"), Writes: messages.LongestGap(wrote, x.at, to), Publish: messages.LongestGap(published, x.at, to)})
 	}
 	text, longest := messages.GapTable(gaps)
+	for _, g := range gaps {
+		figures.add(g.Step, "longest gap of metadata writes %.2f s, of MQTT publishes %.2f s", g.Writes.Seconds(), g.Publish.Seconds())
+	}
 	s.Logf("%d writes acknowledged, %d refused (last %v); MQTT: %s\n%s", len(wrote), refused, last, sum, text)
 	figures.add("every pod "+doing, "in %.0f s; longest gap of a client %.1f s; MQTT: %s", end.Sub(begin).Seconds(), longest.Seconds(), sum)
 	if longest > plannedGap {

@@ -48,6 +48,9 @@ func TestLeadershipMovesTenTimesUnderWrites(t *testing.T) {
 		gaps = append(gaps, messages.Gap{Step: m.step, Writes: messages.LongestGap(wrote, m.from, m.to), Publish: messages.LongestGap(published, m.from, m.to)})
 	}
 	text, longest := messages.GapTable(gaps)
+	for _, g := range gaps {
+		figures.add(g.Step, "longest gap of metadata writes %.2f s, of MQTT publishes %.2f s", g.Writes.Seconds(), g.Publish.Seconds())
+	}
 	t.Logf("%d writes acknowledged, %d refused (last %v); MQTT: %s\n%s", len(wrote), refused, last, sum, text)
 	if longest > plannedGap {
 		t.Errorf("clients stood still for %s while the leadership moved", longest)
