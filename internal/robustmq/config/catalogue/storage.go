@@ -54,5 +54,5 @@ var storage = []Section{
 	}},
 }
 
-const lossless = "The server's 500 and 1000 lost acknowledged messages at every change of leader; both at 10 lost none in 4 of 4 stops and kills, one lowered alone is worse (seen on 0.4.11). " +
+const lossless = "The server's 500 and 1000 lost acknowledged messages at every change of leader; both at 10 lost none in 4 of 4 stops and kills, one lowered alone is worse; 50 each where processors are few or segments many (seen on 0.4.11). " +
 	"0 would ask without a pause."
