@@ -22,6 +22,7 @@ type options struct {
 	metricsAddress   string
 	metricsSecure    bool
 	healthAddress    string
+	pprofAddress     string
 	leaderElect      bool
 	leaderElectionNS string
 	clusterDomain    string
@@ -41,7 +42,7 @@ type options struct {
 
 func defaultOptions() *options {
 	return &options{
-		concurrency: 8, kubeAPIQPS: 50, kubeAPIBurst: 100, metricsAddress: ":8443", metricsSecure: true, healthAddress: ":8081", leaderElect: true,
+		concurrency: 8, kubeAPIQPS: -1, metricsAddress: ":8443", metricsSecure: true, healthAddress: ":8081", leaderElect: true,
 		clusterDomain: "cluster.local", serverImage: manifests.DefaultServerImage, logLevel: "info",
 		webhooks: true, webhookPort: 9443, webhookCertDir: "/tmp/webhook-certs", webhookService: "robustmq-operator-webhook", selfSigned: true,
 		certificateLife: webhooks.DefaultCertificateLifetime, authorityLife: webhooks.DefaultAuthorityLifetime, shutdown: 30 * time.Second,
@@ -51,11 +52,12 @@ func defaultOptions() *options {
 func (o *options) bind(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.watchNamespaces, "watch-namespaces", o.watchNamespaces, "namespaces to watch, comma separated; empty: all")
 	f.IntVar(&o.concurrency, "max-concurrent-reconciles", o.concurrency, "how many clusters are reconciled at once")
-	f.Float32Var(&o.kubeAPIQPS, "kube-api-qps", o.kubeAPIQPS, "requests a second to the API server, sustained")
-	f.IntVar(&o.kubeAPIBurst, "kube-api-burst", o.kubeAPIBurst, "requests to the API server in a burst")
+	f.Float32Var(&o.kubeAPIQPS, "kube-api-qps", o.kubeAPIQPS, "requests a second to the API server, sustained; negative: as many as its own priority and fairness let through")
+	f.IntVar(&o.kubeAPIBurst, "kube-api-burst", o.kubeAPIBurst, "requests to the API server in a burst; needed with --kube-api-qps")
 	f.StringVar(&o.metricsAddress, "metrics-bind-address", o.metricsAddress, "address of /metrics; 0: none")
 	f.BoolVar(&o.metricsSecure, "metrics-secure", o.metricsSecure, "serve /metrics over TLS to authenticated callers that may get it")
 	f.StringVar(&o.healthAddress, "health-probe-bind-address", o.healthAddress, "address of /healthz and /readyz")
+	f.StringVar(&o.pprofAddress, "pprof-bind-address", o.pprofAddress, "address of Go's profiles, which show what the process holds in memory: of this machine only, such as 127.0.0.1:6060; empty: none")
 	f.BoolVar(&o.leaderElect, "leader-elect", o.leaderElect, "let one replica of several be active; its lease is released when it ends")
 	f.StringVar(&o.leaderElectionNS, "leader-election-namespace", o.leaderElectionNS, "namespace of the lease; empty: the operator's own")
 	f.StringVar(&o.clusterDomain, "cluster-domain", o.clusterDomain, "DNS domain of the Kubernetes cluster")

@@ -109,7 +109,7 @@ func managerOptions(o *options) ctrl.Options {
 	if o.metricsSecure {
 		serving.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
-	caches := cache.Options{ByObject: cluster.CacheByObject()}
+	caches := cache.Options{ByObject: cluster.CacheByObject(), DefaultTransform: cluster.Slim}
 	if len(o.watchNamespaces) > 0 {
 		caches.DefaultNamespaces = map[string]cache.Config{}
 		for _, ns := range o.watchNamespaces {
@@ -117,7 +117,7 @@ func managerOptions(o *options) ctrl.Options {
 		}
 	}
 	return ctrl.Options{
-		Scheme: newScheme(), Metrics: serving, HealthProbeBindAddress: o.healthAddress, Cache: caches,
+		Scheme: newScheme(), Metrics: serving, HealthProbeBindAddress: o.healthAddress, PprofBindAddress: o.pprofAddress, Cache: caches,
 		LeaderElection: o.leaderElect, LeaderElectionID: leaseName, LeaderElectionNamespace: o.leaderElectionNS,
 		LeaderElectionReleaseOnCancel: true, GracefulShutdownTimeout: &o.shutdown,
 		Client:        client.Options{Cache: &client.CacheOptions{Unstructured: false}},

@@ -67,6 +67,8 @@ type Reconciler struct {
 type AgentPool interface {
 	// Client gives the client of the agent at podIP; key tells clusters apart.
 	Client(key string, identity agentclient.Identity, podIP string) (agentclient.Client, error)
+	// Rest closes the connections to a cluster's agents, which are not asked soon.
+	Rest(key string)
 	// Forget closes what is kept for a cluster.
 	Forget(key string)
 }
@@ -91,6 +93,8 @@ type memory struct {
 	seeds map[string]seedTries
 	// pace of the raft groups' logs.
 	pace topology.Pace
+	// compared are the objects that were last seen as they are wanted.
+	compared map[string]comparison
 }
 
 // pass is one reconcile of one cluster: what was read, and what follows from it.
@@ -268,6 +272,7 @@ func (r *Reconciler) finish(ctx context.Context, p *pass, health topology.Health
 		return ctrl.Result{}, err
 	}
 	if plan.Settled() {
+		r.Agents.Rest(client.ObjectKeyFromObject(p.cluster).String())
 		return ctrl.Result{RequeueAfter: jitter(r.Timings.Quiet)}, nil
 	}
 	return ctrl.Result{RequeueAfter: r.Timings.Busy}, nil

@@ -2,7 +2,9 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"hash/maphash"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -65,7 +67,7 @@ func (r *Reconciler) applyObjects(ctx context.Context, p *pass) error {
 			}
 			r.keepImmutable(p, set)
 		}
-		err := r.apply(ctx, object)
+		err := r.apply(ctx, p, object)
 		if meta.IsNoMatchError(err) {
 			kind := object.GetObjectKind().GroupVersionKind()
 			p.waits = append(p.waits, topology.Wait{Reason: v1alpha1.ReasonApplyFailed, Trouble: true,
@@ -118,14 +120,21 @@ func (r *Reconciler) keepImmutable(p *pass, set *appsv1.StatefulSet) {
 }
 
 // apply is a server-side apply that is skipped when the live object already has every field that we own as we want it.
-func (r *Reconciler) apply(ctx context.Context, object client.Object) error {
-	wanted, err := manifests.Applied(object)
-	if err != nil {
-		return fmt.Errorf("%s %s: %w", object.GetObjectKind().GroupVersionKind().Kind, object.GetName(), err)
-	}
+func (r *Reconciler) apply(ctx context.Context, p *pass, object client.Object) error {
 	live, err := r.live(ctx, object)
 	if err != nil {
 		return err
+	}
+	seen, err := comparisonOf(live, object)
+	if err != nil {
+		return err
+	}
+	if live != nil && p.memory.compared[seen.key] == seen {
+		return nil
+	}
+	wanted, err := manifests.Applied(object)
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", object.GetObjectKind().GroupVersionKind().Kind, object.GetName(), err)
 	}
 	if live != nil {
 		if owner := metav1.GetControllerOf(live); owner != nil && len(object.GetOwnerReferences()) > 0 && owner.UID != object.GetOwnerReferences()[0].UID {
@@ -136,6 +145,7 @@ func (r *Reconciler) apply(ctx context.Context, object client.Object) error {
 			return fmt.Errorf("comparing %s %s: %w", wanted.GetKind(), object.GetName(), err)
 		}
 		if same {
+			p.memory.same(seen)
 			return nil
 		}
 	}
@@ -143,6 +153,39 @@ func (r *Reconciler) apply(ctx context.Context, object client.Object) error {
 		return fmt.Errorf("applying %s %s: %w", wanted.GetKind(), object.GetName(), err)
 	}
 	return nil
+}
+
+// comparison is one object as it was seen, and as it was wanted. Comparing the two field by field is most of the work of a pass over a cluster at rest, and its answer stays true as long as
+// neither changes.
+type comparison struct {
+	key string // kind and name
+	// seen is the identity and the version of the living object, wanted the hash of its form.
+	seen   string
+	wanted uint64
+}
+
+// seed makes hashes that mean something in this process only.
+var seed = maphash.MakeSeed()
+
+func comparisonOf(live, wanted client.Object) (comparison, error) {
+	kind := wanted.GetObjectKind().GroupVersionKind().Kind
+	text, err := json.Marshal(wanted)
+	if err != nil {
+		return comparison{}, fmt.Errorf("%s %s: %w", kind, wanted.GetName(), err)
+	}
+	c := comparison{key: kind + " " + wanted.GetName(), wanted: maphash.Bytes(seed, text)}
+	if live != nil {
+		c.seen = string(live.GetUID()) + " " + live.GetResourceVersion()
+	}
+	return c, nil
+}
+
+// same remembers that an object was seen as it is wanted.
+func (m *memory) same(c comparison) {
+	if m.compared == nil {
+		m.compared = map[string]comparison{}
+	}
+	m.compared[c.key] = c
 }
 
 // live reads the object as it is now, from the cache where its kind is cached; nil when it does not exist.

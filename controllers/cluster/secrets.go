@@ -147,7 +147,7 @@ func (r *Reconciler) ensureCertificates(ctx context.Context, p *pass) (agentclie
 		}
 		if len(want.Changes) > 0 {
 			for _, secret := range manifests.PKISecrets(p.desired, want.Secrets) {
-				if err := r.apply(ctx, secret); err != nil {
+				if err := r.apply(ctx, p, secret); err != nil {
 					return agentclient.Identity{}, err
 				}
 			}

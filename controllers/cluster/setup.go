@@ -7,16 +7,13 @@ import (
 
 	"github.com/google/uuid"
 	appsv1 "k8s.io/api/apps/v1"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
@@ -28,19 +25,6 @@ import (
 	"github.com/robustmq/robustmq-operator/internal/pki"
 	"github.com/robustmq/robustmq-operator/internal/topology"
 )
-
-// CacheByObject limits what the operator holds in memory to objects that carry its own label: nobody else's Secrets, pods or volume claims.
-func CacheByObject() map[client.Object]cache.ByObject {
-	ours := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{v1alpha1.LabelManaged: v1alpha1.ManagedBy})}
-	out := map[client.Object]cache.ByObject{}
-	for _, object := range []client.Object{
-		&corev1.Pod{}, &corev1.PersistentVolumeClaim{}, &corev1.Secret{}, &corev1.Service{}, &corev1.ServiceAccount{},
-		&appsv1.StatefulSet{}, &batchv1.Job{}, &policyv1.PodDisruptionBudget{}, &networkingv1.NetworkPolicy{}, &networkingv1.Ingress{},
-	} {
-		out[object] = ours
-	}
-	return out
-}
 
 // Options shape the controller.
 type Options struct {

@@ -66,7 +66,7 @@ func serve(t *testing.T, id Identity, limits Limits, handler http.HandlerFunc) (
 	}), dials
 }
 
-func TestConnectionsAreKeptUntilTheIdentityChanges(t *testing.T) {
+func TestConnectionsAreKeptUntilTheClusterRestsOrItsIdentityChanges(t *testing.T) {
 	id := identity(t, name)
 	pool, dials := serve(t, id, Limits{}, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"pod":"p","nodeID":7}`)) })
 	call := func() {
@@ -95,6 +95,16 @@ func TestConnectionsAreKeptUntilTheIdentityChanges(t *testing.T) {
 	call()
 	if n := dials.Load(); n != 3 {
 		t.Errorf("%d connections after the cluster was forgotten", n)
+	}
+	pool.Rest("another")
+	call()
+	if n := dials.Load(); n != 3 {
+		t.Errorf("%d connections after another cluster came to rest", n)
+	}
+	pool.Rest("uid")
+	call()
+	if n := dials.Load(); n != 4 {
+		t.Errorf("%d connections after the cluster came to rest", n)
 	}
 }
 
