@@ -173,7 +173,7 @@ bed-down: ## end it; nothing is left
 
 ##@ bench
 .PHONY: bench
-bench: ## all benchmarks, with allocations
+bench: ## all benchmarks, with allocations (BENCH_SCALE=100,500,1000: how many clusters)
 	$(Q)pkgs=$$(grep -rlE '^func Benchmark' --include='*_test.go' . | grep -vE '^\./test/(bed|tools|images)/' | xargs -r -n1 dirname | sort -u); \
 	  [ -n "$$pkgs" ] || { echo "there is no benchmark" >&2; exit 1; }; \
-	  $(envtest) go test -run '^$$' -bench . -benchmem -timeout 40m $(TESTFLAGS) $$pkgs
+	  $(envtest) go test -run '^$$' -bench . -benchmem -timeout 90m $(TESTFLAGS) $$pkgs

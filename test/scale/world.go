@@ -1,0 +1,237 @@
+package scale
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/test/apiserver"
+	"github.com/robustmq/robustmq-operator/test/simulated/kube"
+)
+
+// The shape of every cluster.
+const (
+	members = 3
+	brokers = 3
+	// Pods of a cluster.
+	Pods = members + brokers
+	// clustersANamespace is how many share one.
+	clustersANamespace = 50
+)
+
+// World is an API server with the operator's program beside it, simulated controllers of Kubernetes, and simulated kubelets and agents.
+type World struct {
+	Operator *Operator
+
+	api      *apiserver.Server
+	audit    *audit
+	agents   *agents
+	kubelets *kubelets
+	kube     *kube.ControlPlane
+	// stop ends everything but the API server and the operator.
+	stop  context.CancelFunc
+	ready readiness
+}
+
+// Start brings up a world for n clusters. Stop has to be called, unless there is an error.
+func Start(ctx context.Context, root, program string, n int, flags ...string) (_ *World, err error) {
+	w := &World{ready: readiness{now: map[types.NamespacedName]bool{}}}
+	ctx, w.stop = context.WithCancel(context.WithoutCancel(ctx))
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.Stop())
+		}
+	}()
+	dir, err := os.MkdirTemp("", "robustmq-audit-")
+	if err != nil {
+		return nil, err
+	}
+	var policy string
+	if w.audit, policy, err = newAudit(dir); err != nil {
+		return nil, err
+	}
+	w.api, err = apiserver.Start(ctx, root, func(s *envtest.APIServer) {
+		s.Configure().Set("audit-policy-file", policy).Set("audit-log-path", w.audit.path).Set("audit-log-mode", "blocking")
+	})
+	if err != nil {
+		return nil, err
+	}
+	w.agents = newAgents()
+	if w.kube, err = kube.Start(ctx, w.api.Config); err != nil {
+		return nil, err
+	}
+	w.kubelets = startKubelets(ctx, w.api.Client, w.agents, n*Pods)
+	if err := w.ready.watch(ctx, w.api.Config); err != nil {
+		return nil, err
+	}
+	kubeconfig, err := w.account(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	w.Operator, err = startOperator(program, w.api.Dir, kubeconfig, flags...)
+	return w, err
+}
+
+// account gives the operator the rights that it is installed with, and returns its kubeconfig.
+func (w *World) account(ctx context.Context, root string) (string, error) {
+	err := apiserver.EachDocument(filepath.Join(root, "config", "rbac"), func(u *unstructured.Unstructured) error {
+		if u.GetKind() == "ServiceAccount" {
+			return nil
+		}
+		return w.api.Client.Create(ctx, u)
+	})
+	if err != nil {
+		return "", fmt.Errorf("the operator's rights: %w", err)
+	}
+	user, err := w.api.User(apiserver.OperatorUser, "system:serviceaccounts", "system:serviceaccounts:"+apiserver.OperatorNamespace, "system:authenticated")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(w.api.Dir, "operator.kubeconfig")
+	return path, clientcmd.WriteToFile(clientcmdapi.Config{
+		Clusters:  map[string]*clientcmdapi.Cluster{"scale": {Server: serverOf(user), CertificateAuthorityData: user.CAData}},
+		AuthInfos: map[string]*clientcmdapi.AuthInfo{"operator": {ClientCertificateData: user.CertData, ClientKeyData: user.KeyData}},
+		Contexts:  map[string]*clientcmdapi.Context{"scale": {Cluster: "scale", AuthInfo: "operator"}}, CurrentContext: "scale",
+	}, path)
+}
+
+func serverOf(config *rest.Config) string {
+	if strings.Contains(config.Host, "://") {
+		return config.Host
+	}
+	return "https://" + config.Host
+}
+
+// Stop ends it and forgets everything.
+func (w *World) Stop() error {
+	var errs []error
+	if w.Operator != nil {
+		errs = append(errs, w.Operator.Stop())
+	}
+	w.stop()
+	if w.agents != nil {
+		errs = append(errs, w.agents.close())
+	}
+	if w.api != nil {
+		errs = append(errs, w.api.Stop())
+	}
+	if w.audit != nil {
+		errs = append(errs, os.RemoveAll(filepath.Dir(w.audit.path)))
+	}
+	return errors.Join(errs...)
+}
+
+// Create makes n clusters of three members and three brokers.
+func (w *World) Create(ctx context.Context, n int) error {
+	for i := range n {
+		namespace := fmt.Sprintf("scale-%d", i/clustersANamespace)
+		if i%clustersANamespace == 0 {
+			w.kube.Add(namespace, &kube.Namespace{Pods: w.kubelets.saw, Gone: func(types.UID) {}, Changed: func() {}})
+			if err := w.api.Client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
+				return err
+			}
+		}
+		c := &v1alpha1.RobustMQCluster{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("c%d", i)}}
+		c.Spec.Version = "0.4.11"
+		c.Spec.PlacementCenter.Replicas, c.Spec.MQTTBroker.Replicas = members, brokers
+		if err := w.api.Client.Create(ctx, c); err != nil {
+			return fmt.Errorf("cluster %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// Ready is how many clusters are.
+func (w *World) Ready() int { return w.ready.count() }
+
+// Wrong says what went wrong in what is simulated, and which orders of the operator would have harmed a cluster.
+func (w *World) Wrong() error {
+	errs := w.kubelets.troubles()
+	for _, m := range w.agents.mistakes.all() {
+		errs = append(errs, errors.New(m))
+	}
+	return errors.Join(errs...)
+}
+
+// Writes are the operator's writes now the last call, but for those of its lease.
+func (w *World) Writes() ([]Write, error) { return w.audit.next() }
+
+// AddSecrets makes n Secrets of somebody else, each of size bytes.
+func (w *World) AddSecrets(ctx context.Context, n, size int) error {
+	const namespace = "others"
+	if err := w.api.Client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
+		return err
+	}
+	for i := range n {
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("other-%d", i)}, Data: map[string][]byte{"data": make([]byte, size)}}
+		if err := w.api.Client.Create(ctx, secret); err != nil {
+			return fmt.Errorf("making Secret %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// StopControllers ends the simulated controllers of Kubernetes, which hold what they watch in this process's memory. Pods and agents go on.
+func (w *World) StopControllers() { w.stop() }
+
+// readiness follows the conditions of all clusters.
+type readiness struct {
+	mu  sync.Mutex
+	now map[types.NamespacedName]bool
+}
+
+func (r *readiness) watch(ctx context.Context, config *rest.Config) error {
+	clusters, err := cache.New(config, cache.Options{Scheme: apiserver.Scheme(), DefaultTransform: func(object any) (any, error) {
+		if c, ok := object.(*v1alpha1.RobustMQCluster); ok {
+			c.Spec, c.ManagedFields, c.Status.Members = v1alpha1.RobustMQClusterSpec{}, nil, nil
+		}
+		return object, nil
+	}})
+	if err != nil {
+		return err
+	}
+	go func() { _ = clusters.Start(ctx) }()
+	informer, err := clusters.GetInformer(ctx, &v1alpha1.RobustMQCluster{})
+	if err != nil {
+		return err
+	}
+	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{UpdateFunc: func(_, now any) { r.saw(now.(*v1alpha1.RobustMQCluster)) }})
+	return err
+}
+
+func (r *readiness) saw(c *v1alpha1.RobustMQCluster) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := client.ObjectKeyFromObject(c)
+	_, was := r.now[key]
+	switch is := meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionReady); {
+	case is && !was:
+		r.now[key] = true
+	case was && !is:
+		delete(r.now, key)
+	}
+}
+
+func (r *readiness) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.now)
+}
