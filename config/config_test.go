@@ -369,6 +369,34 @@ func TestPoliciesAreReadAndOnlyTheirStatusIsWritten(t *testing.T) {
 	}
 }
 
+// Nodes and volumes are in no namespace: they may be read, and nothing else, in every installation.
+func TestNodesAndVolumesAreReadAndNeverWritten(t *testing.T) {
+	wanted := map[string]bool{" nodes get": true, " nodes list": true, " nodes watch": true, " persistentvolumes get": true}
+	for name, rules := range roles(t) {
+		for _, r := range rules {
+			for _, resource := range r.Resources {
+				for _, verb := range r.Verbs {
+					key := r.APIGroups[0] + " " + resource + " " + verb
+					of := resource == "nodes" || resource == "persistentvolumes"
+					switch {
+					case name == "robustmq-operator-nodes" && !wanted[key], name != "robustmq-operator-nodes" && of:
+						t.Errorf("%s: %q", name, key)
+					case name == "robustmq-operator-nodes":
+						delete(wanted, key)
+					}
+				}
+			}
+		}
+	}
+	for key := range wanted {
+		t.Errorf("the operator may not %q", key)
+	}
+	text, err := os.ReadFile("namespaced/kustomization.yaml")
+	if err != nil || strings.Contains(string(text), "robustmq-operator-nodes\n") {
+		t.Errorf("a namespaced installation does not see the nodes that carry its pods: %v", err)
+	}
+}
+
 // What the controller of backups and their plan do, and nothing else: test/simulated runs them with these rights.
 func TestBackupsAreMadeByJobsAndTheOperatorMayDoNoMoreForThem(t *testing.T) {
 	wanted := map[string]bool{

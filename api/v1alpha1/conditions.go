@@ -102,6 +102,11 @@ const (
 	// ReasonAgentUnreachable: the agent of a running pod does not answer the operator.
 	ReasonAgentUnreachable = "AgentUnreachable"
 
+	// ReasonNodeLost: the Kubernetes node that carries a pod, or its volume, does not report or no longer exists, and the pod cannot be made anew elsewhere yet.
+	ReasonNodeLost = "NodeLost"
+	// ReasonVolumeLost: a pod's volume was on a Kubernetes node that no longer exists.
+	ReasonVolumeLost = "VolumeLost"
+
 	// ReasonPodFailing: a container of a pod ends or cannot be created, for a reason that no other word here says.
 	ReasonPodFailing = "PodFailing"
 
@@ -349,6 +354,10 @@ const (
 	ReasonTransferEnded = "TransferEnded"
 	// ReasonPodReplaced: a pod was made anew from a changed template.
 	ReasonPodReplaced = "PodReplaced"
+	// ReasonPodForceDeleted: a pod whose Kubernetes node is proven dead, or whose server its agent has stopped for good there, was removed so that it is made anew elsewhere; the message has the proof.
+	ReasonPodForceDeleted = "PodForceDeleted"
+	// ReasonVolumeRenewed: a volume that was on a Kubernetes node which no longer exists was given up, and the pod gets a new one.
+	ReasonVolumeRenewed = "VolumeRenewed"
 	// ReasonVolumeWiped: what a rogue start had left on a volume was removed.
 	ReasonVolumeWiped = "VolumeWiped"
 	// ReasonStepFailed: an order was refused or not answered. It is tried again when it is still needed.

@@ -85,7 +85,14 @@ func run(ctx context.Context, o *options) error {
 		Agents: agents, ServerImage: o.serverImage, AgentImage: o.agentImage,
 		ClusterDomain: o.clusterDomain, OperatorNamespace: namespace(), DisableRelay: o.disableRelay, Recoveries: recoveries,
 	}
-	if err := reconciler.SetupWithManager(mgr, cluster.Options{Concurrency: o.concurrency}); err != nil {
+	machines, err := cluster.MayReadMachines(ctx, mgr.GetClient())
+	if err != nil {
+		return err
+	}
+	if !machines {
+		logger.Info("the operator may not read nodes and PersistentVolumes: no pod of a node that is gone is made anew elsewhere, and cordons are not heeded", "role", "robustmq-operator-nodes")
+	}
+	if err := reconciler.SetupWithManager(mgr, cluster.Options{Concurrency: o.concurrency, NoMachines: !machines}); err != nil {
 		return fmt.Errorf("cluster controller: %w", err)
 	}
 	backups := &backup.Reconciler{Agents: agents, AgentImage: o.agentImage}

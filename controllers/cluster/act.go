@@ -31,6 +31,12 @@ func (r *Reconciler) act(ctx context.Context, p *pass, plan topology.Plan) error
 		if step.Kind == topology.StepReleaseVolume {
 			do = r.releaseVolume
 		}
+		if step.Kind == topology.StepForceDelete {
+			do = r.forceDelete
+		}
+		if step.Kind == topology.StepRenewVolume {
+			do = r.renewVolume
+		}
 		if step.Kind == topology.StepPull {
 			do = r.pull
 		}
@@ -89,6 +95,10 @@ func eventOf(kind topology.StepKind) (eventType, reason string) {
 		return corev1.EventTypeWarning, v1alpha1.ReasonTransferEnded
 	case topology.StepReplace:
 		return corev1.EventTypeNormal, v1alpha1.ReasonPodReplaced
+	case topology.StepForceDelete:
+		return corev1.EventTypeWarning, v1alpha1.ReasonPodForceDeleted
+	case topology.StepRenewVolume:
+		return corev1.EventTypeWarning, v1alpha1.ReasonVolumeRenewed
 	case topology.StepLogin:
 		return corev1.EventTypeNormal, v1alpha1.ReasonPasswordRenewed
 	case topology.StepPull:

@@ -25,6 +25,7 @@ func CacheByObject() map[client.Object]cache.ByObject {
 	} {
 		out[object] = ours
 	}
+	out[&corev1.Node{}] = cache.ByObject{Transform: stripNode} // everybody's, and of each as little as decisions are made on
 	return out
 }
 

@@ -47,6 +47,9 @@ type Reconciler struct {
 	// Restores lists the restores of a namespace; nil while RobustMQRestore is not installed. Nothing that a running restore counts on is changed.
 	Restores func(ctx context.Context, namespace string) ([]v1alpha1.RobustMQRestore, error)
 
+	// Machines reads the Kubernetes nodes that carry the pods; nil: the operator may not, and nothing that depends on them is done.
+	Machines client.Reader
+
 	// Recoveries counts how long troubles lasted; nil: nobody counts.
 	Recoveries *monitoring.Recoveries
 
@@ -169,6 +172,7 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 		return ctrl.Result{}, err
 	}
 	p.observed = o
+	r.observeMachines(ctx, p)
 	if denied := guard(p.desired, o); len(denied) > 0 {
 		goOn, err := r.upkeep(ctx, p, denied)
 		if err != nil {

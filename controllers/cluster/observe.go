@@ -15,6 +15,7 @@ import (
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/manifests"
+	"github.com/robustmq/robustmq-operator/internal/topology"
 )
 
 // observation is what one pass saw of Kubernetes and of the agents. It is never changed once made.
@@ -25,6 +26,9 @@ type observation struct {
 	pulls  map[string]*corev1.Pod    // pods that pull images, by the name of their Job
 	states map[string]protocol.State // by pod name
 	errs   map[string]error          // agents that could not be asked, by pod name
+	// machines are the nodes that carry the pods or their volumes, by name; local are the volumes of pods that cannot be scheduled, by pod name. Both are nil where they may not be read.
+	machines map[string]topology.Machine
+	local    map[string]*topology.LocalVolume
 }
 
 // observeKubernetes reads the cluster's pods, claims and StatefulSets from the cache.

@@ -32,6 +32,8 @@ type Options struct {
 	Name string
 	// Concurrency is how many clusters are reconciled at once; at least 1.
 	Concurrency int
+	// NoMachines: the operator may not read Kubernetes nodes and PersistentVolumes.
+	NoMachines bool
 	// SkipNameValidation allows several controllers of one name in a process (tests).
 	SkipNameValidation bool
 }
@@ -39,12 +41,15 @@ type Options struct {
 // SetupWithManager fills what the reconciler was not given with its defaults and registers it.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o Options) error {
 	r.setDefaults(mgr)
+	if !o.NoMachines && r.Machines == nil {
+		r.Machines = mgr.GetClient()
+	}
 	name := o.Name
 	if name == "" {
 		name = "robustmqcluster"
 	}
 	toCluster := handler.EnqueueRequestsFromMapFunc(clusterOf)
-	return ctrl.NewControllerManagedBy(mgr).
+	building := ctrl.NewControllerManagedBy(mgr).
 		Named(name).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: max(o.Concurrency, 1), SkipNameValidation: &o.SkipNameValidation,
@@ -61,8 +66,11 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o Options) error {
 		Owns(&networkingv1.NetworkPolicy{}).
 		Owns(&networkingv1.Ingress{}).
 		Watches(&corev1.Pod{}, toCluster).
-		Watches(&corev1.PersistentVolumeClaim{}, toCluster).
-		Complete(r)
+		Watches(&corev1.PersistentVolumeClaim{}, toCluster)
+	if r.Machines != nil {
+		building = building.Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.clustersOn), builder.WithPredicates(machineChanges()))
+	}
+	return building.Complete(r)
 }
 
 func (r *Reconciler) setDefaults(mgr ctrl.Manager) {

@@ -27,7 +27,7 @@ func newSnapshot(p *pass, limits topology.Limits) topology.Snapshot {
 			Groups: p.traits.StatusGroups, Replicas: map[v1alpha1.Role]int32{},
 			Decommission: p.traits.Decommission, VolumesGo: volumesGo(cluster),
 		},
-		Limits: limits,
+		Limits: limits, Machines: o.machines,
 	}
 	if len(p.traits.StatusGroups) < len(p.traits.RaftGroups) {
 		s.Wanted.NoSeeds = fmt.Sprintf("RobustMQ %s tells of its metadata group only, so whom its other raft groups voted for cannot be seen in an image", p.version)
@@ -53,8 +53,11 @@ func newSnapshot(p *pass, limits topology.Limits) topology.Snapshot {
 				Addr: manifests.RaftAddress(cluster, p.inputs, ordinal), // meaningful for the placement centre
 			}
 			describePod(o, &m)
-			if found, set := o.pods[pod], o.sets[role]; found != nil && set != nil {
+			if found := o.pods[pod]; found != nil {
 				m.Node = found.Spec.NodeName
+			}
+			m.Local = o.local[pod]
+			if found, set := o.pods[pod], o.sets[role]; found != nil && set != nil {
 				m.RevisionStale, m.TemplateStale = revisionStale(found, set), templateStale(found, set, manifests.TemplateHash(set))
 			}
 			if claim := o.claims[pod]; claim != nil {

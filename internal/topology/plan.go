@@ -118,19 +118,19 @@ func Decide(s Snapshot) Plan {
 	h := assess(s)
 	var p Plan
 	noteUnreachable(s, &p)
-	chain := []decision{replaceStuck, replaceBroken, adoptVolumes, stopRogues, finishTransfers, releaseHeld, freeElections}
+	chain := []decision{replaceStuck, replaceLost, replaceBroken, adoptVolumes, stopRogues, finishTransfers, releaseHeld, freeElections}
 	if s.Wanted.Static {
 		chain = append(chain, foundStatic, seedMembers)
 	} else {
 		chain = append(chain, found, surviveMajority, finishJoins, seedMembers, joinNext)
 	}
-	chain = append(chain, cureRaft, cureFaults)
+	chain = append(chain, cureRaft, cureFaults, renewVolumes)
 	if s.Wanted.Islands {
 		chain = append(chain, startIslands)
 	} else {
 		chain = append(chain, leaveNext, startNodes, mendLists)
 	}
-	chain = append(chain, drainNext, renewLogin, giveSettings, rollNext, leadAsAsked)
+	chain = append(chain, drainNext, renewLogin, giveSettings, rollNext, leaveCordoned, leadAsAsked)
 	for _, decide := range chain {
 		if !decide(s, h, &p) {
 			break
@@ -170,6 +170,8 @@ func noteUnreachable(s Snapshot, p *Plan) {
 			continue
 		}
 		switch {
+		case lost(s, m), volumeLost(s, m): // replaceLost and renewVolumes tell
+		case noteVolume(s, m, p):
 		case m.State == PodMissing || m.State == PodPending:
 			reason := m.Reason
 			if reason == "" {

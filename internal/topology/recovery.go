@@ -22,6 +22,7 @@ const (
 	RungFaultyMember   Rung = "FaultyMember"   // a member holds other data than its position claims
 	RungRegistryShort  Rung = "RegistryShort"  // a running node is not registered
 	RungPodGone        Rung = "PodGone"        // the pod of a node with data does not run
+	RungNodeLost       Rung = "NodeLost"       // the machine of the pod, or of its volume, does not look after it any more
 	RungAgentUnreached Rung = "AgentUnreached" // the pod runs and its agent does not answer
 )
 
@@ -56,6 +57,9 @@ func Troubles(s Snapshot) []Trouble {
 }
 
 func troublesOf(s Snapshot, h Health, m Member) (out []Rung) {
+	if lost(s, m) || m.Local != nil && m.State == PodPending && s.Machines[m.Local.Machine].away() {
+		return []Rung{RungNodeLost}
+	}
 	if m.Agent == nil {
 		switch {
 		case m.State == PodRunning:
@@ -144,6 +148,6 @@ func (r Rung) Words() string {
 	return map[Rung]string{
 		RungLeaderLost: "a raft group had no leader", RungMajorityLost: "the volumes of a majority were empty", RungServerCrashed: "its server had ended by itself", RungServerHung: "its server did not answer",
 		RungRaftDead: "a raft core had stopped", RungFenced: "it reached no majority", RungRogueMember: "it ran a cluster of its own", RungVolumeEmpty: "its volume was empty",
-		RungFaultyMember: "it held other data than its position claims", RungRegistryShort: "it was not registered", RungPodGone: "its pod did not run", RungAgentUnreached: "its agent did not answer",
+		RungFaultyMember: "it held other data than its position claims", RungRegistryShort: "it was not registered", RungPodGone: "its pod did not run", RungAgentUnreached: "its agent did not answer", RungNodeLost: "the node that carried it, or its volume, was gone or did not report",
 	}[r]
 }

@@ -218,7 +218,7 @@ func orderSeed(s Snapshot, h Health, m Member, p *Plan) bool {
 }
 
 // donor is whose metadata the target gets: a follower that is in service in every raft group, whose vote does not name the target, the nearest to the leaders' logs; the leader only if there
-// is no other, and who failed before after everybody who failed less often. Nobody who is being seeded, is faulty, or whose image somebody else is reading. The second result says why there is none.
+// is no other, one whose machine is about to be drained likewise, and who failed before after everybody who failed less often. Nobody who is being seeded, is faulty, or whose image somebody else is reading. The second result says why there is none.
 func donor(s Snapshot, h Health, target Member) (found Member, why string) {
 	why = "no other member is a voter of every raft group by everybody's word"
 	var fit []Member
@@ -244,7 +244,7 @@ func donor(s Snapshot, h Health, target Member) (found Member, why string) {
 	}
 	failed := s.SeedTries[target.Pod].Donors
 	return slices.MinFunc(fit, func(a, b Member) int {
-		return cmp.Or(cmp.Compare(failed[a.NodeID], failed[b.NodeID]), cmp.Compare(len(h.LeaderOf(a.NodeID)), len(h.LeaderOf(b.NodeID))), cmp.Compare(h.lag(a), h.lag(b)), cmp.Compare(a.NodeID, b.NodeID))
+		return cmp.Or(cmp.Compare(failed[a.NodeID], failed[b.NodeID]), compareBool(s.cordoned(a), s.cordoned(b)), cmp.Compare(len(h.LeaderOf(a.NodeID)), len(h.LeaderOf(b.NodeID))), cmp.Compare(h.lag(a), h.lag(b)), cmp.Compare(a.NodeID, b.NodeID))
 	}), ""
 }
 

@@ -35,6 +35,8 @@ type Snapshot struct {
 	// Pace is how fast the log of each raft group grows, in entries per second, by the leaders' positions; a group that is not there does not grow. PaceUnknown: it was not measured yet.
 	Pace        map[string]float64
 	PaceUnknown bool
+	// Machines are the Kubernetes nodes that carry pods, or volumes of pods that cannot be scheduled, by name. Of one that is not here nothing is known.
+	Machines map[string]Machine
 }
 
 // Wanted is what the user wants and what was recorded because it cannot be observed again.
@@ -113,6 +115,10 @@ type Limits struct {
 	Diverged time.Duration
 	// MajorityLost: a majority of the voters whose volumes are seen empty, before a survivor's data is put into them.
 	MajorityLost time.Duration
+	// MachineLost: a pod whose machine is proven dead. Kubernetes waits 40 s before it removes pods of a Node that was deleted; one that was deleted by mistake is made again by its kubelet.
+	MachineLost time.Duration
+	// VolumeLost: a volume that was on a machine which no longer exists.
+	VolumeLost time.Duration
 	// SeedPause is waited after a seed that failed, twice as long after each further one up to SeedPauseMax.
 	SeedPause, SeedPauseMax time.Duration
 	// SeedStall: how long one phase of a seed may take in which nothing else tells that it goes on. An image of 600 MB of write-ahead log took 4 s.
@@ -132,7 +138,7 @@ func DefaultLimits() Limits {
 		ListIncomplete: 15 * time.Second, RegistryShort: 45 * time.Second, RaftDead: 15 * time.Second, LoginRefused: 10 * time.Second, StaleLeader: 90 * time.Second,
 		LeadersApart: 15 * time.Second, Hold: 100 * time.Second, PodPending: 10 * time.Second,
 		Unregister: 25 * time.Second, Stranded: 15 * time.Second, Quiesce: 15 * time.Second, CopiesMissing: 2 * time.Minute, Lag: 200, TransferRetry: 30 * time.Second, TransferSettle: 15 * time.Second,
-		Diverged: 10 * time.Second, MajorityLost: 2 * time.Minute,
+		Diverged: 10 * time.Second, MajorityLost: 2 * time.Minute, MachineLost: 40 * time.Second, VolumeLost: 2 * time.Minute,
 		SeedPause: 10 * time.Second, SeedPauseMax: 5 * time.Minute, SeedStall: 10 * time.Minute,
 		RestartAway: 5 * time.Second, ReplaceAway: 15 * time.Second, Calm: 5 * time.Minute, Pace: 5 * time.Second,
 	}
@@ -146,7 +152,7 @@ func (l Limits) Scale(speed float64) Limits {
 		ListIncomplete: s(l.ListIncomplete), RegistryShort: s(l.RegistryShort), RaftDead: s(l.RaftDead), LoginRefused: s(l.LoginRefused), StaleLeader: s(l.StaleLeader),
 		LeadersApart: s(l.LeadersApart), Hold: s(l.Hold), PodPending: s(l.PodPending),
 		Unregister: s(l.Unregister), Stranded: s(l.Stranded), Quiesce: s(l.Quiesce), CopiesMissing: s(l.CopiesMissing), Lag: l.Lag, TransferRetry: s(l.TransferRetry), TransferSettle: s(l.TransferSettle),
-		Diverged: s(l.Diverged), MajorityLost: s(l.MajorityLost),
+		Diverged: s(l.Diverged), MajorityLost: s(l.MajorityLost), MachineLost: s(l.MachineLost), VolumeLost: s(l.VolumeLost),
 		SeedPause: s(l.SeedPause), SeedPauseMax: s(l.SeedPauseMax), SeedStall: s(l.SeedStall),
 		RestartAway: s(l.RestartAway), ReplaceAway: s(l.ReplaceAway), Calm: s(l.Calm), Pace: s(l.Pace),
 	}
@@ -190,11 +196,13 @@ type Member struct {
 	Ready bool
 	// RevisionStale: the pod was made from another template than the StatefulSet has, if only in the agent's image; TemplateStale: in what its server depends on.
 	RevisionStale bool
-	// Node is where it runs; Pull is how far the images of its new template are there.
+	// Node is the machine that it runs on; Pull is how far the images of its new template are there.
 	Node string
 	Pull Pull
 	// ClaimTerminating: the volume claim goes as soon as the pod does.
 	ClaimTerminating bool
+	// Local is the volume of a pod that cannot be scheduled, where it can be reached on one machine alone; otherwise nil.
+	Local *LocalVolume
 }
 
 // Agent is what a pod's agent said.

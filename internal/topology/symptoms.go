@@ -35,6 +35,8 @@ const (
 	SymptomStranded       SymptomKind = "Stranded"       // not registered and not running, while segments name it
 	SymptomQuiescing      SymptomKind = "Quiescing"      // quiesced, and clients are still led to it
 	SymptomSeedStalled    SymptomKind = "SeedStalled"    // a seed is in one phase (Pod names pod, seed and phase)
+	SymptomMachineLost    SymptomKind = "MachineLost"    // its machine is proven dead, or it is fenced on one that does not report
+	SymptomVolumeLost     SymptomKind = "VolumeLost"     // it cannot be scheduled: its volume is on a machine that no longer exists
 	SymptomCopiesMissing  SymptomKind = "CopiesMissing"  // segments lack a copy in sync while somebody leaves (of no pod in particular)
 	SymptomWritesFast     SymptomKind = "WritesFast"     // a change waits, and its next member would come back behind the log (of no pod in particular)
 )
@@ -62,6 +64,12 @@ func Symptoms(s Snapshot) []Symptom {
 		}
 		if down(m) {
 			add(SymptomDown, m)
+		}
+		if at, _ := s.machine(m); lost(s, m) && (m.Agent == nil && at.dead() || fenced(m)) {
+			add(SymptomMachineLost, m)
+		}
+		if volumeLost(s, m) {
+			add(SymptomVolumeLost, m)
 		}
 		if stranded(s, h, m) {
 			add(SymptomStranded, m)

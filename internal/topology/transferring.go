@@ -85,18 +85,12 @@ func transferTogether(s Snapshot, h Health, why string) (step Step, wait Wait, o
 	most := mostLeading(s, h)
 	candidates := heirs(s, h, 0)
 	slices.SortStableFunc(candidates, func(a, b Member) int {
-		first := func(m Member) int {
-			if m.NodeID == most.NodeID {
-				return 0
-			}
-			return 1
-		}
-		return cmp.Compare(first(a), first(b))
+		return cmp.Or(compareBool(s.cordoned(a), s.cordoned(b)), compareBool(a.NodeID != most.NodeID, b.NodeID != most.NodeID))
 	})
 	return transferTo(s, h, candidates, "", why)
 }
 
-// heirs are the members that could lead, the best first: made from the present template, since others have to go themselves soon; then the lowest ordinal, whose votes in a new term are
+// heirs are the members that could lead, the best first: on a machine that is not about to be drained; made from the present template, since others have to go themselves soon; then the lowest ordinal, whose votes in a new term are
 // below those of every other candidate (docs/leadership.md says what that is good for).
 func heirs(s Snapshot, h Health, except uint64) []Member {
 	var out []Member
@@ -105,16 +99,21 @@ func heirs(s Snapshot, h Health, except uint64) []Member {
 			out = append(out, m)
 		}
 	}
-	stale := func(m Member) int {
-		if m.TemplateStale {
-			return 1
-		}
-		return 0
-	}
 	slices.SortStableFunc(out, func(a, b Member) int {
-		return cmp.Or(cmp.Compare(stale(a), stale(b)), cmp.Compare(a.Ordinal, b.Ordinal))
+		return cmp.Or(compareBool(s.cordoned(a), s.cordoned(b)), compareBool(a.TemplateStale, b.TemplateStale), cmp.Compare(a.Ordinal, b.Ordinal))
 	})
 	return out
+}
+
+// compareBool orders false before true.
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
 }
 
 func transferTo(s Snapshot, h Health, candidates []Member, from, why string) (Step, Wait, bool) {
@@ -191,6 +190,28 @@ func transferable(s Snapshot, h Health) string {
 	return ""
 }
 
+// leaveCordoned moves the leadership away from members whose machine is about to be drained, before they are evicted: their pods take longer to come back than a leader may be away. Like every
+// move it waits for a cluster in which nothing else is to be done, and where no member is on another machine nothing is gained by it.
+func leaveCordoned(s Snapshot, h Health, p *Plan) bool {
+	if s.Wanted.Static || s.Wanted.Islands || !p.Settled() || h.QuorumProblem() != "" || len(h.voters(s.Wanted.Groups[0])) < 3 {
+		return true
+	}
+	to := slices.DeleteFunc(heirs(s, h, 0), s.cordoned)
+	for _, m := range s.of(v1alpha1PlacementCenter) {
+		if !s.cordoned(m) || len(h.LeaderOf(m.NodeID)) == 0 || len(to) == 0 {
+			continue
+		}
+		step, wait, ok := transferTo(s, h, to, m.Pod, fmt.Sprintf("%s leads %s, and its node %s is cordoned", m.Pod, strings.Join(h.LeaderOf(m.NodeID), ", "), m.Node))
+		if ok {
+			p.step(step)
+			return false
+		}
+		wait.Background = true
+		p.Waits = append(p.Waits, wait)
+	}
+	return true
+}
+
 // leadAsAsked moves the leadership to the member that the user named. It comes last and waits for a cluster that has nothing else to do: what has to go away is not led back to.
 func leadAsAsked(s Snapshot, h Health, p *Plan) bool {
 	i := slices.IndexFunc(s.Members, func(m Member) bool { return m.Pod == s.Wanted.LeadOn && m.Role == v1alpha1PlacementCenter })
@@ -198,6 +219,10 @@ func leadAsAsked(s Snapshot, h Health, p *Plan) bool {
 		return true
 	}
 	m := s.Members[i]
+	if s.cordoned(m) {
+		p.background(v1alpha1.ReasonTransferWaiting, "%s shall lead, and leadership is not moved to it: its node %s is cordoned", m.Pod, m.Node)
+		return true
+	}
 	step, wait, ok := transferTo(s, h, slices.DeleteFunc(heirs(s, h, 0), func(heir Member) bool { return heir.NodeID != m.NodeID }), "", "the annotation says that it shall lead")
 	if ok {
 		p.step(step)

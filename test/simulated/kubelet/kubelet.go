@@ -2,7 +2,6 @@ package kubelet
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"maps"
 	"path/filepath"
@@ -41,8 +40,9 @@ type Options struct {
 	Programs func(image string, container *corev1.Container) Program
 	// Log returns where a container writes to.
 	Log func(pod, container string) io.Writer
-	// Nodes is how many machines there are; default 3, named node-0...
-	Nodes int
+	// Nodes is how many machines there are; default 3, named node-0... after Prefix. Each registers its Node, and reports while it has power.
+	Nodes  int
+	Prefix string
 	// NodeMonitorGrace: after it the pods of a dead machine are marked not ready; default 40 s, as in kube-controller-manager up to 1.31 (50 s later).
 	NodeMonitorGrace time.Duration
 	// SecretDelay is how long a changed Secret takes to appear in a mounted volume; default 60 s.
@@ -72,12 +72,14 @@ type Kubelet struct {
 	unwritable    map[string]bool // pods whose data volumes cannot be written
 	told          map[string]bool // events already written
 	oom           map[string]bool // pods whose container was killed for its memory
+	cordoned      map[string]bool // machines that take no new pods
 }
 
 // machine is a node; ctx ends with its power.
 type machine struct {
 	name   string
 	on     bool
+	off    time.Time // since when it has no power
 	ctx    context.Context
 	cancel context.CancelFunc
 }
@@ -92,14 +94,19 @@ func New(ctx context.Context, o Options) *Kubelet {
 	o.MaxBackoff = orElse(o.MaxBackoff, 5*time.Minute)
 	k := &Kubelet{
 		Options: o, changed: make(chan struct{}), pods: map[types.UID]*worker{}, names: map[string]*worker{}, claims: map[types.UID]string{},
-		nodes: map[string]*machine{}, unwritable: map[string]bool{}, told: map[string]bool{}, oom: map[string]bool{},
+		nodes: map[string]*machine{}, unwritable: map[string]bool{}, told: map[string]bool{}, oom: map[string]bool{}, cordoned: map[string]bool{},
 	}
 	k.ctx, k.cancel = context.WithCancel(ctx)
 	for i := range o.Nodes {
-		m := &machine{name: fmt.Sprintf("node-%d", i), on: true}
+		m := &machine{name: o.machineName(i), on: true}
 		m.ctx, m.cancel = context.WithCancel(k.ctx)
 		k.nodes[m.name] = m
 	}
+	k.done.Add(1)
+	go func() {
+		defer k.done.Done()
+		k.report()
+	}()
 	return k
 }
 
@@ -197,7 +204,7 @@ func (k *Kubelet) takeOOM(pod string) bool {
 func (k *Kubelet) PowerCut(node string) {
 	k.mu.Lock()
 	m := k.nodes[node]
-	m.on = false
+	m.on, m.off = false, time.Now()
 	for _, w := range k.pods {
 		if w.nodeName() == node {
 			if ip := w.address(); ip != "" {

@@ -70,8 +70,8 @@ func (w *worker) place() (node, why string) {
 	}
 	least := -1
 	for i := range k.Options.Nodes {
-		name := fmt.Sprintf("node-%d", i)
-		if !k.nodes[name].on || home != "" && home != name || !wantsNode(pod, name) {
+		name := k.machineName(i)
+		if !k.nodes[name].on || k.cordoned[name] || home != "" && home != name || !wantsNode(pod, name) {
 			continue
 		}
 		if least < 0 || load[name] < least {
@@ -105,7 +105,7 @@ func wantsNode(pod *corev1.Pod, node string) bool {
 	return false
 }
 
-// claimsBound reads the pod's claims; home is the machine that has their data already.
+// claimsBound reads the pod's claims; home is the machine that has their data already. Where the machine has no power, a volume that is not local is attached to another.
 func (w *worker) claimsBound(pod *corev1.Pod) (home, why string) {
 	uids := map[string]types.UID{}
 	for _, v := range pod.Spec.Volumes {
@@ -125,10 +125,11 @@ func (w *worker) claimsBound(pod *corev1.Pod) (home, why string) {
 		}
 		uids[v.Name] = claim.UID
 		w.k.mu.Lock()
-		if node := w.k.claims[claim.UID]; node != "" {
+		node := w.k.claims[claim.UID]
+		w.k.mu.Unlock()
+		if node != "" && (w.k.powered(node) || w.k.local(w.ctx, &claim)) {
 			home = node
 		}
-		w.k.mu.Unlock()
 	}
 	w.mu.Lock()
 	w.claimUIDs = uids

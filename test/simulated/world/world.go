@@ -105,7 +105,7 @@ func (e *Environment) New(t testing.TB, o Options) *World {
 		programs = images
 	}
 	w.Kubelet = kubelet.New(w.ctx, kubelet.Options{
-		Client: e.Kube.Client, Network: w.Network, Dir: dir, Speed: o.Speed, Nodes: o.Nodes, Programs: programs(w), Log: w.log,
+		Client: e.Kube.Client, Network: w.Network, Dir: dir, Speed: o.Speed, Nodes: o.Nodes, Prefix: w.Namespace + "-", Programs: programs(w), Log: w.log,
 		SecretDelay: o.SecretDelay, MaxBackoff: o.MaxBackoff, Trouble: w.Trouble,
 	})
 	w.dns = newZone(w)
@@ -233,6 +233,7 @@ func (w *World) clean() {
 			w.T.Logf("clean %T: %v", kind, err)
 		}
 	}
+	w.cleanNodes(ctx)
 	var claims corev1.PersistentVolumeClaimList
 	if err := w.Client.List(ctx, &claims, client.InNamespace(w.Namespace)); err != nil {
 		return
