@@ -159,6 +159,10 @@ const (
 	ReasonDataDiffers = "DataDiffers"
 	// ReasonRegistryIncomplete: a node does not know every other node.
 	ReasonRegistryIncomplete = "RegistryIncomplete"
+	// ReasonDuplicateNode: another process is registered under the id of a node of this cluster.
+	ReasonDuplicateNode = "DuplicateNode"
+	// ReasonLogStorm: the log of the metadata grows although no client is connected.
+	ReasonLogStorm = "LogStorm"
 	// ReasonReplicating: followers of message segments are catching up.
 	ReasonReplicating = "Replicating"
 	// ReasonFenced: a voter that reaches no majority keeps its server stopped.

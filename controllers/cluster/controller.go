@@ -79,6 +79,8 @@ type AgentPool interface {
 // memory is what the operator remembers of a cluster between two passes. Losing it delays a repair and changes no decision.
 type memory struct {
 	tracker topology.Tracker
+	// sightings are the registrations that were not their nodes' own.
+	sightings topology.Sightings
 	// censuses are what the members' databases were counted to hold, faults what was found by it and is not over.
 	censuses censuses
 	faults   []topology.Fault
@@ -217,6 +219,8 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	p.snapshot.Rounds, p.snapshot.Faults = p.memory.censuses.facts(), p.memory.faults
 	p.snapshot.Pace = p.memory.pace.Observe(r.Now(), p.snapshot)
 	p.snapshot.PaceUnknown = p.snapshot.Pace == nil
+	p.snapshot.Duplicates = p.memory.sightings.Observe(r.Now(), p.snapshot)
+	r.observeClients(ctx, p)
 	p.snapshot.Seen = p.memory.tracker.Observe(r.Now(), topology.Symptoms(p.snapshot))
 	p.memory.faults = topology.Faults(p.snapshot)
 	p.snapshot.Faults = p.memory.faults

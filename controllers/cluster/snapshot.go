@@ -51,6 +51,7 @@ func newSnapshot(p *pass, limits topology.Limits) topology.Snapshot {
 			m := topology.Member{
 				Role: role, Ordinal: ordinal, NodeID: role.BaseNodeID() + uint64(ordinal), Pod: pod,
 				Addr: manifests.RaftAddress(cluster, p.inputs, ordinal), // meaningful for the placement centre
+				Host: manifests.PodHost(cluster, p.inputs, role, ordinal),
 			}
 			describePod(o, &m)
 			if found := o.pods[pod]; found != nil {
@@ -74,7 +75,18 @@ func newSnapshot(p *pass, limits topology.Limits) topology.Snapshot {
 			s.Members = append(s.Members, m)
 		}
 	}
+	noteRegistrations(&s)
 	return s
+}
+
+// noteRegistrations takes those that the metadata leader has.
+func noteRegistrations(s *topology.Snapshot) {
+	if len(s.Wanted.Groups) == 0 {
+		return
+	}
+	if leader, ok := topology.Assess(*s).Leader(s.Wanted.Groups[0]); ok {
+		s.Registrations = leader.Agent.Registrations
+	}
 }
 
 // existing returns one more than the highest ordinal of the pods with that name prefix.
@@ -108,6 +120,12 @@ func newAgent(st protocol.State) *topology.Agent {
 		LoginRefused: st.Server.LoginRefused,
 		Source:       st.Config.Source, LivePending: st.Config.LivePending,
 		Registry: st.Registry, Nodes: st.Nodes, Quiesced: st.Server.Quiesced,
+	}
+	if len(st.Registrations) > 0 {
+		a.Registrations = make(map[uint64]topology.Registration, len(st.Registrations))
+		for _, r := range st.Registrations {
+			a.Registrations[r.NodeID] = topology.Registration{Host: r.Host, At: r.At}
+		}
 	}
 	if image := st.Images.Image; image != nil {
 		a.Staging, a.Streaming = image.Phase == protocol.ImageStaging, image.Phase == protocol.ImageReady

@@ -179,6 +179,31 @@ func TestAClusterWhoseServersAreAllStoppedDoesNotFenceItself(t *testing.T) {
 	never(t, "a fence although all agents answer", 3*w.timings.FenceAfter, func() bool { return pods[2].agent.State(t.Context()).Fenced })
 }
 
+// A pod that runs on where nobody sees it, while another one of its name was made elsewhere, would be the second process of one node id.
+func TestAServerStopsWhenItsPodsNameLeadsToAnotherPodOfItsNode(t *testing.T) {
+	w, pods := three(t, nil)
+	old := pods[2]
+	w.mu.Lock()
+	w.names[old.Host] = pods[0].IP // to another node: somebody's mistake, and no proof
+	w.mu.Unlock()
+	never(t, "a fence although nobody else says that he is this node", 3*w.timings.FenceAfter, func() bool { return old.agent.State(t.Context()).Fenced })
+	w.mu.Lock()
+	w.names[old.Host] = "127.0.0.99" // where nobody is: a name that is not up to date
+	w.mu.Unlock()
+	never(t, "a fence although nobody answers in its place", 3*w.timings.FenceAfter, func() bool { return old.agent.State(t.Context()).Fenced })
+	replacement := w.add(config.RolePlacementCenter, 2) // its name leads to it from now on
+	replacement.start()
+	s := old.eventually("it is fenced", func(s protocol.State) bool { return s.Fenced && s.Server.PID == 0 && s.Server.LastExit != nil })
+	if s.Server.LastExit.Reason != protocol.ExitFenced {
+		t.Errorf("%+v", s)
+	}
+	if s := replacement.agent.State(t.Context()); s.Fenced {
+		t.Error("the pod that the name leads to is fenced")
+	}
+	w.publish(old, true)
+	old.eventually("it runs again", func(s protocol.State) bool { return !s.Fenced && runs(s) })
+}
+
 // Pods that wait at their gates are not ready and have no name of their own, and after a power cut not their old address either.
 func TestTheAgentsOfPodsThatWaitAtTheirGatesCountAgainstAFence(t *testing.T) {
 	for name, known := range map[string]bool{"by a name for all": true, "not at all": false} {

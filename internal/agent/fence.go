@@ -12,8 +12,12 @@ import (
 // fence stops the server of a voter that is cut off from the majority, and lets it start when it is not any more: an isolated live follower campaigns with ever higher
 // terms (RobustMQ has no pre-vote) and overthrows the leaders on its return (seen: 21 to 33 s without one); one that was restarted does not.
 // What is asked is the other agents' port, not their servers': a cluster whose servers are all stopped is not cut off.
+//
+// It stops as well the server of a pod that was replaced: its name leads to another pod of the same node id, and two servers of one id overwrite each other's registration and votes. Nobody else
+// can stop one that runs on where neither the API server nor the operator reach it.
 func (a *Agent) fence(ctx context.Context) {
-	var f fencing
+	var cut, replaced fencing
+	cutOff, superseded := false, false
 	for {
 		if !pause(ctx, a.o.Timings.FenceProbe) {
 			return
@@ -21,18 +25,44 @@ func (a *Agent) fence(ctx context.Context) {
 		a.mu.Lock()
 		m, voters, running, fenced := a.mounted, slices.Clone(a.known.voters), a.child != nil, a.fenced
 		a.mu.Unlock()
-		if !fenceable(m, voters) || !running && !fenced {
-			f = fencing{}
-			if fenced {
-				a.setFenced(false, 0, 0)
-			}
-			continue
+		reached := 0
+		if cares := running || fenced; cares && fenceable(m, voters) {
+			reached = a.reached(ctx, m, voters)
+			cutOff = cut.next(a.o.Now(), cutOff, reached, len(voters), a.o.Timings.FenceAfter)
+		} else {
+			cut, cutOff = fencing{}, false
 		}
-		reached := a.reached(ctx, m, voters)
-		if want := f.next(a.o.Now(), fenced, reached, len(voters), a.o.Timings.FenceAfter); want != fenced {
-			a.setFenced(want, reached, len(voters))
+		if cares := running || fenced; cares && m.readable {
+			own := 1
+			if by := a.supersededBy(ctx, m); by != "" {
+				own = 0
+				a.o.Log.Warn("the name of this pod leads to another pod of the same node id", "address", by)
+			}
+			superseded = replaced.next(a.o.Now(), superseded, own, 1, a.o.Timings.FenceAfter)
+		} else {
+			replaced, superseded = fencing{}, false
+		}
+		if want := cutOff || superseded; want != fenced {
+			a.o.Log.Warn("fence", "on", want, "cutOff", cutOff, "superseded", superseded, "reached", reached, "voters", len(voters))
+			a.setFenced(want)
 		}
 	}
+}
+
+// supersededBy is the address of another pod that has this one's name and node id; empty when the name leads here, nowhere, or to somebody who does not say that he is this node.
+func (a *Agent) supersededBy(ctx context.Context, m mounted) string {
+	ctx, cancel := context.WithTimeout(ctx, a.o.Timings.FenceTimeout)
+	defer cancel()
+	addresses, err := a.o.Resolve(ctx, m.input.Host())
+	if err != nil || slices.Contains(addresses, a.o.PodIP) {
+		return ""
+	}
+	for _, address := range addresses {
+		if peer, err := a.peers.askAt(ctx, m, address); err == nil && peer.NodeID == m.nodeID() && !peer.Terminating {
+			return address
+		}
+	}
+	return ""
 }
 
 // fenceable: only voters of the last membership that the own server reported, and only where a minority can be lost.
@@ -40,8 +70,7 @@ func fenceable(m mounted, voters []uint64) bool {
 	return m.isVoterRole() && len(voters) >= 3 && slices.Contains(voters, m.nodeID())
 }
 
-func (a *Agent) setFenced(on bool, reached, voters int) {
-	a.o.Log.Warn("fence", "on", on, "reached", reached, "voters", voters)
+func (a *Agent) setFenced(on bool) {
 	a.update(func() {
 		a.fenced = on
 		a.notBefore = time.Time{}

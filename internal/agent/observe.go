@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
 	"github.com/robustmq/robustmq-operator/internal/robustmq/admin"
 	"github.com/robustmq/robustmq-operator/internal/robustmq/metaclient"
@@ -15,13 +16,14 @@ import (
 
 // observation is what one server process said of itself at one moment. Zero: nothing.
 type observation struct {
-	child    *child
-	at       time.Time
-	raft     robustmq.ClusterStatus
-	raftErr  string
-	nodes    []uint64
-	nodesErr string
-	registry []uint64
+	child         *child
+	at            time.Time
+	raft          robustmq.ClusterStatus
+	raftErr       string
+	nodes         []uint64
+	nodesErr      string
+	registry      []uint64
+	registrations []protocol.Registration
 }
 
 // observer keeps the latest observation and lets one question run for all who ask at once.
@@ -172,9 +174,9 @@ func (a *Agent) ask(ctx context.Context, c *child, m mounted, asking chan struct
 					a.o.Log.Debug("registry", "error", err)
 					return
 				}
-				got.registry = make([]uint64, len(nodes))
+				got.registry, got.registrations = make([]uint64, len(nodes)), make([]protocol.Registration, len(nodes))
 				for i, n := range nodes {
-					got.registry[i] = n.ID
+					got.registry[i], got.registrations[i] = n.ID, protocol.Registration{NodeID: n.ID, Host: n.IP, At: n.Registered}
 				}
 			})
 		}

@@ -42,6 +42,7 @@ func (a *Agent) State(ctx context.Context) protocol.State {
 	}
 	if a.child != nil && a.child == seen.child {
 		s.Raft, s.RaftError, s.Nodes, s.NodesError, s.Registry = seen.raft, seen.raftErr, seen.nodes, seen.nodesErr, seen.registry
+		s.Registrations = seen.registrations
 	}
 	return s
 }

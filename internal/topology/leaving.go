@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -211,13 +212,13 @@ func handOver(s Snapshot, h Health, m Member, p *Plan) bool {
 	return false
 }
 
-// heirOf is the member that leadership is best handed to: one that stays and is whole, leads the most groups already, and of equals has the lowest number.
+// heirOf is the member that leadership is best handed to: one that stays and is whole, is on no machine that is about to be drained, leads the most groups already, and of equals has the lowest number.
 func heirOf(s Snapshot, h Health, leaves Member) (heir Member, ok bool) {
 	for _, m := range s.of(v1alpha1PlacementCenter) {
 		if m.NodeID == leaves.NodeID || !s.wantedOf(m) || !h.voterInAll(m.NodeID) {
 			continue
 		}
-		if !ok || len(h.LeaderOf(m.NodeID)) > len(h.LeaderOf(heir.NodeID)) {
+		if !ok || cmp.Or(compareBool(s.cordoned(m), s.cordoned(heir)), cmp.Compare(len(h.LeaderOf(heir.NodeID)), len(h.LeaderOf(m.NodeID)))) < 0 {
 			heir, ok = m, true
 		}
 	}

@@ -173,6 +173,9 @@ func TestLeadershipIsNotMovedToACordonedNodeWhenAnotherCanLeadNorBackToIt(t *tes
 	if first := heirs(w.s, assess(w.s), 1)[0]; first.NodeID != 3 {
 		t.Errorf("%s is the first heir", first.Pod)
 	}
+	if heir, _ := heirOf(w.s, assess(w.s), *w.member(1)); heir.NodeID != 3 {
+		t.Errorf("who leaves hands over to %s", heir.Pod)
+	}
 	// Of leaders that are apart the one that leads most is the target, but not on a node that is about to be drained.
 	w.s.Machines["m2"] = working
 	w.s.Machines["m1"] = cordoned

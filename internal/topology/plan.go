@@ -118,7 +118,7 @@ func Decide(s Snapshot) Plan {
 	h := assess(s)
 	var p Plan
 	noteUnreachable(s, &p)
-	chain := []decision{replaceStuck, replaceLost, replaceBroken, adoptVolumes, stopRogues, finishTransfers, releaseHeld, freeElections}
+	chain := []decision{replaceStuck, replaceLost, replaceBroken, adoptVolumes, stopRogues, stopDuplicates, finishTransfers, releaseHeld, freeElections}
 	if s.Wanted.Static {
 		chain = append(chain, foundStatic, seedMembers)
 	} else {
@@ -128,7 +128,7 @@ func Decide(s Snapshot) Plan {
 	if s.Wanted.Islands {
 		chain = append(chain, startIslands)
 	} else {
-		chain = append(chain, leaveNext, startNodes, mendLists)
+		chain = append(chain, leaveNext, startNodes, mendLists, calmLog)
 	}
 	chain = append(chain, drainNext, renewLogin, giveSettings, rollNext, leaveCordoned, leadAsAsked)
 	for _, decide := range chain {

@@ -23,6 +23,8 @@ const (
 	RungRegistryShort  Rung = "RegistryShort"  // a running node is not registered
 	RungPodGone        Rung = "PodGone"        // the pod of a node with data does not run
 	RungNodeLost       Rung = "NodeLost"       // the machine of the pod, or of its volume, does not look after it any more
+	RungDuplicateNode  Rung = "DuplicateNode"  // another process is registered under its node id
+	RungLogStorm       Rung = "LogStorm"       // the log of the metadata grows although no client is connected
 	RungAgentUnreached Rung = "AgentUnreached" // the pod runs and its agent does not answer
 )
 
@@ -44,6 +46,9 @@ func Troubles(s Snapshot) []Trouble {
 	}
 	if len(h.leaders) == 0 && majorityLoss(s) != nil {
 		out = append(out, Trouble{Rung: RungMajorityLost})
+	}
+	if storms(s) && s.Seen[Symptom{Kind: SymptomLogStorm}] > s.Limits.LogStorm {
+		out = append(out, Trouble{Rung: RungLogStorm})
 	}
 	for _, m := range s.Members {
 		if !s.wantedOf(m) {
@@ -70,6 +75,9 @@ func troublesOf(s Snapshot, h Health, m Member) (out []Rung) {
 		return nil
 	}
 	a := m.Agent
+	if s.duplicated(m.NodeID) {
+		out = append(out, RungDuplicateNode)
+	}
 	if a.GateOpen && a.Server == ServerExited {
 		out = append(out, RungServerCrashed)
 	}
@@ -148,6 +156,6 @@ func (r Rung) Words() string {
 	return map[Rung]string{
 		RungLeaderLost: "a raft group had no leader", RungMajorityLost: "the volumes of a majority were empty", RungServerCrashed: "its server had ended by itself", RungServerHung: "its server did not answer",
 		RungRaftDead: "a raft core had stopped", RungFenced: "it reached no majority", RungRogueMember: "it ran a cluster of its own", RungVolumeEmpty: "its volume was empty",
-		RungFaultyMember: "it held other data than its position claims", RungRegistryShort: "it was not registered", RungPodGone: "its pod did not run", RungAgentUnreached: "its agent did not answer", RungNodeLost: "the node that carried it, or its volume, was gone or did not report",
+		RungFaultyMember: "it held other data than its position claims", RungRegistryShort: "it was not registered", RungPodGone: "its pod did not run", RungAgentUnreached: "its agent did not answer", RungDuplicateNode: "another process was registered under its node id", RungLogStorm: "the log of the metadata grew although no client was connected", RungNodeLost: "the node that carried it, or its volume, was gone or did not report",
 	}[r]
 }

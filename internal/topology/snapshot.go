@@ -37,6 +37,11 @@ type Snapshot struct {
 	PaceUnknown bool
 	// Machines are the Kubernetes nodes that carry pods, or volumes of pods that cannot be scheduled, by name. Of one that is not here nothing is known.
 	Machines map[string]Machine
+	// Registrations are those of the nodes, by id, as the metadata leader has them; Duplicates what was found by them.
+	Registrations map[uint64]Registration
+	Duplicates    map[uint64]Duplicate
+	// Clients are those that are connected by MQTT; nil: not every broker said, or nobody was asked because the log of the metadata grows no faster than it should.
+	Clients *int
 }
 
 // Wanted is what the user wants and what was recorded because it cannot be observed again.
@@ -119,6 +124,12 @@ type Limits struct {
 	MachineLost time.Duration
 	// VolumeLost: a volume that was on a machine which no longer exists.
 	VolumeLost time.Duration
+	// Duplicate: for how long registrations are compared. Two processes of one node id take turns every 6 s (seen).
+	Duplicate time.Duration
+	// LogGrowth is by how many entries a second the log of the metadata may grow while no client is connected, and LogStorm how long faster growth is watched. An idle cluster writes next to nothing;
+	// storms of 16 to 70 were seen. Definitions that somebody imports by the admin API look the same for as long as that takes.
+	LogGrowth float64
+	LogStorm  time.Duration
 	// SeedPause is waited after a seed that failed, twice as long after each further one up to SeedPauseMax.
 	SeedPause, SeedPauseMax time.Duration
 	// SeedStall: how long one phase of a seed may take in which nothing else tells that it goes on. An image of 600 MB of write-ahead log took 4 s.
@@ -138,7 +149,7 @@ func DefaultLimits() Limits {
 		ListIncomplete: 15 * time.Second, RegistryShort: 45 * time.Second, RaftDead: 15 * time.Second, LoginRefused: 10 * time.Second, StaleLeader: 90 * time.Second,
 		LeadersApart: 15 * time.Second, Hold: 100 * time.Second, PodPending: 10 * time.Second,
 		Unregister: 25 * time.Second, Stranded: 15 * time.Second, Quiesce: 15 * time.Second, CopiesMissing: 2 * time.Minute, Lag: 200, TransferRetry: 30 * time.Second, TransferSettle: 15 * time.Second,
-		Diverged: 10 * time.Second, MajorityLost: 2 * time.Minute, MachineLost: 40 * time.Second, VolumeLost: 2 * time.Minute,
+		Diverged: 10 * time.Second, MajorityLost: 2 * time.Minute, MachineLost: 40 * time.Second, VolumeLost: 2 * time.Minute, Duplicate: time.Minute, LogGrowth: 10, LogStorm: 2 * time.Minute,
 		SeedPause: 10 * time.Second, SeedPauseMax: 5 * time.Minute, SeedStall: 10 * time.Minute,
 		RestartAway: 5 * time.Second, ReplaceAway: 15 * time.Second, Calm: 5 * time.Minute, Pace: 5 * time.Second,
 	}
@@ -152,7 +163,7 @@ func (l Limits) Scale(speed float64) Limits {
 		ListIncomplete: s(l.ListIncomplete), RegistryShort: s(l.RegistryShort), RaftDead: s(l.RaftDead), LoginRefused: s(l.LoginRefused), StaleLeader: s(l.StaleLeader),
 		LeadersApart: s(l.LeadersApart), Hold: s(l.Hold), PodPending: s(l.PodPending),
 		Unregister: s(l.Unregister), Stranded: s(l.Stranded), Quiesce: s(l.Quiesce), CopiesMissing: s(l.CopiesMissing), Lag: l.Lag, TransferRetry: s(l.TransferRetry), TransferSettle: s(l.TransferSettle),
-		Diverged: s(l.Diverged), MajorityLost: s(l.MajorityLost), MachineLost: s(l.MachineLost), VolumeLost: s(l.VolumeLost),
+		Diverged: s(l.Diverged), MajorityLost: s(l.MajorityLost), MachineLost: s(l.MachineLost), VolumeLost: s(l.VolumeLost), Duplicate: s(l.Duplicate), LogGrowth: l.LogGrowth * speed, LogStorm: s(l.LogStorm),
 		SeedPause: s(l.SeedPause), SeedPauseMax: s(l.SeedPauseMax), SeedStall: s(l.SeedStall),
 		RestartAway: s(l.RestartAway), ReplaceAway: s(l.ReplaceAway), Calm: s(l.Calm), Pace: s(l.Pace),
 	}
@@ -177,6 +188,8 @@ type Member struct {
 	Pod     string
 	// Addr is the member's raft address, host:port.
 	Addr string
+	// Host is the name under which its server registers; empty when that is not known.
+	Host string
 
 	State PodState
 	// Reason and Message say what a pod that does not run waits for: a reason of the closed set in the API, and the object's name in the message.
@@ -227,6 +240,8 @@ type Agent struct {
 	Groups map[string]Group
 	// Registry are the node ids registered at this member (placement centre); nil when it was not asked.
 	Registry []uint64
+	// Registrations are what is registered under those ids.
+	Registrations map[uint64]Registration
 	// Nodes is this node's own list, a cache that can stay wrong; nil when it was not asked.
 	Nodes []uint64
 	// StoppedFor is how long ago its server ended; 0 while one runs, or when that is not known (then it ended before the agent was started).

@@ -37,6 +37,7 @@ const (
 	SymptomSeedStalled    SymptomKind = "SeedStalled"    // a seed is in one phase (Pod names pod, seed and phase)
 	SymptomMachineLost    SymptomKind = "MachineLost"    // its machine is proven dead, or it is fenced on one that does not report
 	SymptomVolumeLost     SymptomKind = "VolumeLost"     // it cannot be scheduled: its volume is on a machine that no longer exists
+	SymptomLogStorm       SymptomKind = "LogStorm"       // the log of the metadata grows although no client is connected (of no pod in particular)
 	SymptomCopiesMissing  SymptomKind = "CopiesMissing"  // segments lack a copy in sync while somebody leaves (of no pod in particular)
 	SymptomWritesFast     SymptomKind = "WritesFast"     // a change waits, and its next member would come back behind the log (of no pod in particular)
 )
@@ -48,6 +49,9 @@ func Symptoms(s Snapshot) []Symptom {
 	add := func(kind SymptomKind, m Member) { out = append(out, Symptom{kind, m.Pod}) }
 	if _, common := h.CommonLeader(); h.ledAll() && !common {
 		out = append(out, Symptom{Kind: SymptomLeadersApart})
+	}
+	if storms(s) {
+		out = append(out, Symptom{Kind: SymptomLogStorm})
 	}
 	if len(missingCopies(s, 0)) > 0 {
 		out = append(out, Symptom{Kind: SymptomCopiesMissing})

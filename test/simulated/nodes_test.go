@@ -66,7 +66,7 @@ func TestAPodOnANodeThatIsOnlyNotReadyIsLeftToAPersonWhoThenSaysThatItIsGone(t *
 		t.Errorf("the event does not have the proof: %s", message)
 	}
 	formed(t, w)
-	heard(t, w, v1alpha1.ReasonRecovered, "the node that carried it")
+	heard(t, w, v1alpha1.ReasonRecovered, lost)
 }
 
 func TestALocalVolumeOfANodeThatIsGoneIsMadeAnewAndItsMemberSeeded(t *testing.T) {
@@ -128,7 +128,8 @@ func TestWithAMajorityOfVolumesOnNodesThatAreGoneNoneIsGivenUp(t *testing.T) {
 		w.PinVolume(lost, corev1.PersistentVolumeReclaimRetain)
 		w.DeleteNode(loseMachine(t, w, c, lost))
 	}
-	w.AwaitCondition("c", v1alpha1.ConditionReady, "False", v1alpha1.ReasonQuorumLost, "")
+	heard(t, w, v1alpha1.ReasonPodForceDeleted, "c-placement-center-1")
+	heard(t, w, v1alpha1.ReasonPodForceDeleted, "c-placement-center-2")
 	w.Stays(5*time.Minute, "the claims", func() (bool, string) {
 		for lost, claim := range claims {
 			now := &corev1.PersistentVolumeClaim{}

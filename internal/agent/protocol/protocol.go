@@ -77,7 +77,9 @@ type State struct {
 	NodesError string   `json:"nodesError,omitempty"`
 	// Registry are the ids registered at this member (gRPC NodeList), for placement-centre members.
 	Registry []uint64 `json:"registry,omitempty"`
-	// Fenced: the server is stopped because too few members can be reached.
+	// Registrations are what is registered under those ids.
+	Registrations []Registration `json:"registrations,omitempty"`
+	// Fenced: the server is stopped because too few members can be reached, or because the pod's name leads to another pod of the same node.
 	Fenced bool `json:"fenced,omitempty"`
 	// Images are the image that is being taken of this pod, and the one that is being put in place.
 	Images ImagesState `json:"images,omitzero"`
@@ -85,6 +87,13 @@ type State struct {
 	Transfer *Transfer `json:"transfer,omitempty"`
 	// Census is what the server's database was counted to hold last; nil when it never was.
 	Census *Census `json:"census,omitempty"`
+}
+
+// Registration is what a node is registered as.
+type Registration struct {
+	NodeID uint64 `json:"nodeID"`
+	Host   string `json:"host"` // broker_ip of the process that registered last
+	At     uint64 `json:"at"`   // Unix seconds of the last registration
 }
 
 // VolumeState describes the data volume.
@@ -195,7 +204,7 @@ const (
 const (
 	ExitOrdered     = "Ordered"     // ServerOrder Stop or Restart
 	ExitTerminating = "Terminating" // the pod is being stopped
-	ExitFenced      = "Fenced"      // too few members could be reached
+	ExitFenced      = "Fenced"      // too few members could be reached, or another pod has this one's name and node id
 	ExitHung        = "Hung"        // it answered once and then no more
 	ExitConfigPanic = "ConfigPanic" // 101: RobustMQ panics on a configuration that it cannot read, and on a data directory that it cannot open
 	ExitStartFailed = "StartFailed" // 1: everything else that RobustMQ gives up on; its last error line is often lost

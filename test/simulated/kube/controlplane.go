@@ -8,6 +8,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -91,6 +92,10 @@ func Start(ctx context.Context, cfg *rest.Config) (*ControlPlane, error) {
 		return nil, fmt.Errorf("control plane: %w", err)
 	}
 	if err := ctrl.NewControllerManagedBy(mgr).Named("jobs").For(&batchv1.Job{}).Owns(&corev1.Pod{}).Complete(&jobs{ControlPlane: cp}); err != nil {
+		return nil, fmt.Errorf("control plane: %w", err)
+	}
+	disruption := &budgets{ControlPlane: cp}
+	if err := ctrl.NewControllerManagedBy(mgr).Named("budgets").For(&policyv1.PodDisruptionBudget{}).Watches(&corev1.Pod{}, disruption.budgetsOfPod()).Complete(disruption); err != nil {
 		return nil, fmt.Errorf("control plane: %w", err)
 	}
 	if cp.garbage, err = newCollector(ctx, cp, mgr); err != nil {
