@@ -147,7 +147,7 @@ func leave(s Snapshot, h Health, m Member, p *Plan) bool {
 		p.wait(v1alpha1.ReasonLeaving, "%s left; every voter has to say so before its volume is emptied", m.Pod)
 		return true
 	case s.Wanted.Replicas[v1alpha1PlacementCenter] < 2 && len(h.voters(s.Wanted.Groups[0])) <= 3 && len(votes) == len(s.Wanted.Groups) && !stopped:
-		p.trouble(v1alpha1.ReasonScaleInPending, "%s stays: RobustMQ takes nobody out of fewer than three voters, so a placement centre of three cannot become one of %d while it runs; set spec.placementCenter.replicas to 3, or restore a backup into a new cluster of one",
+		p.trouble(v1alpha1.ReasonScaleInPending, "%s stays: RobustMQ takes nobody out of fewer than three voters, so a placement centre of three cannot become one of %d ; this release of the operator does not do it with everything stopped either, whatever spec.unsafe allows: set spec.placementCenter.replicas to 3, or make a new cluster of one",
 			m.Pod, s.Wanted.Replicas[v1alpha1PlacementCenter])
 		return true
 	case len(votes) < len(s.Wanted.Groups) && !stopped:
