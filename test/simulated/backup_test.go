@@ -202,11 +202,6 @@ func TestABackupThatIsDeletedGoesFromTheBucketIfItsPolicySaysSo(t *testing.T) {
 	}
 	remove("left")
 	w.Await("the event that names what is left", func() (bool, string) {
-		for _, e := range w.Events() {
-			if e.Object == "left" && e.Reason == v1alpha1.ReasonBackupLeft && strings.Contains(e.Message, left) && strings.Contains(e.Message, `Secret "s3" does not exist`) {
-				return true, ""
-			}
-		}
-		return false, fmt.Sprint(w.Events())
+		return told(w, v1alpha1.ReasonBackupLeft, left, `Secret "s3" does not exist`), fmt.Sprint(w.Events())
 	})
 }

@@ -25,7 +25,7 @@ func TestClientsThatNeverStopSeeNoElectionWhileEverythingIsRestartedAndMadeAnew(
 	var doors []func(context.Context, string) error
 	for _, pod := range []string{broker(0), broker(1)} {
 		doors = append(doors, func(_ context.Context, name string) error {
-			return w.Create(pod, "user", map[string]any{"tenant": "default", "username": name, "password": "p4ssword-of-a-user", "is_superuser": false})
+			return w.Create(pod, "user", userNamed(name))
 		})
 	}
 	writes := messages.StartWrites(w.Context(), "gap", doors...)

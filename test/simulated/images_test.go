@@ -55,18 +55,9 @@ func TestAMemberThatLostItsVolumeIsSeededFromAnImageOfALiveFollower(t *testing.T
 	agent := agents(t, w, c)
 	const donor, lost = "c-placement-center-1", "c-placement-center-2"
 
-	write := func(n int) {
-		t.Helper()
-		for i := range 20 {
-			user := map[string]any{"tenant": "default", "username": fmt.Sprintf("u%d-%d", n, i), "password": "p4ssword-of-a-user", "is_superuser": false}
-			if _, err := agent("c-placement-center-0").Admin(t.Context(), "POST", "/api/cluster/user/create", user); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	write(1)
+	users(t, w, "c-placement-center-0", "u1", 20)
 	must(agent(donor).BeginImage(t.Context(), protocol.ImageRequest{ID: "seed", Families: protocol.FamiliesMetadata}))(t)
-	write(2)
+	users(t, w, "c-placement-center-0", "u2", 20)
 	var image protocol.Image
 	w.Await("the image", func() (bool, string) {
 		var err error
@@ -102,7 +93,7 @@ func TestAMemberThatLostItsVolumeIsSeededFromAnImageOfALiveFollower(t *testing.T
 		s, err := agent(lost).State(t.Context())
 		return err == nil && s.Server.PID == 0 && s.Gate.Reason == protocol.GatePlacing, fmt.Sprintf("%+v %v", s.Gate, err)
 	})
-	write(3)
+	users(t, w, "c-placement-center-0", "u3", 20)
 	must(agent(lost).OpenPlacement(t.Context(), "seed"))(t)
 
 	w.Await("one raft cluster of three", func() (bool, string) { return w.OneRaft(c) })

@@ -42,12 +42,5 @@ func TestANewPasswordInTheSecretIsTheOneThatBrokersAccept(t *testing.T) {
 	if after := lives(w, w.Cluster("c")); after != before {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
 	}
-	w.Await("the event", func() (bool, string) {
-		for _, e := range w.Events() {
-			if e.Reason == v1alpha1.ReasonPasswordRenewed {
-				return true, ""
-			}
-		}
-		return false, "none"
-	})
+	w.Await("the event", func() (bool, string) { return told(w, v1alpha1.ReasonPasswordRenewed), "none" })
 }

@@ -85,7 +85,7 @@ func (o *watch) assertAnew(t *testing.T, w *world.World, want []string) {
 	o.stop()
 	const leader, heir = "c-placement-center-0", "c-placement-center-1"
 	if moved := events(w, v1alpha1.ReasonLeadershipMoved); len(moved) != 1 {
-		t.Errorf("leadership moved: %q, want once, before the leader's pod is made anew", moved)
+		t.Errorf("leadership moved: %v, want once, before the leader's pod is made anew", moved)
 	}
 	rest := want
 	for _, pod := range o.order {

@@ -6,8 +6,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/backup/image"
@@ -15,34 +16,6 @@ import (
 	"github.com/robustmq/robustmq-operator/test/simulated/network"
 	"github.com/robustmq/robustmq-operator/test/simulated/world"
 )
-
-// fillLog writes users through the leader until its log no longer begins at the first entry: RobustMQ keeps about 1000 behind its snapshots.
-func fillLog(t *testing.T, w *world.World, c *v1alpha1.RobustMQCluster) {
-	t.Helper()
-	agent := agents(t, w, c)(c.Status.Leader)
-	var all sync.WaitGroup
-	failed := make(chan error, 8)
-	for part := range 8 {
-		all.Go(func() {
-			for i := range 160 {
-				user := map[string]any{"tenant": "default", "username": fmt.Sprintf("u%d-%d", part, i), "password": "p4ssword-of-a-user", "is_superuser": false}
-				if _, err := agent.Admin(t.Context(), "POST", "/api/cluster/user/create", user); err != nil && !strings.Contains(err.Error(), "already exist") { // the server repeats a write whose answer was late
-					failed <- err
-					return
-				}
-			}
-		})
-	}
-	all.Wait()
-	close(failed)
-	if err := <-failed; err != nil {
-		t.Fatal(err)
-	}
-	w.Await("a log that was purged", func() (bool, string) {
-		status, err := w.Raft(c.Status.Leader)
-		return err == nil && status["metadata_0"].Purged != nil, fmt.Sprintf("%+v %v", status["metadata_0"], err)
-	})
-}
 
 // lose has the pods' volumes emptied under stopped servers, while no operator runs.
 func lose(t *testing.T, w *world.World, c *v1alpha1.RobustMQCluster, pods ...string) {
@@ -54,32 +27,6 @@ func lose(t *testing.T, w *world.World, c *v1alpha1.RobustMQCluster, pods ...str
 		state := must(agent(pod).State(t.Context()))(t)
 		must(agent(pod).Wipe(t.Context(), protocol.WipeOrder{Marker: *state.Volume.Marker, Reason: "test"}))(t)
 	}
-}
-
-// keysAgree waits until every member of the placement centre has the keys of the others in both families of metadata, and returns how many there are.
-func keysAgree(t *testing.T, w *world.World, c *v1alpha1.RobustMQCluster) (keys uint64) {
-	t.Helper()
-	families := []string{"meta_data", "meta_metadata"}
-	w.Await("the same keys in every member", func() (bool, string) {
-		var first map[string]image.Count
-		for _, pod := range w.Pods(c, v1alpha1.RolePlacementCenter) {
-			counts, err := image.Census(t.Context(), image.OS{}, filepath.Join(w.VolumeDir(pod), "data", "_rocksdb"), families, 0)
-			if err != nil {
-				return false, err.Error() // it is being written
-			}
-			if first == nil {
-				first = counts
-			}
-			for _, family := range families {
-				if counts[family].Keys != first[family].Keys || counts[family].KeySum != first[family].KeySum {
-					return false, fmt.Sprintf("%s has %d keys in %s, the first member %d", pod, counts[family].Keys, family, first[family].Keys)
-				}
-			}
-		}
-		keys = first["meta_metadata"].Keys
-		return true, ""
-	})
-	return keys
 }
 
 // seededWhole waits until the cluster is whole, and checks that nobody got a snapshot without its entries, and that nothing of a seed is left.
@@ -101,23 +48,13 @@ func seededWhole(t *testing.T, w *world.World, pods ...string) *v1alpha1.RobustM
 			t.Errorf("%s: a snapshot was installed, which loses data", name)
 		}
 	}
-	if keys := keysAgree(t, w, c); keys < 1280 {
-		t.Errorf("%d keys of metadata, at least the 1280 users were written", keys)
+	if keys := sameKeys(t, w, c)[image.FamilyMetadata].Keys; keys < usersOfARound {
+		t.Errorf("%d keys of metadata, at least the %d users were written", keys, usersOfARound)
 	}
 	if founders := w.Founders(); !slices.Equal(founders, []string{"c-placement-center-0"}) {
 		t.Errorf("servers that founded a cluster: %v, want member 0 once", founders)
 	}
 	return c
-}
-
-// events of the cluster by reason, of one pod.
-func eventsOf(w *world.World, reason, pod string) (messages []string) {
-	for _, e := range w.Events() {
-		if e.Reason == reason && strings.HasPrefix(e.Message, pod+":") {
-			messages = append(messages, e.Type+" "+e.Message)
-		}
-	}
-	return messages
 }
 
 func TestAVoterThatLostItsVolumeIsSeededAndHoldsEveryKey(t *testing.T) {
@@ -130,8 +67,8 @@ func TestAVoterThatLostItsVolumeIsSeededAndHoldsEveryKey(t *testing.T) {
 	w.StartOperator()
 	seededWhole(t, w, lost)
 	w.Await("the events", func() (bool, string) {
-		begun, whole := eventsOf(w, v1alpha1.ReasonSeeding, lost), eventsOf(w, v1alpha1.ReasonSeeded, lost)
-		return len(begun) == 1 && strings.HasPrefix(begun[0], "Warning") && len(whole) == 1, fmt.Sprint(begun, whole)
+		begun, whole := events(w, v1alpha1.ReasonSeeding, lost+":"), events(w, v1alpha1.ReasonSeeded, lost+":")
+		return len(begun) == 1 && begun[0].Type == corev1.EventTypeWarning && len(whole) == 1, fmt.Sprint(begun, whole)
 	})
 }
 
@@ -159,18 +96,18 @@ func TestADonorThatCannotBeReachedAnyMoreIsReplacedByAnother(t *testing.T) {
 	w.Network.Set(donor, lost, network.BlackHole)
 	w.StartOperator()
 	w.Await("the first seed to fail", func() (bool, string) {
-		failed := eventsOf(w, v1alpha1.ReasonSeedFailed, lost)
-		return len(failed) == 1 && strings.Contains(failed[0], "DonorLost"), fmt.Sprint(failed)
+		failed := events(w, v1alpha1.ReasonSeedFailed, lost+":")
+		return len(failed) == 1 && strings.Contains(failed[0].Message, "DonorLost"), fmt.Sprint(failed)
 	})
 	w.Await("the voter to be whole", func() (bool, string) {
-		whole := eventsOf(w, v1alpha1.ReasonSeeded, lost)
+		whole := events(w, v1alpha1.ReasonSeeded, lost+":")
 		return len(whole) == 1, w.Describe()
 	})
 	w.Network.Heal()
 	seededWhole(t, w, lost)
-	begun := eventsOf(w, v1alpha1.ReasonSeeding, lost)
-	if len(begun) != 2 || !strings.Contains(begun[0], donor) || strings.Contains(begun[1], donor) {
-		t.Errorf("%q", begun)
+	begun := events(w, v1alpha1.ReasonSeeding, lost+":")
+	if len(begun) != 2 || !strings.Contains(begun[0].Message, donor) || strings.Contains(begun[1].Message, donor) {
+		t.Errorf("%v", begun)
 	}
 }
 
@@ -232,7 +169,7 @@ func TestNewcomersAreSeededOnceTheLogWasPurged(t *testing.T) {
 	news := []string{"c-placement-center-3", "c-placement-center-4"}
 	w.Await("five members", func() (bool, string) {
 		for _, pod := range news {
-			if len(eventsOf(w, v1alpha1.ReasonSeeded, pod)) == 0 {
+			if len(events(w, v1alpha1.ReasonSeeded, pod+":")) == 0 {
 				return false, w.Describe()
 			}
 		}
@@ -240,8 +177,8 @@ func TestNewcomersAreSeededOnceTheLogWasPurged(t *testing.T) {
 	})
 	seededWhole(t, w, news...)
 	for _, pod := range news {
-		if begun := eventsOf(w, v1alpha1.ReasonSeeding, pod); len(begun) != 1 || !strings.HasPrefix(begun[0], "Normal") {
-			t.Errorf("%s: %q", pod, begun)
+		if begun := events(w, v1alpha1.ReasonSeeding, pod+":"); len(begun) != 1 || begun[0].Type != corev1.EventTypeNormal {
+			t.Errorf("%s: %v", pod, begun)
 		}
 	}
 }
@@ -258,6 +195,6 @@ func TestAVoterWhoseDataIsGoneFromUnderItsMarkerIsSeeded(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Apply(text)
-	w.Await("the voter to be whole", func() (bool, string) { return len(eventsOf(w, v1alpha1.ReasonSeeded, lost)) == 1, w.Describe() })
+	w.Await("the voter to be whole", func() (bool, string) { return len(events(w, v1alpha1.ReasonSeeded, lost+":")) == 1, w.Describe() })
 	seededWhole(t, w, lost)
 }

@@ -45,8 +45,8 @@ func TestADeletedClusterIsAdoptedFromItsRetainedVolumesAndNeverFoundedAgain(t *t
 	if founders := w.Founders(); !slices.Equal(founders, []string{"c-placement-center-0"}) {
 		t.Errorf("servers that founded a cluster: %v, want member 0 once in both lives", founders)
 	}
-	for _, e := range w.Events() {
-		if e.Reason == "Founding" && e.When.After(after.CreationTimestamp.Add(time.Second)) {
+	for _, e := range events(w, v1alpha1.ReasonFounding) {
+		if e.When.After(after.CreationTimestamp.Add(time.Second)) {
 			t.Errorf("founded again: %s", e.Message)
 		}
 	}
