@@ -128,8 +128,7 @@ func TestALeaderThatAloneSurvivesIsStartedAgainWhenItKeepsTheOthersFromElectingO
 	c := form(t, w, manifest(newest, 3, 1, ""))
 	const survivor = "c-placement-center-0"
 	users(t, w, survivor, "before", 30)
-	w.Await("the same keys everywhere", func() (bool, string) { return sameCensus(t, w, c) })
-	before := keysOf(t, w, c, []string{survivor})[survivor]
+	before := sameKeys(t, w, c)
 	term := terms(t, w, survivor)[robustmq.GroupMetadata]
 	start := time.Now()
 	for _, pod := range []string{"c-placement-center-1", "c-placement-center-2"} {
@@ -137,7 +136,7 @@ func TestALeaderThatAloneSurvivesIsStartedAgainWhenItKeepsTheOthersFromElectingO
 		w.Wipe(pod)
 	}
 	writes := messages.StartWrites(w.Context(), "orphan", func(_ context.Context, name string) error {
-		return w.Create(survivor, "user", map[string]any{"tenant": "default", "username": name, "password": "p4ssword-of-a-user", "is_superuser": false})
+		return w.Create(survivor, "user", userNamed(name))
 	})
 	w.Await("a leader that nobody follows, in the term of the vote that it was given", func() (bool, string) {
 		status, err := w.Raft(survivor)
@@ -152,8 +151,7 @@ func TestALeaderThatAloneSurvivesIsStartedAgainWhenItKeepsTheOthersFromElectingO
 	formed(t, w)
 	t.Logf("in real life: stuck after %v, started again after %v, whole again after %v", realLife(w, met), realLife(w, freed), realLife(w, time.Since(start)))
 	_, _, _ = writes.Stop()
-	w.Await("the same keys everywhere", func() (bool, string) { return sameCensus(t, w, c) })
-	after := keysOf(t, w, c, []string{survivor})[survivor]
+	after := sameKeys(t, w, c)
 	for _, family := range []string{image.FamilyData, image.FamilyMetadata} {
 		if after[family].Keys < before[family].Keys {
 			t.Errorf("%s: %d keys of %d are left", family, after[family].Keys, before[family].Keys)
