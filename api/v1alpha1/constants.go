@@ -19,8 +19,9 @@ const (
 	AnnotationFounded = "robustmq.io/founded"
 	// AnnotationGeneration on a PVC: the newest data generation it was given.
 	AnnotationGeneration = "robustmq.io/generation"
+	// AnnotationTemplate on a pod: a hash of what its server depends on in the template that it was made from.
+	AnnotationTemplate = "robustmq.io/template"
 	// AnnotationAdoptVolume on a RobustMQCluster: names a pod whose foreign volume may be taken over as it is.
-	AnnotationTemplate    = "robustmq.io/template" // on pods: a hash of what their server depends on in the template that they were made from
 	AnnotationAdoptVolume = "robustmq.io/adopt-volume"
 	// AnnotationLeadOn on a RobustMQCluster: names the pod of the placement centre that shall lead, as long as it can.
 	AnnotationLeadOn = "robustmq.io/lead-on"

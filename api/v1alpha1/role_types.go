@@ -11,7 +11,8 @@ import (
 // PlacementCenterSpec sizes the placement centre, the raft quorum that holds the metadata.
 type PlacementCenterSpec struct {
 	// replicas is the number of members, 1 to 7, odd: 3 bear the loss of one, 5 of two. Example: 5. Default: 3.
-	// Members join and leave one at a time; a smaller number must still be a quorum of the present one. No restart of the others.
+	// Members join and leave one at a time; a smaller number must still be a quorum of the present one.
+	// Then every server is restarted in place, one after another, to know the new list of members.
 	// +optional
 	// +kubebuilder:default=3
 	// +kubebuilder:validation:Minimum=1
