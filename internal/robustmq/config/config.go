@@ -96,20 +96,29 @@ func Render(in Input) (Rendered, error) {
 	if err != nil {
 		return Rendered{}, fmt.Errorf("version: %w", err)
 	}
-	r, err := compose(in, v)
+	static := in
+	var live map[string]map[string]any
+	static.Config.Sections, live = splitLive(in.Config.Sections, v)
+	renewable := robustmq.Lookup(v).JWT // the MQTT password counts only where the user does not exist; the agents make the user anew when it changes
+	if renewable {
+		static.Credentials.MQTTPassword = ""
+	}
+	r, err := compose(static, v)
 	if err != nil {
 		return Rendered{}, err
 	}
-	out := Rendered{version: v, ServerTOML: []byte(r.doc.String()), Ignored: r.ignored, Live: r.live(), Kinds: r.kinds()}
-	in.Config.Sections = withoutLive(in.Config.Sections, v)
-	if robustmq.Lookup(v).JWT {
-		in.Credentials.MQTTPassword = "" // counts only where the user does not exist; the agents make the user anew when it changes
+	out := Rendered{version: v, Static: []byte(r.doc.String())}
+	if renewable {
+		if err := r.put("mqtt_runtime.auth", "default_password", in.Credentials.MQTTPassword); err != nil {
+			return Rendered{}, err
+		}
 	}
-	static, err := compose(in, v)
-	if err != nil {
+	r.user(live)
+	if err := r.complete(); err != nil {
 		return Rendered{}, err
 	}
-	out.Static = []byte(static.doc.String())
+	slices.SortFunc(r.ignored, func(a, b Ignored) int { return strings.Compare(a.Key, b.Key) })
+	out.ServerTOML, out.Ignored, out.Live, out.Kinds = []byte(r.doc.String()), r.ignored, r.live(), r.kinds()
 	return out, nil
 }
 
@@ -123,16 +132,12 @@ func compose(in Input, v robustmq.Version) (*renderer, error) {
 	if err := r.defaults(); err != nil {
 		return nil, err
 	}
-	r.user()
+	r.user(in.Config.Sections)
 	if err := r.owned(roles); err != nil {
 		return nil, err
 	}
 	r.unknown()
-	if err := r.complete(); err != nil {
-		return nil, err
-	}
-	slices.SortFunc(r.ignored, func(a, b Ignored) int { return strings.Compare(a.Key, b.Key) })
-	return r, nil
+	return r, r.complete()
 }
 
 // roles returns the server's roles. Since 0.4.0 a process without "engine" exits 1 at its first or next start (seen on 0.4.11), so every pod has it.
@@ -230,9 +235,9 @@ const (
 	neverMillis = 315360000000
 )
 
-// user merges the known keys of the user's sections, translated into this version's names, and notes what has no effect.
-func (r *renderer) user() {
-	r.eachUserKey(func(section, key string, v any) string {
+// user merges the known keys of a user's sections, translated into this version's names, and notes what has no effect.
+func (r *renderer) user(sections map[string]map[string]any) {
+	r.eachKey(sections, func(section, key string, v any) string {
 		s, known := catalogue.Lookup(section, key)
 		if !known {
 			return "" // see unknown
@@ -257,7 +262,7 @@ func (r *renderer) user() {
 // unknown passes on the keys that the catalogue does not have, to a version whose names are the newest: a server newer than the operator may have them, any other ignores them.
 // It comes last, so that such a key can never take the place of a section.
 func (r *renderer) unknown() {
-	r.eachUserKey(func(section, key string, v any) string {
+	r.eachKey(r.in.Config.Sections, func(section, key string, v any) string {
 		if _, known := catalogue.Lookup(section, key); known {
 			return ""
 		}
@@ -274,10 +279,10 @@ func (r *renderer) unknown() {
 	})
 }
 
-// eachUserKey visits the user's keys and notes those for which visit gives a reason.
-func (r *renderer) eachUserKey(visit func(section, key string, v any) string) {
-	for _, section := range slices.Sorted(maps.Keys(r.in.Config.Sections)) {
-		keys := r.in.Config.Sections[section]
+// eachKey visits the keys of a user's sections, by name, and notes those for which visit gives a reason.
+func (r *renderer) eachKey(sections map[string]map[string]any, visit func(section, key string, v any) string) {
+	for _, section := range slices.Sorted(maps.Keys(sections)) {
+		keys := sections[section]
 		for _, key := range slices.Sorted(maps.Keys(keys)) {
 			if reason := visit(section, key, keys[key]); reason != "" {
 				r.ignored = append(r.ignored, Ignored{Key: catalogue.Dotted(section, key), Reason: reason})

@@ -1,28 +1,29 @@
 package config
 
 import (
-	"maps"
 	"strings"
 
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
 	"github.com/robustmq/robustmq-operator/internal/robustmq/config/catalogue"
 )
 
-// withoutLive takes the settings out of the user's sections that a running server of the version takes in. It is taken out of what is rendered, not out of the result: a setting that
-// makes its section appear brings the section's other keys with it, at the values that they have anyway.
-func withoutLive(sections map[string]map[string]any, v robustmq.Version) map[string]map[string]any {
-	out := make(map[string]map[string]any, len(sections))
+// splitLive parts the user's sections: the settings that a running server of the version takes in are live, all others static. The static ones are rendered alone, rather than the live ones
+// taken out of what was rendered: a setting that makes its section appear brings the section's other keys with it, at the values that they have anyway.
+func splitLive(sections map[string]map[string]any, v robustmq.Version) (static, live map[string]map[string]any) {
+	static, live = map[string]map[string]any{}, map[string]map[string]any{}
 	for section, keys := range sections {
-		kept := maps.Clone(keys)
-		maps.DeleteFunc(kept, func(key string, _ any) bool {
-			s, known := catalogue.Lookup(section, key)
-			return known && s.TakenLive(v)
-		})
-		if len(kept) > 0 {
-			out[section] = kept
+		for key, value := range keys {
+			into := static
+			if s, known := catalogue.Lookup(section, key); known && s.TakenLive(v) {
+				into = live
+			}
+			if into[section] == nil {
+				into[section] = map[string]any{}
+			}
+			into[section][key] = value
 		}
 	}
-	return out
+	return static, live
 }
 
 // live are the settings that a running server takes in, as they stand in the document; those that do not stand there have the server's default and are left out.
