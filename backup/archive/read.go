@@ -17,6 +17,9 @@ import (
 	"github.com/robustmq/robustmq-operator/backup/store"
 )
 
+// maxWindow of zstd, in bytes, that is read: it is what a reader has to keep in memory. write_files.go writes with 1 MiB.
+const maxWindow = 8 << 20
+
 // BrokenError is a backup, or an object of one, that is not what its manifest says, or whose manifest cannot be read.
 type BrokenError struct {
 	// Key of the object in the store.

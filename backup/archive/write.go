@@ -1,15 +1,12 @@
 package archive
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"slices"
 	"strings"
@@ -17,16 +14,9 @@ import (
 	"time"
 
 	"filippo.io/age"
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/robustmq/robustmq-operator/backup/store"
 )
-
-// maxWindow of zstd, in bytes: what a reader has to keep in memory.
-const maxWindow = 8 << 20
-
-// parallel transfers of tables. Their memory is the store's.
-const parallel = 4
 
 // File of an image.
 type File struct {
@@ -219,123 +209,6 @@ func (w *writer) content(ctx context.Context) (Manifest, error) {
 	return m, err
 }
 
-// recall what earlier backups say of tables. Recipients that are others make other objects: whoever may read this backup must be able to read all of it, and nobody else.
-func (w *writer) recall(ctx context.Context, encryption *Encryption) error {
-	backups, err := w.List(ctx)
-	if err != nil {
-		return err
-	}
-	w.known = map[string]Object{}
-	for _, b := range backups {
-		e := b.Manifest.Encryption
-		if !b.Good() || (e == nil) != (encryption == nil) || (e != nil && !slices.Equal(normal(e.Recipients), encryption.Recipients)) {
-			continue
-		}
-		for _, t := range b.Manifest.Tables {
-			w.known[t.SHA256] = t.Object
-		}
-	}
-	return nil
-}
-
-// tables that differ are written once each, several at a time.
-func (w *writer) tables(ctx context.Context) ([]Table, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	byHash := map[string]*Object{}
-	slots := make(chan struct{}, parallel)
-	var group sync.WaitGroup
-	for _, f := range w.req.Tables {
-		if byHash[f.SHA256] != nil {
-			w.moved(f.Size)
-			continue
-		}
-		object := &Object{}
-		byHash[f.SHA256] = object
-		slots <- struct{}{}
-		group.Go(func() {
-			defer func() { <-slots }()
-			if ctx.Err() != nil {
-				return
-			}
-			var err error
-			if *object, err = w.table(ctx, f); err != nil {
-				cancel(fmt.Errorf("saving the table %s: %w", f.Name, err))
-			}
-		})
-	}
-	group.Wait()
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	tables := make([]Table, 0, len(w.req.Tables))
-	for _, f := range w.req.Tables {
-		tables = append(tables, Table{Entry: Entry{f.Name, f.Size, f.SHA256}, Object: *byHash[f.SHA256]})
-	}
-	slices.SortFunc(tables, func(a, b Table) int { return strings.Compare(a.Name, b.Name) })
-	return tables, nil
-}
-
-// table finds or writes one.
-func (w *writer) table(ctx context.Context, f File) (Object, error) {
-	there, found, err := w.there(ctx, f)
-	if err != nil || found {
-		w.moved(f.Size)
-		return there, err
-	}
-	o := Object{Key: "tables/" + f.SHA256}
-	if len(w.recipients) > 0 {
-		o.Key += "." + w.id + ".age"
-	}
-	if len(w.recipients) == 0 {
-		o, err := w.put(ctx, o.Key, store.Content{Open: w.opener(f, false), Size: f.Size, SHA256: f.SHA256})
-		if store.Is(err, store.KindMismatch) {
-			return o, w.blame(ctx, f, err)
-		}
-		return o, err
-	}
-	plain, err := w.opener(f, true)(ctx)
-	if err != nil {
-		return o, err
-	}
-	defer plain.Close()
-	encrypted, err := age.EncryptReader(plain, w.recipients...)
-	if err != nil {
-		return o, fmt.Errorf("encrypting: %w", err)
-	}
-	return w.put(ctx, o.Key, store.Content{Body: encrypted, Size: store.UnknownSize})
-}
-
-// there looks for a table in the bucket. Without a manifest that vouches for it, it was left by a backup that died, and is read to see whether it is whole.
-func (w *writer) there(ctx context.Context, f File) (Object, bool, error) {
-	o, known := w.known[f.SHA256]
-	if !known && len(w.recipients) > 0 {
-		return o, false, nil
-	}
-	if !known {
-		o = Object{Key: "tables/" + f.SHA256, Size: f.Size, SHA256: f.SHA256}
-	}
-	info, err := w.store.Head(ctx, w.Key(o.Key))
-	switch {
-	case store.Is(err, store.KindNotFound):
-		return o, false, nil
-	case err != nil:
-		return o, false, err
-	case info.Size != o.Size:
-		return o, false, nil
-	case known && o.Checksum != "" && info.Checksum == o.Checksum:
-		return o, true, nil
-	}
-	sum, err := hex.DecodeString(o.SHA256)
-	if err == nil && info.Checksum == base64.StdEncoding.EncodeToString(sum) {
-		o.Checksum = info.Checksum
-		return o, true, nil
-	}
-	read, err := store.Hash(ctx, w.store, w.Key(o.Key))
-	o.Checksum = info.Checksum
-	return o, err == nil && read == o.SHA256, err
-}
-
 func (w *writer) put(ctx context.Context, key string, c store.Content) (Object, error) {
 	info, err := w.store.Put(ctx, w.Key(key), c)
 	if err != nil {
@@ -345,126 +218,6 @@ func (w *writer) put(ctx context.Context, key string, c store.Content) (Object, 
 	w.uploaded += info.Size
 	w.mu.Unlock()
 	return Object{Key: key, Size: info.Size, SHA256: info.SHA256, Checksum: info.Checksum}, nil
-}
-
-// blame reads a file once more to see whose fault it is that the store did not get what was announced: the source's, or that of the way to the store.
-func (w *writer) blame(ctx context.Context, f File, err error) error {
-	body, openErr := w.opener(f, true)(ctx)
-	if openErr != nil {
-		return err
-	}
-	defer body.Close()
-	var source *SourceError
-	if _, readErr := io.Copy(io.Discard, body); errors.As(readErr, &source) {
-		return source
-	}
-	return err
-}
-
-// opener opens a file's content, compared with what was announced of it where that is asked for: where the store compares, it is done already. What was moved by a try before does not count any more.
-func (w *writer) opener(f File, compared bool) func(context.Context) (io.ReadCloser, error) {
-	var before *announced
-	return func(ctx context.Context) (io.ReadCloser, error) {
-		if before != nil {
-			w.moved(-before.n)
-		}
-		body, err := f.Open(ctx)
-		if err != nil {
-			before = nil
-			return nil, err
-		}
-		before = &announced{w: w, f: f, ReadCloser: body}
-		if compared {
-			before.hash = sha256.New()
-		}
-		return before, nil
-	}
-}
-
-// announced is content that is compared with what was announced of it before its last byte is given away: who reads it all has the right one, of the right size where there is no hash.
-type announced struct {
-	io.ReadCloser
-	w    *writer
-	f    File
-	n    int64
-	hash hash.Hash
-}
-
-// Read implements io.Reader.
-func (a *announced) Read(p []byte) (int, error) {
-	n, err := a.ReadCloser.Read(p)
-	if a.hash != nil {
-		a.hash.Write(p[:n])
-	}
-	a.n += int64(n)
-	a.w.moved(int64(n))
-	if a.n > a.f.Size || a.n < a.f.Size && err == io.EOF || a.n == a.f.Size && (n > 0 || a.n == 0) && a.hash != nil && hex.EncodeToString(a.hash.Sum(nil)) != a.f.SHA256 {
-		return 0, &SourceError{Name: a.f.Name, Size: a.f.Size, SHA256: a.f.SHA256, Came: a.n}
-	}
-	return n, err
-}
-
-// files writes what is not a table: the same files make the same archive.
-func (w *writer) files(ctx context.Context) (Files, error) {
-	files := slices.Clone(w.req.Files)
-	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
-	entries := make([]Entry, 0, len(files))
-	for _, f := range files {
-		entries = append(entries, Entry{f.Name, f.Size, f.SHA256})
-	}
-	r, pipe := io.Pipe()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		pipe.CloseWithError(w.pack(ctx, pipe, files))
-	}()
-	defer func() {
-		_ = r.Close() // never fails; it ends the packing
-		<-done
-	}()
-	var body io.Reader = r
-	if len(w.recipients) > 0 {
-		encrypted, err := age.EncryptReader(r, w.recipients...)
-		if err != nil {
-			return Files{}, fmt.Errorf("encrypting: %w", err)
-		}
-		body = encrypted
-	}
-	object, err := w.put(ctx, w.filesKey(), store.Content{Body: body, Size: store.UnknownSize})
-	return Files{Object: object, Entries: entries}, wrap(err, "saving the files that are no tables")
-}
-
-// pack is a tar with nothing in it that is not content, compressed by one thread: several would make it depend on time.
-func (w *writer) pack(ctx context.Context, to io.Writer, files []File) error {
-	compressor, err := zstd.NewWriter(to, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true))
-	if err != nil {
-		return fmt.Errorf("compressing: %w", err)
-	}
-	defer func() { _ = compressor.Close() }() // again, after an error: it frees what it has
-	archive := tar.NewWriter(compressor)
-	for _, f := range files {
-		err := archive.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: f.Name, Size: f.Size, Mode: 0o600, ModTime: time.Unix(0, 0), Format: tar.FormatPAX})
-		if err != nil {
-			return fmt.Errorf("packing %s: %w", f.Name, err)
-		}
-		if err := w.packOne(ctx, archive, f); err != nil {
-			return fmt.Errorf("packing %s: %w", f.Name, err)
-		}
-	}
-	if err := archive.Close(); err != nil {
-		return fmt.Errorf("packing: %w", err)
-	}
-	return compressor.Close()
-}
-
-func (w *writer) packOne(ctx context.Context, to io.Writer, f File) error {
-	body, err := w.opener(f, true)(ctx)
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	_, err = io.Copy(to, body)
-	return err
 }
 
 // moved tells how far it is.
