@@ -32,7 +32,7 @@ type Range struct {
 	Sequence uint64
 }
 
-// Table is an open table. It holds its range deletions and one index block at most; who reads it holds one data block.
+// Table is an open table, which several Scanners may read at once. It holds its range deletions and one index block at most; who reads it holds one data block.
 type Table struct {
 	// Ranges are the range deletions, as they are stored: they may reach over the table's boundaries, within which alone they are in force.
 	Ranges []Range
@@ -46,7 +46,7 @@ type Table struct {
 	entries     uint64 // points and ranges, as the properties say
 }
 
-// Open reads a table's footer, properties and range deletions. The file must stay open as long as the table is read.
+// Open reads a table's footer, properties and range deletions; size is the file's, in bytes. The file must stay open as long as the table is read. Errors are the file's, and *FormatError.
 func Open(file io.ReaderAt, size int64) (*Table, error) {
 	t := &Table{file: file, size: uint64(max(0, size)), levels: 1}
 	if t.size < footerSize {

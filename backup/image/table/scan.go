@@ -20,6 +20,7 @@ func (t *Table) Scan() *Scanner {
 }
 
 // Next reads an entry; false at the end, where everything that the table's properties count has been read. A key that is out of order or of a kind that is not known is an error.
+// Errors are the file's, and *FormatError; after one there is nothing more to read.
 func (s *Scanner) Next() (e Entry, ok bool, err error) {
 	for {
 		value, ok, err := s.data.next()

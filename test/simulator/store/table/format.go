@@ -1,20 +1,12 @@
 package table
 
-import (
-	"encoding/binary"
-	"fmt"
-	"hash/crc32"
-	"math/bits"
-
-	"github.com/zeebo/xxh3"
-)
+import "encoding/binary"
 
 // Types of internal keys (R db/dbformat.h, ValueType).
 const (
-	typeDelete       = 0x0
-	typePut          = 0x1
-	typeSingleDelete = 0x7
-	typeRangeDelete  = 0xf
+	typeDelete      = 0x0
+	typePut         = 0x1
+	typeRangeDelete = 0xf
 )
 
 const (
@@ -26,18 +18,11 @@ const (
 	magic         = 0x88e241b785f4cff7 // of block-based tables
 )
 
-// Types of checksums (R include/rocksdb/table.h, ChecksumType).
+// What is written of the types of checksums, compression and indexes (R include/rocksdb/table.h and compression_type.h).
 const (
-	checksumNone   = 0
-	checksumCRC32C = 1
-	checksumXXH3   = 4
-)
-
-// Types of compression (R include/rocksdb/compression_type.h).
-const (
+	checksumXXH3    = 4
 	compressionNone = 0
-	compressionLZ4  = 4
-	compressionZSTD = 7
+	indexBinary     = 0
 )
 
 // Names in the metaindex and of properties.
@@ -49,24 +34,10 @@ const (
 	propertyUserKeys   = "rocksdb.index.key.is.user.key"
 	propertyDifference = "rocksdb.index.value.is.delta.encoded"
 	propertyEntries    = "rocksdb.num.entries"
-	propertyExternal   = "rocksdb.external_sst_file.version"
 	propertyComparator = "rocksdb.comparator"
 )
 
 const comparator = "leveldb.BytewiseComparator"
-
-// Types of indexes (R include/rocksdb/table.h, IndexType).
-const (
-	indexBinary   = 0
-	indexTwoLevel = 2
-)
-
-// FormatError says what is wrong with a table, or what of it is not read here.
-type FormatError struct{ What string }
-
-func (e *FormatError) Error() string { return "table: " + e.What }
-
-func wrong(format string, args ...any) error { return &FormatError{fmt.Sprintf(format, args...)} }
 
 // handle is where a block is; its trailer is not counted.
 type handle struct{ offset, size uint64 }
@@ -75,44 +46,7 @@ func (h handle) append(b []byte) []byte {
 	return binary.AppendUvarint(binary.AppendUvarint(b, h.offset), h.size)
 }
 
-func readHandle(b []byte) (handle, []byte, error) {
-	offset, n := binary.Uvarint(b)
-	if n <= 0 {
-		return handle{}, nil, wrong("a block handle is cut")
-	}
-	size, m := binary.Uvarint(b[n:])
-	if m <= 0 {
-		return handle{}, nil, wrong("a block handle is cut")
-	}
-	return handle{offset, size}, b[n+m:], nil
-}
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// checksum covers a block and, behind it, the byte that says how it is compressed. XXH3 is taken without that byte and mixed with it (R table/format.cc, ModifyChecksumForLastByte; S).
-func checksum(kind byte, block []byte, compression byte) (uint32, bool) {
-	switch kind {
-	case checksumNone:
-		return 0, true
-	case checksumCRC32C:
-		crc := crc32.Update(crc32.Checksum(block, castagnoli), castagnoli, []byte{compression})
-		return bits.RotateLeft32(crc, -15) + 0xa282ead8, true
-	case checksumXXH3:
-		return uint32(xxh3.Hash(block)) ^ uint32(compression)*0x6b9083d9, true
-	}
-	return 0, false
-}
-
 func internalKey(key []byte, sequence uint64, kind byte) []byte {
 	b := make([]byte, 0, len(key)+keyTrailer)
 	return binary.LittleEndian.AppendUint64(append(b, key...), sequence<<8|uint64(kind))
-}
-
-func splitKey(key []byte) (user []byte, sequence uint64, kind byte, err error) {
-	n := len(key) - keyTrailer
-	if n < 0 {
-		return nil, 0, 0, wrong("an internal key of %d bytes", len(key))
-	}
-	trailer := binary.LittleEndian.Uint64(key[n:])
-	return key[:n:n], trailer >> 8, byte(trailer), nil
 }

@@ -3,30 +3,13 @@ package table
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
 	"maps"
 	"slices"
+
+	"github.com/zeebo/xxh3"
 )
-
-// Entry is the newest that a table knows about a key.
-type Entry struct {
-	Key      []byte
-	Sequence uint64
-	Delete   bool
-	Value    []byte
-}
-
-// Range deletes what is older of the keys from From up to, without, To.
-type Range struct {
-	From, To []byte
-	Sequence uint64
-}
-
-// Contents of a table: entries in the order of their keys, ranges in that of From.
-type Contents struct {
-	Entries []Entry
-	Ranges  []Range
-}
 
 // Origin goes into the table's properties: RocksDB makes the table's unique id of the last three.
 type Origin struct {
@@ -60,7 +43,7 @@ type writer struct {
 // block writes one with its trailer.
 func (w *writer) block(content []byte) handle {
 	h := handle{w.offset, uint64(len(content))}
-	sum, _ := checksum(checksumXXH3, content, compressionNone)
+	sum := uint32(xxh3.Hash(content)) // as it is where nothing is compressed (R table/format.cc, ModifyChecksumForLastByte; S)
 	w.write(binary.LittleEndian.AppendUint32(append(content, compressionNone), sum))
 	return h
 }
@@ -75,7 +58,7 @@ func (w *writer) write(b []byte) {
 // Write writes a table. It must have an entry or a range; the order is the caller's to keep.
 func Write(out io.Writer, o Origin, c Contents) (Summary, error) {
 	if len(c.Entries)+len(c.Ranges) == 0 {
-		return Summary{}, wrong("nothing to write")
+		return Summary{}, errors.New("table: nothing to write")
 	}
 	s := summarise(c)
 	w := &writer{w: out}
