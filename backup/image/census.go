@@ -9,7 +9,7 @@ import (
 	"github.com/robustmq/robustmq-operator/backup/image/rocksdb"
 )
 
-// Count is what a census says of one column family.
+// Count is what a census says of one column family. Sums are modulo 2^256, of the SHA-256 of each entry: they do not depend on the order, and two of parts can be added.
 type Count struct {
 	Keys uint64
 	// KeySum is of the keys. Healthy members at one position have the same keys (S: seeded, joined and replayed members were compared key by key).

@@ -85,7 +85,7 @@ func (db *Database) look() (err error) {
 	if err := db.checkOptions(); err != nil {
 		return err
 	}
-	if db.current, err = readSmall(db.fs, join(db.Dir, rocksdb.CurrentName), 4096); err != nil {
+	if db.current, err = ReadSmall(db.fs, join(db.Dir, rocksdb.CurrentName), 4096); err != nil {
 		return err
 	}
 	if db.Manifest, err = rocksdb.ParseCurrent(db.current); err != nil {
@@ -114,7 +114,7 @@ func (db *Database) look() (err error) {
 
 // readOn reads what RocksDB has appended to the MANIFEST since, and says whether it has.
 func (db *Database) readOn() (grown bool, err error) {
-	current, err := readSmall(db.fs, join(db.Dir, rocksdb.CurrentName), 4096)
+	current, err := ReadSmall(db.fs, join(db.Dir, rocksdb.CurrentName), 4096)
 	if err != nil {
 		return false, err
 	}

@@ -2,6 +2,7 @@ package image
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -136,8 +137,8 @@ func exists(fsys FS, name string) (bool, error) {
 	return err == nil, err
 }
 
-// readSmall reads a whole file of at most limit bytes.
-func readSmall(fsys FS, name string, limit int64) ([]byte, error) {
+// ReadSmall reads a whole file of at most limit bytes. Errors are the file system's, fs.ErrNotExist among them, and one that names a file that is larger.
+func ReadSmall(fsys FS, name string, limit int64) ([]byte, error) {
 	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, err
@@ -145,7 +146,7 @@ func readSmall(fsys FS, name string, limit int64) ([]byte, error) {
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(b)) > limit {
-		err = &fs.PathError{Op: "read", Path: name, Err: errors.New("larger than it can be")}
+		err = &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("larger than %d bytes", limit)}
 	}
 	return b, err
 }

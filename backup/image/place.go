@@ -211,7 +211,7 @@ func renameIfThere(fsys FS, from, to string) error {
 
 // identity tells databases apart: the bytes of CURRENT and of the MANIFEST. It changes when the server opens the database.
 func identity(fsys FS, dir string) (string, error) {
-	current, err := readSmall(fsys, join(dir, rocksdb.CurrentName), 4096)
+	current, err := ReadSmall(fsys, join(dir, rocksdb.CurrentName), 4096)
 	if err != nil {
 		return "", err
 	}
@@ -241,7 +241,7 @@ func writeIntent(fsys FS, target string, i intent) error {
 }
 
 func readIntent(fsys FS, target string) (*intent, error) {
-	content, err := readSmall(fsys, target+intentSuffix, maxIntent)
+	content, err := ReadSmall(fsys, target+intentSuffix, maxIntent)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

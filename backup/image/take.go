@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/robustmq/robustmq-operator/backup/image/rocksdb"
+	"github.com/robustmq/robustmq-operator/internal/pause"
 )
 
 // Taker makes images of live databases. Its zero value is right; the fields are for limits and tests.
@@ -82,7 +83,7 @@ func (t Taker) withDefaults() Taker {
 		t.Reserve = defaultReserve
 	}
 	if t.Sleep == nil {
-		t.Sleep = sleep
+		t.Sleep = pause.For
 	}
 	if t.Jitter == nil {
 		t.Jitter = rand.Float64
@@ -91,17 +92,6 @@ func (t Taker) withDefaults() Taker {
 		t.Now = time.Now
 	}
 	return t
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }
 
 // Take links the named families' tables and the WALs of the live database in dir into the folder stage, which must be on the same file system and not exist, or be left over.
@@ -288,7 +278,7 @@ func (l *linker) finish() (wals []WAL, err error) {
 }
 
 func unchanged(fsys FS, live *Database) error {
-	current, err := readSmall(fsys, join(live.Dir, rocksdb.CurrentName), 4096)
+	current, err := ReadSmall(fsys, join(live.Dir, rocksdb.CurrentName), 4096)
 	if err != nil {
 		return err
 	}

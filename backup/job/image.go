@@ -17,6 +17,7 @@ import (
 	"github.com/robustmq/robustmq-operator/backup/archive"
 	"github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/pause"
 )
 
 // Patience with the agent, and, for tests, with everything. The zero value of a field means its default.
@@ -92,7 +93,7 @@ func (w *work) agent(address string) (client.Client, error) {
 func (s *source) prepare(ctx context.Context) (protocol.Image, error) {
 	image, err := s.begin(ctx)
 	for err == nil && image.Phase == protocol.ImageStaging {
-		if err = pause(ctx, s.patience.Poll); err != nil {
+		if err = pause.For(ctx, s.patience.Poll); err != nil {
 			break
 		}
 		err = s.persist(ctx, "asking for the image", func(ctx context.Context) (err error) {
@@ -124,7 +125,7 @@ func (s *source) begin(ctx context.Context) (image protocol.Image, err error) {
 			return image, err
 		}
 		s.log.Info("another image is at the agent", "error", err)
-		if err := pause(ctx, max(s.patience.Poll, min(2*time.Second, s.patience.Busy/10))); err != nil {
+		if err := pause.For(ctx, max(s.patience.Poll, min(2*time.Second, s.patience.Busy/10))); err != nil {
 			return image, err
 		}
 	}
@@ -145,7 +146,7 @@ func (s *source) persist(ctx context.Context, doing string, call func(context.Co
 			return lost(doing, err)
 		}
 		s.log.Info("the agent does not answer, trying again", "doing", doing, "error", err)
-		if err := pause(ctx, s.backoff(attempt)); err != nil {
+		if err := pause.For(ctx, s.backoff(attempt)); err != nil {
 			return err
 		}
 	}
@@ -153,17 +154,6 @@ func (s *source) persist(ctx context.Context, doing string, call func(context.Co
 
 func (s *source) backoff(attempt int) time.Duration {
 	return min(s.patience.Backoff<<min(attempt-1, 10), 5*time.Second)
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 func lost(doing string, err error) error {
@@ -325,7 +315,7 @@ func (r *stream) again(err error) error {
 	}
 	r.failures++
 	r.source.log.Info("trying again", "doing", doing, "error", err)
-	return pause(r.ctx, r.source.backoff(r.failures))
+	return pause.For(r.ctx, r.source.backoff(r.failures))
 }
 
 func (r *stream) close() {

@@ -4,12 +4,11 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/robustmq/robustmq-operator/backup/image"
 	"github.com/robustmq/robustmq-operator/backup/store"
 )
 
@@ -21,17 +20,9 @@ const maxFile = 1 << 20
 
 // read one of them. Its errors name the file and nothing of what is in it.
 func (m mounted) read(name string) ([]byte, error) {
-	f, err := os.Open(filepath.Join(m.root, name))
+	b, err := image.ReadSmall(image.OS{}, filepath.Join(m.root, name), maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", name, reasonOf(err))
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", name, reasonOf(err))
-	}
-	if len(b) > maxFile {
-		return nil, fmt.Errorf("reading %s: it has more than %d bytes", name, maxFile)
 	}
 	return b, nil
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 	"github.com/minio/minio-go/v7/pkg/encrypt"
+
+	"github.com/robustmq/robustmq-operator/internal/pause"
 )
 
 // S3 is a bucket.
@@ -160,12 +162,7 @@ func (s *S3) again(ctx context.Context, op, key string, limit time.Duration, try
 		if KindOf(err) != KindTransient || attempt >= s.attempts {
 			return err
 		}
-		timer := time.NewTimer(s.backoff(attempt))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-		}
+		_ = pause.For(ctx, s.backoff(attempt)) // a context that ended is seen at the next attempt
 	}
 }
 

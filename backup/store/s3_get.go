@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/minio/minio-go/v7"
+
+	"github.com/robustmq/robustmq-operator/internal/pause"
 )
 
 // Get implements Store.
@@ -101,12 +102,7 @@ func (r *s3Reader) pause(err error) error {
 	if KindOf(err) != KindTransient || r.attempts >= r.s.attempts {
 		return err
 	}
-	timer := time.NewTimer(r.s.backoff(r.attempts))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-r.ctx.Done():
-	}
+	_ = pause.For(r.ctx, r.s.backoff(r.attempts)) // a context that ended is seen at the next attempt
 	return nil
 }
 

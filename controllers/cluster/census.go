@@ -11,6 +11,7 @@ import (
 
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/pause"
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
 	"github.com/robustmq/robustmq-operator/internal/topology"
 )
@@ -159,7 +160,7 @@ func (r *Reconciler) countRound(ctx context.Context, agents map[uint64]agentclie
 		if len(round) == len(agents) && len(positions) == 1 {
 			break
 		}
-		if !wait(ctx, r.Timings.Census.Poll) {
+		if pause.For(ctx, r.Timings.Census.Poll) != nil {
 			break
 		}
 	}
@@ -198,20 +199,9 @@ func (r *Reconciler) awaitCensus(ctx context.Context, agent agentclient.Client, 
 		case err == nil && census.Phase == protocol.CensusFailed:
 			return protocol.Census{}, false
 		}
-		if !wait(ctx, r.Timings.Census.Poll) {
+		if pause.For(ctx, r.Timings.Census.Poll) != nil {
 			return protocol.Census{}, false
 		}
-	}
-}
-
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/agent/transfer"
+	"github.com/robustmq/robustmq-operator/internal/pause"
 	"github.com/robustmq/robustmq-operator/internal/topology"
 )
 
@@ -257,11 +258,7 @@ func (h *handover) awaitLeading(ctx context.Context) error {
 		} else {
 			last = err.Error()
 		}
-		timer := time.NewTimer(h.r.Timings.TransferPoll)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if pause.For(ctx, h.r.Timings.TransferPoll) != nil {
 			return fmt.Errorf("%s did not come to lead in time: %s", h.target.Pod, last)
 		}
 	}

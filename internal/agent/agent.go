@@ -15,6 +15,7 @@ import (
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/agent/seeding"
 	"github.com/robustmq/robustmq-operator/internal/agent/volume"
+	"github.com/robustmq/robustmq-operator/internal/pause"
 )
 
 // Agent looks after one pod. Make it with New, run it with Run, end it with Terminate.
@@ -157,7 +158,7 @@ func (a *Agent) Forward(signal os.Signal) {
 func (a *Agent) forever(ctx context.Context, name string, work func(context.Context)) {
 	for ctx.Err() == nil {
 		a.guarded(name, func() { work(ctx) })
-		pause(ctx, a.o.Timings.Tick)
+		_ = pause.For(ctx, a.o.Timings.Tick)
 	}
 }
 
@@ -208,18 +209,6 @@ func (a *Agent) until(ctx context.Context, cond func() bool) bool {
 		case <-ctx.Done():
 			return false
 		}
-	}
-}
-
-// pause waits; false when ctx ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/pause"
 )
 
 // fence stops the server of a voter that is cut off from the majority, and lets it start when it is not any more: an isolated live follower campaigns with ever higher
@@ -19,7 +20,7 @@ func (a *Agent) fence(ctx context.Context) {
 	var cut, replaced fencing
 	cutOff, superseded := false, false
 	for {
-		if !pause(ctx, a.o.Timings.FenceProbe) {
+		if pause.For(ctx, a.o.Timings.FenceProbe) != nil {
 			return
 		}
 		a.mu.Lock()

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"github.com/robustmq/robustmq-operator/internal/pause"
 )
 
 // hold decides, once the pod is being ended, when the server may be stopped. Readiness-bound names make two voters that go at once a loss of quorum that the
@@ -29,7 +31,7 @@ func (a *Agent) hold(ctx context.Context) {
 		}
 		if held && a.o.Now().Before(deadline) {
 			a.o.Log.Info("the server is held although the pod is being ended", "because", reason)
-			if !pause(ctx, a.o.Timings.HoldPoll) {
+			if pause.For(ctx, a.o.Timings.HoldPoll) != nil {
 				return
 			}
 			continue

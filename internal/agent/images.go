@@ -13,6 +13,7 @@ import (
 	"github.com/robustmq/robustmq-operator/internal/agent/images"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/agent/volume"
+	"github.com/robustmq/robustmq-operator/internal/pause"
 	"github.com/robustmq/robustmq-operator/internal/robustmq/metaclient"
 )
 
@@ -111,19 +112,13 @@ func (a *Agent) markForImage(m *protocol.Marker) error {
 	if err := write(); err != nil {
 		return err
 	}
-	a.mu.Lock()
-	a.known = known{}
-	a.backoff.Reset()
-	a.notBefore = time.Time{}
-	a.mu.Unlock()
-	a.refreshVolume()
-	a.look()
+	a.remarked()
 	return nil
 }
 
 // tickImages ends leases and watches the space.
 func (a *Agent) tickImages(ctx context.Context) {
-	for pause(ctx, a.o.Timings.ImageTick) {
+	for pause.For(ctx, a.o.Timings.ImageTick) == nil {
 		a.source.Tick()
 	}
 }

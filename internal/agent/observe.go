@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/pause"
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
 	"github.com/robustmq/robustmq-operator/internal/robustmq/admin"
 	"github.com/robustmq/robustmq-operator/internal/robustmq/metaclient"
@@ -44,7 +45,7 @@ func (a *Agent) observe(ctx context.Context) {
 			wait = a.o.Timings.ObserveSoon
 		}
 		a.mu.Unlock()
-		if !pause(ctx, wait) {
+		if pause.For(ctx, wait) != nil {
 			return
 		}
 	}

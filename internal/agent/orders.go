@@ -98,6 +98,12 @@ func (a *Agent) orderGate(_ context.Context, order protocol.GateOrder) error {
 	if err := a.volume.WriteMarker(*marker); err != nil {
 		return err
 	}
+	a.remarked()
+	return nil
+}
+
+// remarked looks at the volume anew, whose marker was written or removed: what was known of the server that ran on it, and its crashes, count no more. The lock of the marker is held.
+func (a *Agent) remarked() {
 	a.mu.Lock()
 	a.known = known{}
 	a.backoff.Reset()
@@ -105,7 +111,6 @@ func (a *Agent) orderGate(_ context.Context, order protocol.GateOrder) error {
 	a.mu.Unlock()
 	a.refreshVolume()
 	a.look()
-	return nil
 }
 
 // orderServer carries a ServerOrder out and waits, bounded, until that shows.

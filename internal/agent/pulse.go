@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/pause"
 	"github.com/robustmq/robustmq-operator/internal/robustmq/config"
 )
 
@@ -37,7 +38,7 @@ func (a *Agent) pulse(ctx context.Context) {
 			}
 			a.mu.Unlock()
 		}
-		if !pause(ctx, wait) {
+		if pause.For(ctx, wait) != nil {
 			return
 		}
 	}

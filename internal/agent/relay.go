@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/robustmq/robustmq-operator/internal/pause"
 	"github.com/robustmq/robustmq-operator/internal/robustmq/metaclient"
 )
 
@@ -14,7 +15,7 @@ import (
 func (a *Agent) relay(ctx context.Context) {
 	var spent time.Duration // by the last round, whose slowest member must not slow the others down
 	for {
-		if !pause(ctx, max(0, a.o.Timings.Relay-spent)) {
+		if pause.For(ctx, max(0, a.o.Timings.Relay-spent)) != nil {
 			return
 		}
 		spent = 0

@@ -11,6 +11,7 @@ import (
 
 	"github.com/robustmq/robustmq-operator/internal/agent/process"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/pause"
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
 	"github.com/robustmq/robustmq-operator/internal/robustmq/config"
 )
@@ -120,7 +121,7 @@ func (a *Agent) awaitName(ctx context.Context, at *attempt, m mounted, must bool
 			return nil
 		}
 		a.stage(at, fmt.Sprintf("%s must resolve to %s: %s", host, a.o.PodIP, why))
-		if !pause(ctx, a.o.Timings.NamePoll) {
+		if pause.For(ctx, a.o.Timings.NamePoll) != nil {
 			return ctx.Err()
 		}
 	}
@@ -141,7 +142,7 @@ func (a *Agent) awaitPeer(ctx context.Context, at *attempt, m mounted) error {
 			}
 		}
 		a.stage(at, "another member's server must accept connections: an empty member that reaches none founds a second cluster")
-		if !pause(ctx, a.o.Timings.JoinPoll) {
+		if pause.For(ctx, a.o.Timings.JoinPoll) != nil {
 			return ctx.Err()
 		}
 	}

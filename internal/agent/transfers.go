@@ -10,6 +10,7 @@ import (
 	"github.com/robustmq/robustmq-operator/backup/image"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/agent/transfer"
+	"github.com/robustmq/robustmq-operator/internal/pause"
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
 	"github.com/robustmq/robustmq-operator/internal/robustmq/metaclient"
 )
@@ -83,7 +84,7 @@ func (a *Agent) loadTransfer() {
 
 // transfers ends what has to end by itself.
 func (a *Agent) transfers(ctx context.Context) {
-	for pause(ctx, a.o.Timings.TransferTick) {
+	for pause.For(ctx, a.o.Timings.TransferTick) == nil {
 		a.mu.Lock()
 		active := a.transfer.record.Active()
 		a.mu.Unlock()
@@ -122,7 +123,7 @@ func (a *Agent) advanceTransfer(ctx context.Context) {
 			a.transfer.trouble = err.Error()
 			a.decide()
 		})
-		pause(ctx, a.o.Timings.Pulse)
+		_ = pause.For(ctx, a.o.Timings.Pulse)
 	}
 }
 

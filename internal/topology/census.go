@@ -19,7 +19,8 @@ type Census struct {
 	Families map[string]Family
 }
 
-// Family is a column family: how many keys it has, and a digest of them that is equal when the keys are.
+// Family is a column family (meta_data, meta_metadata): how many keys it has, and a digest of them, in hexadecimal digits, that is equal when the keys are. Values are left out: members differ
+// in them, because many end with the time at which the member applied them.
 type Family struct {
 	Keys   uint64
 	Digest string

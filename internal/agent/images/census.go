@@ -11,6 +11,7 @@ import (
 
 	"github.com/robustmq/robustmq-operator/backup/image"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/pause"
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
 )
 
@@ -199,7 +200,7 @@ func (c *Censuses) link(ctx context.Context, taker image.Taker, links string) (*
 		if attempt == censusAttempts {
 			return nil, nil, &movingError{fmt.Sprintf("the cluster was written to at each of %d attempts", attempt)}
 		}
-		if !pause(ctx, jittered(min(c.o.Pause, censusPause))) {
+		if pause.For(ctx, jittered(min(c.o.Pause, censusPause))) != nil {
 			return nil, nil, ctx.Err()
 		}
 	}

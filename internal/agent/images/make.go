@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"time"
 
 	"github.com/robustmq/robustmq-operator/backup/image"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/pause"
 )
 
 // make is the maker of one image.
@@ -102,7 +102,7 @@ func (s *Source) link(ctx context.Context, t *taking) (*image.Staged, map[string
 			return staged, groups, err
 		}
 		s.o.Log.Info("image: once more", "id", t.image.ID, "because", err)
-		if !pause(ctx, jittered(s.o.Pause)) {
+		if pause.For(ctx, jittered(s.o.Pause)) != nil {
 			return nil, nil, ctx.Err()
 		}
 	}
@@ -143,16 +143,4 @@ func (s *Source) check(ctx context.Context, before Server) (map[string]protocol.
 		return nil, &serverError{errors.New("the server was started again meanwhile")}
 	}
 	return agree(before.Status, after.Status, before.Groups)
-}
-
-// pause waits; false when ctx ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path/filepath"
 	"time"
@@ -67,20 +66,12 @@ func parseRecord(content []byte) (*record, error) {
 
 // load reads the record; nil when there is none.
 func (t *Target) load() (*record, error) {
-	f, err := t.o.FS.Open(filepath.Join(t.o.Dir, recordName))
+	content, err := image.ReadSmall(t.o.FS, filepath.Join(t.o.Dir, recordName), maxRecord)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil //nolint:nilnil // no placement, and nothing wrong
 	}
 	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, maxRecord+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(content) > maxRecord {
-		return nil, fmt.Errorf("%s is larger than %d bytes", recordName, maxRecord)
+		return nil, fmt.Errorf("%s: %w", recordName, err)
 	}
 	return parseRecord(content)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/internal/agent/images"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/pause"
 )
 
 // failure is why a seed ends without its image.
@@ -84,7 +85,7 @@ func (s *Seeder) ready(ctx context.Context, donor Donor, now *seed) (protocol.Im
 			return image, nil
 		case image.Phase == protocol.ImageFailed:
 			err = &failure{image.Reason, "the donor's image failed: " + image.Message}
-		case !pause(ctx, s.o.Poll):
+		case pause.For(ctx, s.o.Poll) != nil:
 			err = ctx.Err()
 		}
 	}
@@ -118,7 +119,7 @@ func (s *Seeder) patiently(ctx context.Context, now *seed, call func(Donor) erro
 			return &failure{protocol.SeedDonorLost, fmt.Sprintf("the donor gave nothing for %s: %v", s.o.Patience, err)}
 		}
 		s.note(now, err.Error())
-		if !pause(ctx, s.o.Retry) {
+		if pause.For(ctx, s.o.Retry) != nil {
 			return ctx.Err()
 		}
 	}
@@ -182,7 +183,7 @@ func (s *Seeder) place(ctx context.Context, now *seed) error {
 		default:
 			return fmt.Errorf("placement %s is %s", p.ID, p.Phase)
 		}
-		if !pause(ctx, s.o.Poll) {
+		if pause.For(ctx, s.o.Poll) != nil {
 			return ctx.Err()
 		}
 	}
@@ -275,17 +276,5 @@ func (s *Seeder) release(ctx context.Context, now *seed) {
 	defer cancel()
 	if err := s.once(now, func(donor Donor) error { return donor.ReleaseImage(ctx, now.Order.ID) }); err != nil {
 		s.o.Log.Info("the donor's image is left to its lease", "id", now.Order.ID, "error", err)
-	}
-}
-
-// pause waits; false when ctx ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

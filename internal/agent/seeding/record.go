@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path/filepath"
 
@@ -43,20 +42,12 @@ func parseRecord(content []byte) (*record, error) {
 
 // load reads the record; nil when there is none.
 func (s *Seeder) load() (*record, error) {
-	f, err := s.o.FS.Open(s.o.File)
+	content, err := image.ReadSmall(s.o.FS, s.o.File, maxRecord)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil //nolint:nilnil // no seed, and nothing wrong
 	}
 	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, maxRecord+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(content) > maxRecord {
-		return nil, fmt.Errorf("the order in the volume is larger than %d bytes", maxRecord)
+		return nil, fmt.Errorf("the order in the volume: %w", err)
 	}
 	return parseRecord(content)
 }

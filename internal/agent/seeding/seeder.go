@@ -15,7 +15,7 @@ import (
 	"github.com/robustmq/robustmq-operator/internal/agent/volume"
 )
 
-// Donor is what is asked of the donor's agent.
+// Donor is what is asked of the donor's agent; client.Client is one, and says what becomes of each call.
 type Donor interface {
 	Peer(ctx context.Context) (protocol.Peer, error)
 	BeginImage(ctx context.Context, request protocol.ImageRequest) (protocol.Image, error)
@@ -96,7 +96,8 @@ func New(o Options) *Seeder {
 	return &Seeder{o: o}
 }
 
-// Start reads what an earlier agent left and goes on with it, until ctx ends. The target must have been started. It may be called again when it failed.
+// Start reads what an earlier agent left and goes on with it, until ctx ends. The target must have been started. A record that cannot be read is an error: until Start is called again and
+// succeeds, or Abandon or Forget removed it, every order is refused and the gate stays shut.
 func (s *Seeder) Start(ctx context.Context) error {
 	r, err := s.load()
 	if err == nil && r != nil && r.Seed.Phase == protocol.SeedPlaced && !s.isPlacement(r.Order.ID) {
@@ -127,7 +128,8 @@ func (s *Seeder) isPlacement(id string) bool {
 // Wait returns when everything has ended, after the context of Start.
 func (s *Seeder) Wait() { s.work.Wait() }
 
-// Begin begins a seed, or answers the one of the same order.
+// Begin begins a seed, or answers the one of the same order; the rest goes on behind the call. Errors are *images.Refusal: of an order that makes no sense or does not fit the volume, beside
+// another seed or placement, before Start and after its context; or that the order could not be written down, and then nothing has begun.
 func (s *Seeder) Begin(order protocol.SeedOrder) (protocol.Seed, error) {
 	if err := check(order); err != nil {
 		return protocol.Seed{}, err
@@ -208,7 +210,7 @@ func (s *Seeder) begin(lifetime context.Context, now *seed) {
 	})
 }
 
-// State is what was ordered and how far it is, if anything.
+// State is what was ordered and how far it is, with the bytes that have arrived; nil when there is no order.
 func (s *Seeder) State() *protocol.Seed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -222,7 +224,7 @@ func (s *Seeder) State() *protocol.Seed {
 	return &state
 }
 
-// Get tells how far the seed of an ID is.
+// Get tells how far the seed of an ID is; another one, or none, is an *images.Refusal with ReasonNotFound.
 func (s *Seeder) Get(id string) (protocol.Seed, error) {
 	state := s.State()
 	if state == nil || state.ID != id {
@@ -244,7 +246,8 @@ func (s *Seeder) Active() string {
 	return ""
 }
 
-// Abandon stops a seed and removes what was received. One that is not there is no error.
+// Abandon stops a seed and removes what was received. One that is not there is no error; a record that cannot be read goes by any ID. A seed whose database is being, or was, put in place is
+// refused (ReasonConflict): that is opened or reverted.
 func (s *Seeder) Abandon(id string) error {
 	s.mu.Lock()
 	now, unread := s.now, s.unread
@@ -298,7 +301,8 @@ func (s *Seeder) clear(id string) error {
 	return s.o.Target.Delete(id)
 }
 
-// Ended drops the order whose placement was discarded, deleted or reverted by somebody else: nothing is left of it.
+// Ended drops the order whose placement was discarded, deleted or reverted by somebody else: nothing is left of it. Other IDs, and orders whose placement is there, are left alone.
+// Errors are the file system's.
 func (s *Seeder) Ended(id string) error {
 	s.mu.Lock()
 	now := s.now
@@ -310,7 +314,7 @@ func (s *Seeder) Ended(id string) error {
 	return s.Forget()
 }
 
-// Forget drops the order of a volume that is being emptied, also one that cannot be read.
+// Forget drops the order of a volume that is being emptied, also one that cannot be read. Errors are the file system's; it may be called again.
 func (s *Seeder) Forget() error {
 	s.mu.Lock()
 	now := s.now

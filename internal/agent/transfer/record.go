@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"time"
 
@@ -37,7 +36,7 @@ type Record struct {
 // Active reports whether it has not ended here.
 func (r *Record) Active() bool { return r != nil && r.Phase != protocol.TransferEnded }
 
-// State is the record for others to see.
+// State is the record for others to see; nil of nil.
 func (r *Record) State() *protocol.Transfer {
 	if r == nil {
 		return nil
@@ -49,10 +48,10 @@ func (r *Record) State() *protocol.Transfer {
 	return t
 }
 
-// maxRecord bounds what is read as a record.
+// maxRecord bounds what is read as a record, in bytes: far more than three groups and seven voters take.
 const maxRecord = 64 << 10
 
-// Parse decodes and checks a record.
+// Parse decodes and checks a record, perhaps of another version of the agent. What cannot be read, or says what no transfer ever does, is an error.
 func Parse(raw []byte) (*Record, error) {
 	var r Record
 	decoder := json.NewDecoder(bytes.NewReader(raw))
@@ -71,26 +70,19 @@ func Parse(raw []byte) (*Record, error) {
 	return &r, nil
 }
 
-// Load reads the record at path; nil when there is none.
+// Load reads the record at path; nil when there is none. Errors are the file system's, Parse's, and that it has more than 64 KiB.
 func Load(fsys images.FS, path string) (*Record, error) {
-	f, err := fsys.Open(path)
+	raw, err := image.ReadSmall(fsys, path, maxRecord)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil //nolint:nilnil // no record, and nothing wrong
 	}
 	if err != nil {
 		return nil, fmt.Errorf("record of a transfer: %w", err)
 	}
-	raw, err := io.ReadAll(io.LimitReader(f, maxRecord+1))
-	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, fmt.Errorf("record of a transfer: %w", err)
-	}
-	if len(raw) > maxRecord {
-		return nil, fmt.Errorf("record of a transfer is larger than %d bytes", maxRecord)
-	}
 	return Parse(raw)
 }
 
-// Save writes the record so that after a crash at any moment the old or the new one is there, whole.
+// Save writes the record so that after a crash at any moment the old or the new one is there, whole; on an error it may be either. Errors are the file system's.
 func Save(fsys images.FS, path string, r Record) error {
 	raw, err := json.MarshalIndent(r, "", "  ")
 	if err == nil {

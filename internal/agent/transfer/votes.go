@@ -26,6 +26,7 @@ func compare(a, b protocol.RaftVote) int {
 }
 
 // Position is what a member that was just stopped has of the groups: from the WALs, and what they do not say from the last answer of the server, which then was not written since its start.
+// A last entry that neither of them tells is nil in the answer. A group that the server does not know is an error.
 func Position(logs *image.RaftLogs, status robustmq.ClusterStatus, groups []string) (map[string]protocol.TransferGroup, error) {
 	out := make(map[string]protocol.TransferGroup, len(groups))
 	for _, name := range groups {
@@ -87,7 +88,7 @@ func (r Record) MayCommit() error {
 
 func (r Record) groups() []string { return slices.Sorted(maps.Keys(r.Terms)) }
 
-// TakeOver are the edits with which the target leads.
+// TakeOver are the edits with which the target leads, one a group, to be appended to its WAL as one batch: of every group the vote for itself in the new term, committed. See MayCommit.
 func (r Record) TakeOver() []image.Edit {
 	var edits []image.Edit
 	for _, group := range r.groups() {
@@ -104,6 +105,7 @@ func setVote(group string, v protocol.RaftVote) image.Edit {
 //
 // A vote is a promise, and this takes one back. It may be taken back because the target alone can have made entries under it, and there are none: so nothing was ever acknowledged under it,
 // and nothing will be. With an entry, or where that cannot be seen, the target keeps its votes (Kept). A vote that somebody else has got of it since is not touched.
+// The outcome is TransferUndone or TransferKept. Errors are those of image.ReadRaftLogs and image.Append: then the database is as it was, or has the old votes, and Undo is to be repeated.
 func Undo(ctx context.Context, fsys images.FS, database string, r Record) (protocol.TransferOutcome, error) {
 	logs, err := image.ReadRaftLogs(ctx, fsys, database, r.WAL)
 	if err != nil {
@@ -157,6 +159,7 @@ func (r Record) Passed(others map[uint64]robustmq.ClusterStatus) bool {
 
 // Yield makes a former leader start without its leadership: with a vote for itself that nobody has granted yet, in a term above the one in which the target would lead. Raft allows that at any
 // time. It leads no more in its old term, and whoever is elected now is above the target, which may still believe that it leads (a frozen machine). It may be repeated.
+// Its server must be gone for good. Errors are those of image.ReadRaftLogs and image.Append; until it has succeeded the member must not start.
 func Yield(ctx context.Context, fsys images.FS, database string, r Record) error {
 	logs, err := image.ReadRaftLogs(ctx, fsys, database, 0)
 	if err != nil {

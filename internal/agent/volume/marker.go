@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/robustmq/robustmq-operator/backup/image"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 )
 
@@ -17,17 +18,10 @@ const maxMarker = 64 << 10
 
 // readMarker returns nil when there is none. One that cannot be understood is an error, so that it is never overwritten: it may be a newer operator's.
 func (v Volume) readMarker() (*protocol.Marker, error) {
-	info, err := os.Stat(v.Path(protocol.MarkerFile))
+	raw, err := image.ReadSmall(image.OS{}, v.Path(protocol.MarkerFile), maxMarker)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil //nolint:nilnil // no marker, and nothing wrong
 	}
-	if err != nil {
-		return nil, fmt.Errorf("marker: %w", err)
-	}
-	if info.Size() > maxMarker {
-		return nil, fmt.Errorf("marker %s is larger than %d bytes", protocol.MarkerFile, maxMarker)
-	}
-	raw, err := os.ReadFile(v.Path(protocol.MarkerFile))
 	if err != nil {
 		return nil, fmt.Errorf("marker: %w", err)
 	}

@@ -1,0 +1,2 @@
+// Package pause waits until a time has passed or nobody waits any more.
+package pause
