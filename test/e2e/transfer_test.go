@@ -119,13 +119,26 @@ func (s *scene) missingUsers(names []string) []string {
 	s.Helper()
 	access, err := messages.Reach(s.Context(), k8s, s.cluster())
 	s.must(err)
+	var mu sync.Mutex
 	var missing []string
-	for i, name := range names {
-		made, err := access.Admin(int32(i%2)).CreateUser(s.Context(), name, "secret-"+name) //nolint:gosec // 0 or 1
-		s.must(err)
-		if made {
-			missing = append(missing, name)
-		}
+	var failed error
+	var all sync.WaitGroup
+	const askers = 8
+	for part := range askers {
+		all.Go(func() {
+			for i := part; i < len(names); i += askers {
+				made, err := access.Admin(int32(i%2)).CreateUser(s.Context(), names[i], "secret-"+names[i]) //nolint:gosec // 0 or 1
+				mu.Lock()
+				if err != nil {
+					failed = err
+				} else if made {
+					missing = append(missing, names[i])
+				}
+				mu.Unlock()
+			}
+		})
 	}
+	all.Wait()
+	s.must(failed)
 	return missing
 }
