@@ -162,3 +162,39 @@ func TestDynamicLimitsReachClientsOfEveryBroker(t *testing.T) {
 		return bytes.Contains(c.raw, []byte{39, 0x00, 0x12, 0xd6, 0x87}) // Maximum Packet Size
 	})
 }
+
+// TestAMessageThatCouldNotBeStoredIsRefusedToMQTT5AndAcknowledgedToOlderClients: an acknowledgement of MQTT 3.1.1 has no reason code, and RobustMQ sends it without one.
+func TestAMessageThatCouldNotBeStoredIsRefusedToMQTT5AndAcknowledgedToOlderClients(t *testing.T) {
+	l := lab.New(t, lab.Options{})
+	nodes := form(l, 1, 2, 3)
+	leader := led(l, nodes, robustmq.GroupMetadata)
+	others := without(nodes, leader.ID)
+	dead, door := others[0], others[1]
+	l.Eventually(20*time.Second, "every node knows every node", func() bool { return everyList(nodes, 3) })
+	topic := topicsLedBy(dead, door, "unstored", 1, 1)[0]
+	clients := map[byte]*client{}
+	for _, version := range []byte{4, 5} {
+		c, err := connect(door, version, fmt.Sprintf("v%d", version), lab.MQTTUser, lab.MQTTPassword)
+		if err != nil || c.connack.ReasonCode != 0 {
+			t.Fatalf("MQTT %d: %v", version, err)
+		}
+		defer c.close()
+		clients[version] = c
+		if code, err := c.publish(topic, fmt.Sprintf("m-stored-%d", version), 15*time.Second); err != nil || code >= 0x80 {
+			t.Fatalf("MQTT %d, while its leader lives: %x, %v", version, code, err)
+		}
+	}
+	dead.Kill()
+	if code, err := clients[4].publish(topic, "m-unstored-4", 30*time.Second); err != nil || code != 0 {
+		t.Errorf("MQTT 3.1.1: %x, %v: want an acknowledgement", code, err)
+	}
+	if code, err := clients[5].publish(topic, "m-unstored-5", 30*time.Second); err != nil || code < 0x80 {
+		t.Errorf("MQTT 5: %x, %v: want a refusal", code, err)
+	}
+	dead.Start()
+	started(dead)
+	l.Eventually(30*time.Second, "the topic can be read again", func() bool { return slices.Contains(readable(door, topic), "m-stored-4") })
+	if got := readable(door, topic); slices.Contains(got, "m-unstored-4") || slices.Contains(got, "m-unstored-5") {
+		t.Errorf("stored are %v", got)
+	}
+}

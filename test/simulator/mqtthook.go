@@ -121,7 +121,8 @@ func (h *brokerHook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Pack
 		if cl.Properties.ProtocolVersion == 5 && pk.FixedHeader.Qos > 0 {
 			return pk, packets.ErrUnspecifiedError
 		}
-		return pk, packets.ErrRejectPacket
+		// Before MQTT 5 an acknowledgement has no reason: the server sends it all the same (seen on 0.4.11), and the message is lost.
+		return pk, packets.CodeSuccessIgnore
 	}
 	return pk, packets.CodeSuccessIgnore
 }

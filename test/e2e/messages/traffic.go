@@ -9,8 +9,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
 
 // Traffic publishes and receives until it is stopped, over outages: clients connect again, to the next broker, when a connection is lost.
@@ -204,18 +202,18 @@ func (t *Traffic) note(err error) {
 }
 
 // connected keeps a client up until the context ends, one broker after another, and runs use while it is.
-func (t *Traffic) connected(ctx context.Context, role string, use func(context.Context, mqtt.Client) error) {
+func (t *Traffic) connected(ctx context.Context, role string, use func(context.Context, *session) error) {
 	for try := 0; ctx.Err() == nil; try++ {
-		session, cancel := context.WithCancel(ctx)
-		c, err := t.brokers[try%len(t.brokers)].client(session, fmt.Sprintf("%s-%s-%d", role, t.run, try), func(error) { cancel() })
+		connected, cancel := context.WithCancel(ctx)
+		s, err := t.brokers[try%len(t.brokers)].session(connected, fmt.Sprintf("%s-%s-%d", role, t.run, try), t.take, func(error) { cancel() })
 		if err == nil {
 			if try > 0 {
 				t.mu.Lock()
 				t.reconnects++
 				t.mu.Unlock()
 			}
-			err = use(session, c)
-			c.Disconnect(0)
+			err = use(connected, s)
+			s.close()
 		}
 		cancel()
 		if err != nil && ctx.Err() == nil {
@@ -226,10 +224,10 @@ func (t *Traffic) connected(ctx context.Context, role string, use func(context.C
 }
 
 func (t *Traffic) receive(ctx context.Context) {
-	t.connected(ctx, "sub", func(ctx context.Context, c mqtt.Client) error {
+	t.connected(ctx, "sub", func(ctx context.Context, s *session) error {
 		// A session without state: RobustMQ's restored sessions deliver nothing until the client subscribes again, so every client should.
-		if err := done(ctx, c.Subscribe(t.topic, 1, t.take), connectTimeout); err != nil {
-			return fmt.Errorf("subscribing: %w", err)
+		if err := s.subscribe(ctx, t.topic); err != nil {
+			return err
 		}
 		t.arrive(time.Now())
 		t.subscribeOnce.Do(func() { close(t.subscribed) })
@@ -240,8 +238,7 @@ func (t *Traffic) receive(ctx context.Context) {
 	})
 }
 
-func (t *Traffic) take(_ mqtt.Client, m mqtt.Message) {
-	payload := string(m.Payload())
+func (t *Traffic) take(payload string) {
 	if !strings.HasPrefix(payload, t.run+"/") {
 		return
 	}
@@ -280,8 +277,8 @@ func (t *Traffic) send(ctx context.Context, first chan<- struct{}) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	number := 0
-	t.connected(ctx, "pub", func(session context.Context, c mqtt.Client) error {
-		for session.Err() == nil {
+	t.connected(ctx, "pub", func(ctx context.Context, s *session) error {
+		for ctx.Err() == nil {
 			t.mu.Lock()
 			every := t.every
 			t.mu.Unlock()
@@ -291,15 +288,15 @@ func (t *Traffic) send(ctx context.Context, first chan<- struct{}) {
 			}
 			payload := fmt.Sprintf("%s/%d", t.run, number)
 			sent := t.begin(payload)
-			if err := done(session, c.Publish(t.topic, 1, false, payload), publishTimeout); err != nil {
-				return fmt.Errorf("publishing: %w", err)
+			if err := s.publish(ctx, t.topic, payload); err != nil {
+				return err
 			}
 			t.acknowledge(payload, sent)
 			if number == 0 {
 				close(first)
 			}
 			number++
-			pause(session, every)
+			pause(ctx, every)
 		}
 		return nil
 	})

@@ -6,18 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
-
-// arrived is a message as the client library hands it over.
-type arrived struct {
-	mqtt.Message
-	payload string
-}
-
-// Payload implements mqtt.Message.
-func (a arrived) Payload() []byte { return []byte(a.payload) }
 
 func unsent() *Traffic {
 	t := &Traffic{run: "run", every: time.Hour, acknowledged: map[string]time.Time{}, received: map[string]int{}, sent: map[string]time.Time{}, cancel: func() {}}
@@ -34,7 +23,7 @@ func (t *Traffic) publish(from, to int) {
 
 func (t *Traffic) deliver(numbers ...int) {
 	for _, n := range numbers {
-		t.take(nil, arrived{payload: fmt.Sprintf("run/%d", n)})
+		t.take(fmt.Sprintf("run/%d", n))
 	}
 }
 
