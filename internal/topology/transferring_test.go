@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -167,4 +168,116 @@ func TestATransferThatAnOperatorLeftIsEndedBeforeAnythingElse(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	}
+}
+
+func TestATransferIsEndedOnlyWhereItsTargetIsKnownAndHoldsTheRestUpUnlessItIsInTrouble(t *testing.T) {
+	w := moving()
+	w.s.Wanted.LeadOn = ""
+	w.s.Wanted.Replicas[v1alpha1.RoleMQTTBroker] = 2
+	w.s.Members = append(w.s.Members, freshPod(v1alpha1.RoleMQTTBroker, "c-mqtt-broker-", 1, 1001))
+	expect(t, w, "", "OrderJoin c-mqtt-broker-1")
+	w.member(2).Agent.Transfer = &Transfer{ID: "x", Target: 2}
+	expect(t, w, "", "EndTransfer "+pc1)
+	w.member(2).Agent.Transfer.Trouble = "the disk is full"
+	expect(t, w, v1alpha1.ReasonTransferWaiting, "EndTransfer "+pc1, "OrderJoin c-mqtt-broker-1")
+	w.member(2).Agent.Transfer = &Transfer{ID: "x", Target: 99}
+	expect(t, w, "", "OrderJoin c-mqtt-broker-1")
+	w.member(2).Agent.Transfer = &Transfer{Target: 2}
+	expect(t, w, "", "OrderJoin c-mqtt-broker-1")
+}
+
+func TestTheWriteAheadLogMayHave512MiB(t *testing.T) {
+	w := moving()
+	w.member(1).Agent.WALBytes = 512 << 20
+	expect(t, w, "", "Transfer "+pc1)
+	w.member(1).Agent.WALBytes++
+	if p := expect(t, w, "", "Restart "+pc0); !strings.Contains(p.Steps[0].Reason, "log of 512 MiB") {
+		t.Errorf("%+v", p.Steps)
+	}
+}
+
+func TestWhoShallLeadAndWhoLeadsNothingIsNotStopped(t *testing.T) {
+	w := newWorld(5, 0).founded().form(1, 1, 2, 3, 4, 5)
+	leadersApart(w, "data_0", 3)
+	leadersApart(w, "offset_0", 99)
+	ids := func(members []Member) (out []uint64) {
+		for _, m := range members {
+			out = append(out, m.NodeID)
+		}
+		return out
+	}
+	h := assess(w.s)
+	for to, want := range map[uint64][]uint64{1: {3}, 3: {1}} {
+		if got := ids(h.Stops(to, "")); !slices.Equal(got, want) {
+			t.Errorf("to %d: %v stop, want %v", to, got, want)
+		}
+	}
+	w.s.Wanted.Groups = []string{"metadata_0"}
+	if got := ids(assess(w.s).Stops(2, "")); !slices.Equal(got, []uint64{1}) {
+		t.Errorf("one group: %v", got)
+	}
+	w.s.Wanted.Groups = nil
+	if got := assess(w.s).Stops(2, ""); len(got) > 0 {
+		t.Errorf("no group: %v", got)
+	}
+}
+
+func TestAnHeirIsWantedAndNotWhoGoes(t *testing.T) {
+	w := newWorld(5, 0).founded().form(1, 1, 2, 3, 4, 5)
+	w.s.Wanted.Replicas[v1alpha1.RolePlacementCenter] = 3
+	var got []uint64
+	for _, m := range heirs(w.s, assess(w.s), 1) {
+		got = append(got, m.NodeID)
+	}
+	if !slices.Equal(got, []uint64{2, 3}) {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestWhatIsAmissIsSaidWhoeverShallLead(t *testing.T) {
+	newcomer := func(change func(*Member)) func(w *world) {
+		return func(w *world) {
+			w.s.Wanted.Replicas[v1alpha1.RolePlacementCenter] = 4
+			m := freshPod(v1alpha1.RolePlacementCenter, "c-placement-center-", 3, 1)
+			change(&m)
+			w.s.Members = append(w.s.Members, m)
+		}
+	}
+	for what, c := range map[string]struct {
+		change func(w *world)
+		want   string
+	}{
+		"nothing":                                {func(*world) {}, ""},
+		"a newcomer that does not answer":        {newcomer(func(m *Member) { m.Agent = nil }), ""},
+		"a newcomer that is being ended":         {newcomer(func(m *Member) { m.Agent.Terminating = true }), ""},
+		"a newcomer that is being started":       {newcomer(func(m *Member) { m.Agent.GateOpen, m.Agent.Server = true, ServerStarting }), pc3 + " is being started"},
+		"a voter that does not answer":           {func(w *world) { w.member(3).Agent = nil }, pc2 + " does not answer"},
+		"a voter of one group only, that is mum": {func(w *world) { w.left(3, 2); w.member(3).Agent = nil; w.s.Wanted.Groups = w.s.Wanted.Groups[2:] }, pc2 + " does not answer"},
+		"groups with different voters":           {func(w *world) { w.left(3, 2) }, "other voters"},
+		"two voters":                             {func(w *world) { w.left(3, 3) }, "it takes 3"},
+		"a try that failed just now":             {func(w *world) { w.s.TransferFailedAgo = 1 }, "failed a moment ago"},
+		"the end of its pause":                   {func(w *world) { w.s.TransferFailedAgo = w.s.Limits.TransferRetry }, "failed a moment ago"},
+		"after its pause":                        {func(w *world) { w.s.TransferFailedAgo = w.s.Limits.TransferRetry + 1 }, ""},
+		"a start just now":                       {func(w *world) { w.member(3).Agent.StartedFor = 1 }, "started a moment ago"},
+		"the end of a start":                     {func(w *world) { w.member(3).Agent.StartedFor = w.s.Limits.TransferSettle }, "started a moment ago"},
+		"after a start":                          {func(w *world) { w.member(3).Agent.StartedFor = w.s.Limits.TransferSettle + 1 }, ""},
+	} {
+		w := moving()
+		c.change(w)
+		if got := transferable(w.s, assess(w.s)); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q, want %q", what, got, c.want)
+		}
+	}
+}
+
+func TestNobodyIsLedWhereTheUserSaysWhileAnythingElseIsToBeDoneOrItIsDone(t *testing.T) {
+	w := moving()
+	w.leads(2)
+	if p := expect(t, w, ""); !p.Settled() {
+		t.Errorf("it leads: %+v", p.Waits)
+	}
+	w.s.Wanted.LeadOn = pc0
+	expect(t, w, "", "Transfer "+pc0)
+	w.member(1001).Agent.ConfigStale = true
+	expect(t, w, "", "Restart c-mqtt-broker-0")
 }
