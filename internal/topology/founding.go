@@ -220,6 +220,7 @@ func stopRogues(s Snapshot, h Health, p *Plan) bool {
 }
 
 // freeElections restarts, in place, a member that keeps the others from electing a leader (see staleLeader). Started again it stands for election like everybody else.
+// The operator gives no votes that lead there (surviveMajority); whoever put data into volumes by hand may have.
 func freeElections(s Snapshot, _ Health, p *Plan) bool {
 	for _, m := range s.of(v1alpha1PlacementCenter) {
 		if s.Seen[Symptom{SymptomStaleLeader, m.Pod}] > s.Limits.StaleLeader && serving(m) {

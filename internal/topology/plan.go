@@ -58,7 +58,7 @@ type Step struct {
 	Planned bool
 	// Transfer is the ID of a transfer of leadership (StepEndTransfer).
 	Transfer string
-	// Terms by raft group, of a StepSeed while nobody leads: the votes in the image are replaced by one for Via in this term.
+	// Terms by raft group, of a StepSeed while nobody leads: the votes in the image are replaced by one for nobody in this term.
 	Terms map[string]uint64
 }
 

@@ -16,9 +16,12 @@ import (
 //     not start forbids everything. While as many volumes are whole as make a quorum, raft can do it by itself, and nothing is done here.
 //  2. All that for Limits.MajorityLost without a break: what mends by itself has mended by then.
 //  3. The survivor is the one whose log is at least as long as every other whole member's in every raft group. Where none is, nobody is chosen.
-//  4. One empty volume after the other gets the survivor's image. Its votes are replaced: in a term above the survivor's own, they name the survivor and are not committed. That is what the
-//     member would hold if it had just voted for it, and so whoever starts on it harms nobody: it acknowledges nothing before a quorum has elected a leader that has the survivor's log.
-//     (A committed vote would make the survivor lead 20 s sooner, but it would have to stand in the survivor's volume too, which then has to be stopped and edited: the one copy that is left.)
+//  4. One empty volume after the other gets the survivor's image. Its votes are replaced: they are of the term after the survivor's own, for nobody, and not committed. That is what the member
+//     would hold if it had heard of that term and not voted in it, and so whoever starts on it harms nobody: it acknowledges nothing before a quorum has elected a leader that has the
+//     survivor's log, and it listens to nobody of an older term, should a lost volume turn up again.
+//     (A vote for the survivor would do for one that followed. One that had led takes it over when it meets it, and then neither leads nor stands for election, while its longer log keeps the
+//     others from winning: seen on RobustMQ 0.4.11, test/contract. Meeting a later term in which nobody was voted for, it steps down and stands for election like everybody else.
+//     A committed vote would make the survivor lead 20 s sooner, but it would have to stand in the survivor's volume too, which then has to be stopped and edited: the one copy that is left.)
 //  5. As soon as a quorum of whole volumes exists they elect a leader, and the ladder's ordinary rung seeds the rest. The survivor's volume is never touched.
 //
 // What the lost majority had acknowledged and the survivor did not have yet is gone with the volumes; the message says so.

@@ -90,17 +90,17 @@ func transferTogether(s Snapshot, h Health, why string) (step Step, wait Wait, o
 	return transferTo(s, h, candidates, "", why)
 }
 
-// heirs are the members that could lead, the best first: on a machine that is not about to be drained; made from the present template, since others have to go themselves soon; then the lowest ordinal, whose votes in a new term are
-// below those of every other candidate (docs/leadership.md says what that is good for).
+// heirs are the members that could lead, the best first: on a machine that is not about to be drained; made from the present template and running with the present configuration, since others
+// have to go themselves soon, or be restarted before; then the lowest ordinal, whose votes in a new term are below those of every other candidate (docs/leadership.md says what that is good for).
 func heirs(s Snapshot, h Health, except uint64) []Member {
 	var out []Member
 	for _, m := range s.of(v1alpha1PlacementCenter) {
-		if m.NodeID != except && s.wantedOf(m) && h.inService(m) && !m.Agent.Fenced && !m.Agent.ConfigStale && m.Agent.ConfigFault == "" && m.State == PodRunning {
+		if m.NodeID != except && s.wantedOf(m) && h.inService(m) && !m.Agent.Fenced && m.Agent.ConfigFault == "" && m.State == PodRunning {
 			out = append(out, m)
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Member) int {
-		return cmp.Or(compareBool(s.cordoned(a), s.cordoned(b)), compareBool(a.TemplateStale, b.TemplateStale), cmp.Compare(a.Ordinal, b.Ordinal))
+		return cmp.Or(compareBool(s.cordoned(a), s.cordoned(b)), compareBool(a.TemplateStale, b.TemplateStale), compareBool(a.Agent.ConfigStale, b.Agent.ConfigStale), cmp.Compare(a.Ordinal, b.Ordinal))
 	})
 	return out
 }
@@ -135,20 +135,30 @@ func transferTo(s Snapshot, h Health, candidates []Member, from, why string) (St
 			continue
 		}
 		for _, stopped := range append([]Member{m}, stops...) {
-			switch {
-			case stopped.Agent.WALBytes <= walLimit:
-			case !quorum.MayGo(stopped.NodeID, h.Groups()).Allowed:
-				return wait("the write-ahead log of %s is too large to be read in time, and it cannot be restarted now", stopped.Pod)
-			default:
-				return Step{
-					Kind: StepRestart, Pod: stopped.Pod, NodeID: stopped.NodeID, Planned: true,
-					Reason: fmt.Sprintf("its write-ahead log of %d MiB is emptied by it, before leadership moves", stopped.Agent.WALBytes>>20),
-				}, Wait{}, true
+			first := restartFirst(stopped, from)
+			if first == "" {
+				continue
 			}
+			if v := quorum.MayGo(stopped.NodeID, h.Groups()); !v.Allowed {
+				return wait("%s has to be restarted before (%s), and cannot be now: %s", stopped.Pod, first, v.Message)
+			}
+			return Step{Kind: StepRestart, Pod: stopped.Pod, NodeID: stopped.NodeID, Planned: true, Reason: first + ", before leadership moves"}, Wait{}, true
 		}
 		return Step{Kind: StepTransfer, Pod: m.Pod, NodeID: m.NodeID, Via: from, Planned: true, Reason: why}, Wait{}, true
 	}
 	return wait("%s", refused)
+}
+
+// restartFirst says why a member that a transfer stops has to be restarted in place before it; empty: it need not be. A new configuration is tried by one server at a time: a transfer starts
+// two or more with it, and one that they die of would cost the quorum. Whoever is to go is not kept waiting for its own.
+func restartFirst(m Member, from string) string {
+	switch {
+	case m.Agent.WALBytes > walLimit:
+		return fmt.Sprintf("its write-ahead log of %d MiB is emptied by it", m.Agent.WALBytes>>20)
+	case m.Agent.ConfigStale && m.Pod != from:
+		return "it takes its new configuration"
+	}
+	return ""
 }
 
 // transferable says what is amiss, whoever shall lead.

@@ -281,3 +281,37 @@ func TestNobodyIsLedWhereTheUserSaysWhileAnythingElseIsToBeDoneOrItIsDone(t *tes
 	w.member(1001).Agent.ConfigStale = true
 	expect(t, w, "", "Restart c-mqtt-broker-0")
 }
+
+// A placement centre that grows gets another list of members, so every server's configuration is out of date just while the leaders have to come together.
+func TestLeadersComeTogetherAlthoughEveryConfigurationIsOutOfDateOneServerTryingItAtATime(t *testing.T) {
+	w := newWorld(5, 1).founded().form(1, 1, 2, 3).brokersUp(1001)
+	leadersApart(w, "data_0", 2)
+	w.s.Seen[Symptom{Kind: SymptomLeadersApart}] = time.Hour
+	for id := uint64(1); id <= 3; id++ {
+		w.member(id).Agent.ConfigStale = true
+	}
+	for _, id := range []uint64{1, 2} {
+		if p := expect(t, w, v1alpha1.ReasonLeadersApart, "Restart "+w.member(id).Pod); !strings.Contains(p.Steps[0].Reason, "its new configuration, before leadership moves") {
+			t.Errorf("%+v", p.Steps)
+		}
+		w.member(id).Agent.ConfigStale = false
+	}
+	expect(t, w, v1alpha1.ReasonLeadersApart, "Transfer "+pc0)
+}
+
+func TestAMemberThatMayNotGoIsNotRestartedForATransfer(t *testing.T) {
+	w := moving()
+	w.member(2).Agent.ConfigStale = true
+	h := assess(w.s)
+	if step, _, ok := transferTo(w.s, h, []Member{*w.member(2)}, pc0, "test"); !ok || step.Kind != StepRestart || step.Pod != pc1 {
+		t.Errorf("%+v", step)
+	}
+	w.member(2).Agent.ConfigStale = false
+	w.member(1).Agent.ConfigStale = true
+	if step, _, ok := transferTo(w.s, h, []Member{*w.member(2)}, pc0, "test"); !ok || step.Kind != StepTransfer {
+		t.Errorf("who is to go anyway: %+v", step)
+	}
+	if step, _, ok := transferTo(w.s, assess(w.s), []Member{*w.member(2)}, "", "test"); !ok || step.Kind != StepRestart || step.Pod != pc0 {
+		t.Errorf("%+v", step)
+	}
+}
