@@ -75,7 +75,7 @@ func (r *Reconciler) newSeed(p *pass, step topology.Step, state protocol.State) 
 		if order.Votes == nil {
 			order.Votes = map[string]protocol.RaftVote{}
 		}
-		order.Votes[group] = protocol.RaftVote{Term: term, NodeID: order.DonorNodeID}
+		order.Votes[group] = protocol.RaftVote{Term: term} // for nobody: topology.surviveMajority says why
 	}
 	for _, group := range p.snapshot.Wanted.Groups {
 		if leader, ok := health.Leader(group); ok {

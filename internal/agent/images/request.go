@@ -67,8 +67,8 @@ func CheckEdits(e protocol.PlacementEdits) error {
 		if err := checkGroup(group); err != nil {
 			return err
 		}
-		if vote.Term == 0 || vote.NodeID == 0 {
-			return refuse(protocol.ReasonBadRequest, "vote of group %s: term %d for node %d, neither may be 0", group, vote.Term, vote.NodeID)
+		if vote.Term == 0 || vote.Committed && vote.NodeID == 0 { // an uncommitted one may be for nobody: the term was heard of, and nobody was voted for in it
+			return refuse(protocol.ReasonBadRequest, "vote of group %s: term %d, which may not be 0, for node %d, which must be one where the vote is committed", group, vote.Term, vote.NodeID)
 		}
 	}
 	for group, m := range e.Memberships {

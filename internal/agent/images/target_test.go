@@ -208,8 +208,14 @@ func TestAnImageIsTakenOnlyWhereItFits(t *testing.T) {
 		"an unknown group": {"", func(_ *member, r *protocol.PlacementRequest) {
 			r.Edits.Votes = map[string]protocol.RaftVote{"x": {Term: 1, NodeID: 1}}
 		}, protocol.ReasonBadRequest},
-		"a vote for nobody": {"", func(_ *member, r *protocol.PlacementRequest) {
+		"a committed vote for nobody": {"", func(_ *member, r *protocol.PlacementRequest) {
+			r.Edits.Votes = map[string]protocol.RaftVote{robustmq.GroupData: {Term: 1, Committed: true}}
+		}, protocol.ReasonBadRequest},
+		"an uncommitted vote for nobody": {"", func(_ *member, r *protocol.PlacementRequest) {
 			r.Edits.Votes = map[string]protocol.RaftVote{robustmq.GroupData: {Term: 1}}
+		}, ""},
+		"a vote in no term": {"", func(_ *member, r *protocol.PlacementRequest) {
+			r.Edits.Votes = map[string]protocol.RaftVote{robustmq.GroupData: {NodeID: 1}}
 		}, protocol.ReasonBadRequest},
 		"a voter without address": {"", func(_ *member, r *protocol.PlacementRequest) {
 			r.Edits.Memberships = map[string]protocol.RaftMembership{robustmq.GroupData: {Voters: []uint64{1, 2}, Addresses: map[uint64]string{1: "a:1", 3: "b:1"}}}

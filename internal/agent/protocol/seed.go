@@ -29,7 +29,7 @@ type SeedOrder struct {
 	// Least are log entries by raft group that the image must hold: what the leaders had when the seed was ordered. Everything that this node once confirmed is among them, so that nothing
 	// committed is forgotten with its volume. Empty where nobody leads.
 	Least map[string]uint64 `json:"least,omitempty"`
-	// Votes by raft group replace those in the image: for a cluster whose majority was lost, where every volume gets the same. Nil: the image stays as it is, and then the vote of no group
+	// Votes by raft group replace those in the image: for a cluster whose majority was lost, where every volume gets the same; an uncommitted one may be for nobody (node 0). Nil: the image stays as it is, and then the vote of no group
 	// may name this node: it would lead with what it does not know of.
 	Votes map[string]RaftVote `json:"votes,omitempty"`
 }

@@ -1,0 +1,26 @@
+package cluster
+
+import (
+	"testing"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/topology"
+)
+
+func TestTheVotesOfALostMajorityAreForNobodyAndAnOrdinarySeedHasNone(t *testing.T) {
+	r := &Reconciler{NewUID: func() string { return "12345678-abcd" }}
+	p := &pass{id: identity{uid: "uid", generation: 3}, snapshot: topology.Snapshot{
+		Wanted:  topology.Wanted{Groups: []string{"metadata_0"}},
+		Members: []topology.Member{{Role: v1alpha1.RolePlacementCenter, NodeID: 1, Pod: "c-0", Addr: "c-0.c.ns.svc:1228"}},
+	}}
+	step := topology.Step{Kind: topology.StepSeed, Pod: "c-1", NodeID: 2, Via: "c-0", Terms: map[string]uint64{"metadata_0": 7}}
+	order := r.newSeed(p, step, protocol.State{})
+	if len(order.Votes) != 1 || order.Votes["metadata_0"] != (protocol.RaftVote{Term: 7}) || order.DonorNodeID != 1 || order.Donor != "c-0.c.ns.svc:7443" || order.Marker != nil {
+		t.Errorf("%+v", order)
+	}
+	step.Terms = nil
+	if order := r.newSeed(p, step, protocol.State{}); order.Votes != nil {
+		t.Errorf("%+v", order)
+	}
+}
