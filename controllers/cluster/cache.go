@@ -37,11 +37,19 @@ func Slim(object any) (any, error) {
 		return object, nil //nolint:nilerr // a tombstone, say: what has no metadata has nothing to lose
 	}
 	o.SetManagedFields(appliedByUs(o.GetManagedFields()))
-	if pod, ok := object.(*corev1.Pod); ok {
-		slimPod(pod)
+	switch object := object.(type) {
+	case *corev1.Pod:
+		slimPod(object)
+	case *appsv1.StatefulSet:
+		// The largest by far. Its template is told by its hash, and is read from the API server before it is compared (see apply).
+		object.ManagedFields, object.Spec.Template.Spec = nil, corev1.PodSpec{}
 	}
+	words.within(object)
 	return object, nil
 }
+
+// words are those of all cached objects.
+var words interner
 
 // appliedByUs is what the operator owns by apply: the API server's answer to what it wants is compared with that (manifests.Equal).
 func appliedByUs(entries []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntry {

@@ -132,6 +132,14 @@ func (r *Reconciler) apply(ctx context.Context, p *pass, object client.Object) e
 	if live != nil && p.memory.compared[seen.key] == seen {
 		return nil
 	}
+	if _, ok := live.(*appsv1.StatefulSet); ok {
+		if live, err = r.whole(ctx, object); err != nil {
+			return err
+		}
+		if seen, err = comparisonOf(live, object); err != nil {
+			return err
+		}
+	}
 	wanted, err := manifests.Applied(object)
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", object.GetObjectKind().GroupVersionKind().Kind, object.GetName(), err)
@@ -174,9 +182,19 @@ func comparisonOf(live, wanted client.Object) (comparison, error) {
 		return comparison{}, fmt.Errorf("%s %s: %w", kind, wanted.GetName(), err)
 	}
 	c := comparison{key: kind + " " + wanted.GetName(), wanted: maphash.Bytes(seed, text)}
-	if live != nil {
-		c.seen = string(live.GetUID()) + " " + live.GetResourceVersion()
+	if live == nil {
+		return c, nil
 	}
+	version := live.GetResourceVersion()
+	if _, ok := live.(*appsv1.StatefulSet); ok {
+		// Its status, which changes with every pod, is not compared. What is changes its generation, but for these.
+		text, err := json.Marshal([]any{live.GetLabels(), live.GetAnnotations(), live.GetOwnerReferences()})
+		if err != nil {
+			return comparison{}, fmt.Errorf("%s %s: %w", kind, live.GetName(), err)
+		}
+		version = fmt.Sprintf("%d %x", live.GetGeneration(), maphash.Bytes(seed, text))
+	}
+	c.seen = string(live.GetUID()) + " " + version
 	return c, nil
 }
 
@@ -186,6 +204,20 @@ func (m *memory) same(c comparison) {
 		m.compared = map[string]comparison{}
 	}
 	m.compared[c.key] = c
+}
+
+// whole reads a StatefulSet past the cache, which does not hold its template; nil when it does not exist.
+func (r *Reconciler) whole(ctx context.Context, object client.Object) (client.Object, error) {
+	var set appsv1.StatefulSet
+	err := r.Reader.Get(ctx, client.ObjectKeyFromObject(object), &set)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("reading StatefulSet %s: %w", object.GetName(), err)
+	}
+	set.SetGroupVersionKind(object.GetObjectKind().GroupVersionKind())
+	return &set, nil
 }
 
 // live reads the object as it is now, from the cache where its kind is cached; nil when it does not exist.
