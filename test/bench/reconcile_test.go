@@ -101,7 +101,7 @@ func (c countingStatus) Patch(ctx context.Context, o client.Object, p client.Pat
 }
 
 // converged starts an API server, brings the sample to rest with agents that answer, and returns the reconciler and its count of writes.
-func converged(b *testing.B) (*cluster.Reconciler, *int, types.NamespacedName) {
+func converged(b testing.TB) (*cluster.Reconciler, *int, types.NamespacedName) {
 	b.Helper()
 	scheme := runtime.NewScheme()
 	must(b, clientgoscheme.AddToScheme(scheme))
@@ -116,8 +116,11 @@ func converged(b *testing.B) (*cluster.Reconciler, *int, types.NamespacedName) {
 
 	writes := 0
 	agents := pool{}
+	timings := cluster.DefaultTimings()
+	timings.Census = cluster.CensusTimings{} // these agents count nothing
 	r := &cluster.Reconciler{
-		Client: counting{mgr.GetClient(), &writes}, Agents: agents, ServerImage: "example.org/robustmq:v{version}", AgentImage: "example.org/agent:1",
+		Timings: timings,
+		Client:  counting{mgr.GetClient(), &writes}, Agents: agents, ServerImage: "example.org/robustmq:v{version}", AgentImage: "example.org/agent:1",
 		OperatorNamespace: "operators",
 	}
 	// Registered, so that every cache that the reconciler reads is there; the passes are made by the benchmark itself.
@@ -158,7 +161,7 @@ func converged(b *testing.B) (*cluster.Reconciler, *int, types.NamespacedName) {
 }
 
 // makePods stands in for the StatefulSet controller, the kubelets and the agents.
-func makePods(b *testing.B, c client.Client, sample *v1alpha1.RobustMQCluster, agents pool) {
+func makePods(b testing.TB, c client.Client, sample *v1alpha1.RobustMQCluster, agents pool) {
 	b.Helper()
 	var nodes []uint64
 	for _, role := range sample.Spec.Roles() {
@@ -214,7 +217,7 @@ func stateOf(sample *v1alpha1.RobustMQCluster, role v1alpha1.Role, pod string, i
 	return st
 }
 
-func await(b *testing.B, what string, done func() bool) {
+func await(b testing.TB, what string, done func() bool) {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
 	defer cancel()
@@ -229,7 +232,7 @@ func await(b *testing.B, what string, done func() bool) {
 	}
 }
 
-func must(b *testing.B, err error) {
+func must(b testing.TB, err error) {
 	b.Helper()
 	if err != nil {
 		b.Fatal(err)
