@@ -34,13 +34,11 @@ func heard(t *testing.T, w *world.World, reason, words string) string {
 	t.Helper()
 	message := ""
 	w.Await("the event "+reason, func() (bool, string) {
-		for _, e := range w.Events() {
-			if e.Reason == reason && strings.Contains(e.Message, words) {
-				message = e.Message
-				return true, ""
-			}
+		found := events(w, reason, words)
+		if len(found) > 0 {
+			message = found[0].Message
 		}
-		return false, "not told"
+		return len(found) > 0, "not told"
 	})
 	return message
 }
