@@ -13,7 +13,11 @@ import (
 // and members and brokers that are there leave in an order.
 func (p *pass) rest(health topology.Health) {
 	p.inputs.Asleep = map[v1alpha1.Role]int32{}
-	_, led := health.CommonLeader()
+	led := true // by whom does not matter: who led apart when it went to sleep does so when it wakes up
+	for _, group := range p.snapshot.Wanted.Groups {
+		_, has := health.Leader(group)
+		led = led && has
+	}
 	for _, view := range p.desired.Spec.Roles() {
 		set := p.observed.sets[view.Role]
 		asleep := set != nil && manifests.Asleep(set)

@@ -21,7 +21,7 @@ func mayDrain(s Snapshot, h Health, m Member) *Wait {
 		return wait(v1alpha1.ReasonQuorumLost, "%s leaves when the placement centre is whole: %s", m.Pod, problem)
 	}
 	for _, other := range s.Members {
-		if other.NodeID == m.NodeID || !s.wantedOf(other) && drained(s, h, other) {
+		if other.NodeID == m.NodeID || !s.wantedOf(other) && withoutData(s, h, other) { // its volume goes in its turn
 			continue
 		}
 		if !h.inService(other) {

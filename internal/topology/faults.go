@@ -32,8 +32,8 @@ const (
 // cureFaults takes a faulty member out, has its metadata replaced, and lets it in again.
 //
 // What is done to whom: an empty snapshot is a sign of its own, written down by the agent; other keys than the majority's count only when two rounds say so one after the other, because a
-// single reading may have met what was just being applied. Never two members at once, never one whose going costs the quorum, never a leader (its groups would be led by another only after
-// half a minute, and if it is wrong about its data then so may be whoever agreed with it): then it is only told. The volume is not emptied: the messages in it are not at fault.
+// single reading may have met what was just being applied. Never two members at once, never one whose going costs the quorum. One that leads hands the leadership to a sound member first: an
+// election would cost half a minute; where that cannot be done it is only told. The volume is not emptied: the messages in it are not at fault.
 func cureFaults(s Snapshot, h Health, p *Plan) bool {
 	if s.Wanted.Static || s.Wanted.Islands {
 		return true // no member can be compared, or seeded, there
@@ -65,7 +65,12 @@ func cureFaults(s Snapshot, h Health, p *Plan) bool {
 		return true // somebody else's affair
 	}
 	if led := h.LeaderOf(m.NodeID); len(led) > 0 && f.Kind != FaultDiverged {
-		p.trouble(v1alpha1.ReasonFaultyMember, "%s leads %s and is left alone: another member has to lead before it can be mended", m.Pod, led[0])
+		step, wait, ok := transferAway(s, h, m)
+		if ok {
+			p.step(step)
+			return false
+		}
+		p.trouble(v1alpha1.ReasonFaultyMember, "%s leads %s, and another member has to lead before it can be mended: %s", m.Pod, led[0], wait.Message)
 		return true
 	}
 	if v := quorum.MayGo(m.NodeID, h.Groups()); !v.Allowed {

@@ -90,7 +90,11 @@ func TestAFaultyMemberIsLeftAloneWhereTakingItOutWouldHarm(t *testing.T) {
 		w.member(id).Agent.EmptySnapshot = []string{"metadata_0"}
 		return w
 	}
-	t.Run("it leads", func(t *testing.T) { expect(t, faulty(3, 1), v1alpha1.ReasonFaultyMember) })
+	t.Run("it leads, and leadership cannot be moved", func(t *testing.T) {
+		w := faulty(3, 1)
+		w.s.TransferFailedAgo = time.Second
+		expect(t, w, v1alpha1.ReasonFaultyMember)
+	})
 	t.Run("another voter is down", func(t *testing.T) {
 		w := faulty(5, 2)
 		w.member(4).Agent.Server, w.member(4).Agent.Groups = ServerExited, nil

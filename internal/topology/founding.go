@@ -143,8 +143,8 @@ func releaseHeld(s Snapshot, h Health, p *Plan) bool {
 		if !held(m) {
 			continue
 		}
-		if m.Role == v1alpha1PlacementCenter && faulty(s, m) {
-			continue // its data is replaced first: cureFaults
+		if m.Role == v1alpha1PlacementCenter && faulty(s, m) && (!h.ledAll() || len(h.groupsOf(m.NodeID)) == len(s.Wanted.Groups)) {
+			continue // its data is replaced first: cureFaults; a half member is rolled back
 		}
 		if m.Role == v1alpha1PlacementCenter && s.Wanted.Decommission && !s.wantedOf(m) {
 			continue // it leaves
@@ -181,11 +181,15 @@ func releaseHeld(s Snapshot, h Health, p *Plan) bool {
 				continue
 			}
 			leader, _ := h.Leader(s.Wanted.Groups[0])
+			if _, common := h.CommonLeader(); !common && !slices.Contains(leader.Agent.Groups[s.Wanted.Groups[0]].Members, m.NodeID) {
+				p.trouble(v1alpha1.ReasonHalfJoined, "%s is held, and raft groups beside %s still count it: it is taken out when one member leads them all", m.Pod, s.Wanted.Groups[0])
+				continue
+			}
 			p.step(Step{Kind: StepLeave, Pod: m.Pod, Via: leader.Pod, NodeID: m.NodeID, Reason: "its join was left half done and is rolled back"})
 		case !h.ledAll() && m.Agent.Marker.Origin == OriginJoined && !h.known(m.NodeID):
 			p.wait(v1alpha1.ReasonQuorumLost, "%s is held until a quorum says whether it is a member", m.Pod)
 			continue
-		case m.Agent.Marker.Member && !h.ledAll() && s.Seen[Symptom{SymptomHeld, m.Pod}] <= s.Limits.Hold && ledElsewhere(h, m):
+		case (m.Agent.Marker.Member || h.known(m.NodeID)) && !h.ledAll() && s.Seen[Symptom{SymptomHeld, m.Pod}] <= s.Limits.Hold && ledElsewhere(h, m):
 			p.wait(v1alpha1.ReasonLeadersApart, "%s is held while another member takes over the raft groups that it led", m.Pod)
 			return false
 		default:
@@ -231,13 +235,14 @@ func freeElections(s Snapshot, _ Health, p *Plan) bool {
 	return true
 }
 
-// cureRaft restarts a member whose raft core has stopped while its process lives: the ports are open, and it will never answer a vote again.
+// cureRaft restarts a member whose raft core has stopped while its process lives: the ports are open, and it will never answer a vote again. It waits for voters that are missing for another
+// reason, and not for one whose core has stopped too: of two that need each other in different groups neither would ever be restarted. In place it takes some two seconds, and leaders keep their terms.
 func cureRaft(s Snapshot, h Health, p *Plan) bool {
 	for _, m := range s.of(v1alpha1PlacementCenter) {
 		if s.Seen[Symptom{SymptomRaftDead, m.Pod}] <= s.Limits.RaftDead || !serving(m) {
 			continue
 		}
-		if v := quorum.MayGo(m.NodeID, h.Groups()); !v.Allowed && h.ledAll() {
+		if v := quorum.MayGo(m.NodeID, h.Groups()); !v.Allowed && h.ledAll() && !quorum.MayGo(m.NodeID, h.asIfCured()).Allowed {
 			p.trouble(v1alpha1.ReasonServerHung, "the raft core of %s has stopped; its restart waits: %s", m.Pod, v.Message)
 			continue
 		}
@@ -245,4 +250,17 @@ func cureRaft(s Snapshot, h Health, p *Plan) bool {
 		return false
 	}
 	return true
+}
+
+// asIfCured are the groups as they would be if every raft core that has stopped while its process lives were running.
+func (h Health) asIfCured() []quorum.Group {
+	groups := h.Groups()
+	for i, g := range groups {
+		for _, id := range g.Voters {
+			if m, ok := h.s.node(id); ok && serving(m) && !m.Agent.Groups[g.Name].Running {
+				groups[i].InService = append(groups[i].InService, id)
+			}
+		}
+	}
+	return groups
 }

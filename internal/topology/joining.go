@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/quorum"
 )
 
 // finishJoins brings members that run without being voters everywhere to an end: finished by JoinCluster on the leader of all groups, or, where that cannot work, rolled back.
@@ -42,6 +43,11 @@ func finishJoins(s Snapshot, h Health, p *Plan) bool {
 			p.step(Step{Kind: StepJoin, Pod: m.Pod, Via: leader.Pod, NodeID: m.NodeID, Addr: m.Addr,
 				Reason: fmt.Sprintf("its own join stopped after %d of %d raft groups", len(in), len(s.Wanted.Groups))})
 		case m.Agent.Marker != nil && m.Agent.Marker.Origin == OriginJoined:
+			// Where it votes already it may be what the quorum stands on.
+			if v := quorum.MayGo(m.NodeID, h.Groups()); !v.Allowed {
+				p.trouble(v1alpha1.ReasonHalfJoined, "%s is a voter in %d of %d raft groups; its join cannot be finished, and is not rolled back yet: %s", m.Pod, len(in), len(s.Wanted.Groups), v.Message)
+				continue // what the quorum lacks is mended further on
+			}
 			p.step(Step{Kind: StepStop, Pod: m.Pod, NodeID: m.NodeID, Cures: SymptomHalfJoined, Reason: "its join cannot be finished and is rolled back"})
 		default:
 			p.trouble(v1alpha1.ReasonHalfJoined, "%s is a voter in %d of %d raft groups", m.Pod, len(in), len(s.Wanted.Groups))
@@ -141,6 +147,11 @@ func bringTogether(s Snapshot, h Health, p *Plan) {
 	target := mostLeading(s, h)
 	for _, group := range s.Wanted.Groups {
 		if l, ok := h.Leader(group); ok && l.NodeID != target.NodeID {
+			// Of two voters none can be spared, and while the cluster is formed that is borne; of more, nobody is held whom the quorum needs.
+			if v := quorum.MayGo(l.NodeID, h.Groups()); !v.Allowed && len(l.Agent.Groups[group].Members) > 2 {
+				p.wait(v1alpha1.ReasonLeadersApart, "%s leads %s while %s leads more, and is not held: %s", l.Pod, group, target.Pod, v.Message)
+				return
+			}
 			p.step(Step{Kind: StepStop, Pod: l.Pod, NodeID: l.NodeID, Cures: SymptomLeadersApart, Reason: fmt.Sprintf("it leads %s while %s leads more, and a member waits to join", group, target.Pod)})
 			return
 		}

@@ -118,13 +118,13 @@ func Decide(s Snapshot) Plan {
 	h := assess(s)
 	var p Plan
 	noteUnreachable(s, &p)
-	chain := []decision{replaceStuck, replaceLost, replaceBroken, adoptVolumes, stopRogues, stopDuplicates, finishTransfers, releaseHeld, freeElections}
+	chain := []decision{replaceStuck, replaceLost, replaceBroken, adoptVolumes, stopRogues, stopDuplicates, finishTransfers, releaseHeld, freeElections, cureRaft}
 	if s.Wanted.Static {
-		chain = append(chain, foundStatic, seedMembers)
+		chain = append(chain, foundStatic, seedMembers, cureFaults)
 	} else {
-		chain = append(chain, found, surviveMajority, finishJoins, seedMembers, joinNext)
+		chain = append(chain, found, surviveMajority, finishJoins, seedMembers, cureFaults, joinNext)
 	}
-	chain = append(chain, cureRaft, cureFaults, renewVolumes)
+	chain = append(chain, renewVolumes)
 	if s.Wanted.Islands {
 		chain = append(chain, startIslands)
 	} else {

@@ -76,6 +76,8 @@ func seedMembers(s Snapshot, h Health, p *Plan) bool {
 			continue
 		}
 		switch {
+		case h.ledAll() && h.counted(m.NodeID) && len(h.groupsOf(m.NodeID)) < len(s.Wanted.Groups):
+			return rollBackEmpty(h, m, p)
 		case h.known(m.NodeID):
 			return orderSeed(s, h, m, p)
 		case m.Agent.GateReason == GateDataLost && h.ledAll() && s.ours(m):
@@ -84,6 +86,17 @@ func seedMembers(s Snapshot, h Health, p *Plan) bool {
 		}
 	}
 	return true
+}
+
+// rollBackEmpty takes a half member out whose volume is empty: nobody's image fits it, as the groups' memberships differ. Once nobody counts it, it joins anew.
+func rollBackEmpty(h Health, m Member, p *Plan) bool {
+	if v := quorum.MayLeave(m.NodeID, h.Groups()); !v.Allowed {
+		p.trouble(v1alpha1.ReasonHalfJoined, "%s has an empty volume and is a voter in %d of %d raft groups; it is not taken out yet: %s", m.Pod, len(h.groupsOf(m.NodeID)), len(h.s.Wanted.Groups), v.Message)
+		return true
+	}
+	leader, _ := h.CommonLeader()
+	p.step(Step{Kind: StepLeave, Pod: m.Pod, Via: leader.Pod, NodeID: m.NodeID, Reason: "its join was left half done, and its volume is empty: it is taken out, and joins anew"})
+	return false
 }
 
 // lostVolume reports whether the pod waits at its gate with an empty volume.
@@ -307,6 +320,10 @@ func joinSeeded(s Snapshot, h Health, m Member, p *Plan) bool {
 		return false
 	}
 	if late {
+		if v := quorum.MayGo(m.NodeID, h.Groups()); !v.Allowed {
+			p.trouble(v1alpha1.ReasonHalfJoined, "%s has to be seeded once more, and is not stopped yet: %s", m.Pod, v.Message)
+			return true // what the quorum lacks is mended further on
+		}
 		p.step(Step{Kind: StepStop, Pod: m.Pod, NodeID: m.NodeID, Cures: SymptomHalfJoined,
 			Reason: fmt.Sprintf("the leader of raft group %s cannot send what follows its metadata: it is emptied and seeded once more", group)})
 		return false

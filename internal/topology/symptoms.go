@@ -137,13 +137,21 @@ func staleLeader(s Snapshot, h Health, m Member) bool {
 		if _, led := h.Leader(group); !ok || !g.Claims || led {
 			continue
 		}
-		serve := 0
-		for _, id := range g.Voters {
-			if other, ok := s.node(id); ok && serving(other) && other.Agent.Groups[group].Running {
-				serve++
-			}
+		could := len(g.Members) > 1
+		configs := g.Configs
+		if len(configs) == 0 {
+			configs = [][]uint64{g.Voters}
 		}
-		if len(g.Voters) > 1 && serve >= quorum.Of(len(g.Voters)) {
+		for _, voters := range configs {
+			serve := 0
+			for _, id := range voters {
+				if other, ok := s.node(id); ok && serving(other) && other.Agent.Groups[group].Running {
+					serve++
+				}
+			}
+			could = could && serve >= quorum.Of(len(voters))
+		}
+		if could {
 			return true
 		}
 	}

@@ -90,12 +90,12 @@ func transferTogether(s Snapshot, h Health, why string) (step Step, wait Wait, o
 	return transferTo(s, h, candidates, "", why)
 }
 
-// heirs are the members that could lead, the best first: on a machine that is not about to be drained; made from the present template and running with the present configuration, since others
+// heirs are the members that could lead, the best first: nobody who is known to lack data; on a machine that is not about to be drained; made from the present template and running with the present configuration, since others
 // have to go themselves soon, or be restarted before; then the lowest ordinal, whose votes in a new term are below those of every other candidate (docs/leadership.md says what that is good for).
 func heirs(s Snapshot, h Health, except uint64) []Member {
 	var out []Member
 	for _, m := range s.of(v1alpha1PlacementCenter) {
-		if m.NodeID != except && s.wantedOf(m) && h.inService(m) && !m.Agent.Fenced && m.Agent.ConfigFault == "" && m.State == PodRunning {
+		if m.NodeID != except && s.wantedOf(m) && h.inService(m) && len(m.Agent.EmptySnapshot) == 0 && !faulty(s, m) && !m.Agent.Fenced && m.Agent.ConfigFault == "" && m.State == PodRunning {
 			out = append(out, m)
 		}
 	}
