@@ -1,0 +1,166 @@
+package planner
+
+import (
+	"time"
+
+	"github.com/robustmq/robustmq-operator/internal/topology"
+)
+
+// template is what a role's pods are made from.
+type template struct {
+	image      int
+	unpullable bool
+	crashes    bool // its server does not start
+}
+
+// set is a StatefulSet: Parallel, OnDelete, its claims are kept.
+type set struct {
+	exists   bool
+	replicas int32
+	template int
+	asleep   int32 // how many pods it had before it was put to sleep; 0: it is awake
+}
+
+// pull is a Job that pulls an image on a machine.
+type pull struct {
+	machine, image int
+	until          time.Duration
+	failed, done   bool
+}
+
+// kube is what the API server has beside the pods.
+type kube struct {
+	templates []template
+	sets      [roleCount]set
+	secrets   [roleCount]settings
+	mountAt   [roleCount]time.Duration // when the machines bring the newest secret
+	pulls     []pull
+	founded   bool // the status says so
+	pods      int
+}
+
+func (k *kube) pull(machine, image int) *pull {
+	for i := range k.pulls {
+		if k.pulls[i].machine == machine && k.pulls[i].image == image {
+			return &k.pulls[i]
+		}
+	}
+	return nil
+}
+
+// tickKube is the StatefulSet controller, the scheduler and the kubelets.
+func (w *World) tickKube() {
+	for i := range w.kube.pulls {
+		p := &w.kube.pulls[i]
+		if !p.done && !p.failed && w.now >= p.until && !w.off[p.machine] {
+			bad := false
+			for _, t := range w.kube.templates {
+				bad = bad || t.image == p.image && t.unpullable
+			}
+			p.failed, p.done = bad, !bad
+		}
+	}
+	for i, role := range roles {
+		set := &w.kube.sets[i]
+		for _, n := range w.of(role) {
+			w.tickPod(n, set, i)
+		}
+	}
+}
+
+func (w *World) tickPod(n *node, set *set, role int) {
+	if set.exists && n.ordinal < set.replicas && n.state == topology.PodMissing {
+		w.createPod(n, set)
+	}
+	switch {
+	case n.state == topology.PodMissing:
+	case set.exists && n.ordinal >= set.replicas && n.state != topology.PodTerminating:
+		w.deletePod(n)
+	case n.state == topology.PodPending:
+		if w.off[n.machine] || w.kube.templates[n.template].unpullable && !w.hasImage(n) || n.claimTerminating || w.now < n.until {
+			n.claimGone()
+			return
+		}
+		if !n.claimExists {
+			n.claimExists, n.claimFounded = true, false
+		}
+		if n.vol == nil {
+			n.vol = &volume{}
+		}
+		n.state = topology.PodRunning
+		n.agent = agent{}
+		n.srv = server{phase: topology.ServerStopped}
+		n.mounted = w.kube.secrets[role]
+		w.wakeVolume(n)
+	case n.state == topology.PodTerminating:
+		if w.off[n.machine] {
+			return
+		}
+		if !n.agent.mayStop {
+			n.agent.mayStop = w.endHold(n)
+			n.until = w.now + tick
+			return
+		}
+		if w.now >= n.until {
+			w.kill(n, topology.ServerStopped, "")
+			n.state = topology.PodMissing
+			n.srv, n.agent = server{}, agent{}
+			n.claimGone()
+		}
+	case n.mounted != w.kube.secrets[role] && w.now >= w.kube.mountAt[role] && !w.off[n.machine]:
+		n.mounted = w.kube.secrets[role]
+	}
+}
+
+// claimGone removes a claim that is being deleted and that no pod uses any more, and its volume with it.
+func (n *node) claimGone() {
+	if n.claimTerminating && (n.state == topology.PodMissing || n.state == topology.PodPending) {
+		n.claimExists, n.claimFounded, n.claimTerminating, n.vol = false, false, false, nil
+	}
+}
+
+// hasImage reports whether the machine has the image of the pod's template.
+func (w *World) hasImage(n *node) bool {
+	p := w.kube.pull(n.machine, w.kube.templates[n.template].image)
+	return p != nil && p.done
+}
+
+func (w *World) createPod(n *node, set *set) {
+	w.kube.pods++
+	n.uid, n.template, n.state = w.kube.pods, set.template, topology.PodPending
+	n.until = w.now + w.between(1, 4)
+	if !n.claimExists {
+		n.claimExists, n.claimFounded, n.claimTerminating = true, false, false
+	}
+}
+
+// deletePod begins a pod's end: its agent is told, and holds the server of a voter as long as the quorum needs it, at most for the grace period.
+func (w *World) deletePod(n *node) {
+	if n.state == topology.PodMissing || n.state == topology.PodTerminating {
+		return
+	}
+	if n.state == topology.PodPending {
+		n.state = topology.PodMissing
+		n.claimGone()
+		return
+	}
+	n.state = topology.PodTerminating
+	n.agent.terminating = true
+	n.agent.endBy = w.now + 25*time.Second
+	n.until = w.now + tick
+}
+
+// wakeVolume is what an agent does with what an earlier one left.
+func (w *World) wakeVolume(n *node) {
+	if r := n.vol.record; r != nil && r.active() {
+		if r.leader {
+			n.agent.shut = true
+		} else {
+			r.until = w.now
+			n.agent.shut = r.phase == committed
+		}
+	}
+	if s := n.vol.seed; s != nil {
+		s.since = w.now
+	}
+}

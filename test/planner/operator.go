@@ -1,0 +1,248 @@
+package planner
+
+import (
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/quorum"
+	"github.com/robustmq/robustmq-operator/internal/topology"
+)
+
+// operator is the process that the planner runs in. What it remembers goes with it.
+type operator struct {
+	up        bool
+	since     time.Duration // when it comes back
+	tracker   topology.Tracker
+	faults    []topology.Fault
+	rounds    []topology.Round
+	counted   time.Duration
+	seeds     map[string]tried
+	refused   map[string]string
+	transfers int
+	ids       int
+
+	transferFailed time.Duration
+	seen           view // the last look at Kubernetes
+	looked         bool
+	settled        bool // the last plan had nothing to do and nothing to wait for
+	last           topology.Plan
+}
+
+type tried struct {
+	failed int
+	last   time.Duration
+	why    string
+	donors map[uint64]int
+}
+
+func (o *operator) tries(now time.Duration) map[string]topology.SeedTries {
+	if len(o.seeds) == 0 {
+		return nil
+	}
+	out := make(map[string]topology.SeedTries, len(o.seeds))
+	for pod, t := range o.seeds {
+		out[pod] = topology.SeedTries{Failed: t.failed, Ago: now - t.last, Why: t.why, Donors: t.donors}
+	}
+	return out
+}
+
+func (o *operator) seedFailed(pod, why string, s *seed, now time.Duration) {
+	if o.seeds == nil {
+		o.seeds = map[string]tried{}
+	}
+	next := tried{failed: o.seeds[pod].failed + 1, last: now, why: why, donors: map[uint64]int{}}
+	maps.Copy(next.donors, o.seeds[pod].donors)
+	if s != nil {
+		next.donors[s.donor]++
+	}
+	o.seeds[pod] = next
+}
+
+// die ends the operator; another one begins a while later and remembers nothing.
+func (w *World) die(point string) {
+	w.tell("the operator dies: %s", point)
+	w.Count.Faults["operator killed"]++
+	transfers, ids := w.op.transfers, w.op.ids
+	w.op = operator{since: w.now + w.between(1, 20), transfers: transfers, ids: ids}
+}
+
+// pass is one reconcile (controllers/cluster: reconcile); it returns how long the operator waits before the next.
+func (w *World) pass() time.Duration {
+	const busy, quiet = 2 * time.Second, 30 * time.Second
+	if !w.op.up {
+		if w.now < w.op.since {
+			return tick
+		}
+		w.op.up = true
+	}
+	w.Count.Passes++
+	v := w.look()
+	if !w.calm && w.op.looked && w.chance(0.1) {
+		v = w.op.seen // the cache is behind
+	}
+	w.op.seen, w.op.looked = w.look(), true
+	s := w.observe(v)
+	if leaving := topology.Leaving(s); len(leaving) > 0 {
+		s.Drain = w.drain(s, leaving)
+	}
+	s.Rounds, s.Faults = w.op.rounds, w.op.faults
+	s.Seen = w.op.tracker.Observe(time.Unix(0, 0).Add(w.now), topology.Symptoms(s))
+	w.op.faults = topology.Faults(s)
+	s.Faults = w.op.faults
+	h := topology.Assess(s)
+	w.census(s)
+	w.kube.founded = w.kube.founded || s.Wanted.Founded
+	truth := w.seeTruth()
+
+	w.op.settled = false
+	if w.spec.paused {
+		return busy
+	}
+	sizes := topology.Sizes(s, h)
+	w.holdBack(&s, h, sizes)
+	asleep := w.rest(s, h, sizes)
+	w.apply(s, sizes, asleep)
+	if w.spec.hibernated {
+		return busy
+	}
+	plan := w.decide(s, v)
+	for _, wait := range plan.Waits {
+		w.Count.Waits[wait.Reason]++
+	}
+	w.op.last = plan
+	w.op.settled = plan.Settled()
+	w.checkPlan(s, plan, truth)
+	w.act(s, v, plan)
+	if w.op.settled {
+		return quiet
+	}
+	return busy
+}
+
+// holdBack is the admission's rule about a placement centre that shrinks, asked once more before anything is done.
+func (w *World) holdBack(s *topology.Snapshot, h topology.Health, sizes map[v1alpha1.Role]int32) {
+	const role = v1alpha1.RolePlacementCenter
+	present, wanted := s.Present[role], s.Wanted.Replicas[role]
+	if wanted >= present || !w.kube.sets[0].exists {
+		return
+	}
+	if v := w.mayShrink(*s, h, present, wanted); v != "" {
+		s.Wanted.Replicas[role], sizes[role] = present, max(present, sizes[role])
+		w.Count.Waits[v1alpha1.ReasonChangeHeld]++
+	}
+}
+
+// mayShrink says why not; empty when it may.
+func (w *World) mayShrink(s topology.Snapshot, h topology.Health, present, wanted int32) string {
+	var members []quorum.Member
+	for _, m := range s.Members {
+		if m.Role != v1alpha1.RolePlacementCenter || h.TakenOut(m) {
+			continue
+		}
+		q := quorum.Member{Name: m.Pod, Votes: len(h.VoterIn(m.NodeID)) > 0, InService: h.InService(m)}
+		if m.Agent != nil && !q.InService && (m.Agent.GateOpen || m.Agent.Server != topology.ServerStopped) {
+			q.Entering = "is joining"
+		}
+		members = append(members, q)
+	}
+	if v := quorum.MayShrink(int(present), int(wanted)); !v.Allowed {
+		return v.Message
+	}
+	return quorum.MayShrinkNow(members).Message
+}
+
+// rest puts roles to sleep, brokers first, and wakes them, the placement centre first.
+func (w *World) rest(s topology.Snapshot, h topology.Health, sizes map[v1alpha1.Role]int32) (asleep [roleCount]int32) {
+	led := true
+	for _, group := range groupNames {
+		_, has := h.Leader(group)
+		led = led && has
+	}
+	others := false
+	for _, m := range s.Members {
+		others = others || m.Role != v1alpha1.RolePlacementCenter && m.State != topology.PodMissing
+	}
+	for i, role := range roles {
+		sleeps := w.kube.sets[i].asleep > 0
+		last := i == 0
+		switch {
+		case w.spec.hibernated && (!last || !others):
+		case !w.spec.hibernated && sleeps && !last && !led:
+		default:
+			continue
+		}
+		asleep[i] = sizes[role]
+		sizes[role] = 0
+	}
+	return asleep
+}
+
+// apply brings sets and secrets to their form.
+func (w *World) apply(s topology.Snapshot, sizes map[v1alpha1.Role]int32, asleep [roleCount]int32) {
+	for i, role := range roles {
+		set := &w.kube.sets[i]
+		if n := sizes[role]; !set.exists || set.replicas != n {
+			w.tell("%s has %d pods, was %d", role, n, set.replicas)
+			w.checkSize(role, set.replicas, n, s, asleep[i] > 0)
+		}
+		set.exists, set.replicas, set.template, set.asleep = true, sizes[role], w.spec.template, asleep[i]
+		if w.kube.secrets[i] != w.spec.config {
+			w.kube.secrets[i] = w.spec.config
+			w.kube.mountAt[i] = w.now + w.between(1, 40)
+		}
+	}
+}
+
+// decide is the controller's decide: templates, pulls, the plan, and the plan once more where it asked for the segments.
+func (w *World) decide(s topology.Snapshot, v view) topology.Plan {
+	s.SetsBehind = map[v1alpha1.Role]bool{}
+	for i, role := range roles {
+		s.SetsBehind[role] = !v.sets[i].exists || v.sets[i].template != w.spec.template
+	}
+	s.Wanted.Sources = map[v1alpha1.Role]string{}
+	for _, role := range roles {
+		s.Wanted.Sources[role] = fmt.Sprint(w.spec.config.source)
+	}
+	s.Wanted.Refused = w.op.refused
+	for i := range s.Members {
+		m := &s.Members[i]
+		n := w.byID(m.NodeID)
+		p := v.pods[w.index(n)]
+		if p.state == topology.PodMissing {
+			continue
+		}
+		m.TemplateStale = p.template != w.spec.template
+		m.RevisionStale = p.template != v.sets[roleIndex(m.Role)].template
+		if image := w.kube.templates[w.spec.template].image; m.TemplateStale && w.kube.templates[p.template].image != image {
+			m.Pull = topology.Pull{Phase: topology.PullWanted}
+			if j := w.kube.pull(n.machine, image); j != nil {
+				switch {
+				case j.done:
+					m.Pull.Phase = topology.PullDone
+				case j.failed:
+					m.Pull.Phase, m.Pull.Message = topology.PullFailed, "it cannot be pulled"
+				default:
+					m.Pull.Phase = topology.PullRunning
+				}
+			}
+		}
+	}
+	s.Replicated = true
+	plan := topology.Decide(s)
+	if plan.AskSegments {
+		s.Drain = w.drain(s, nil)
+		plan = topology.Decide(s)
+	}
+	return plan
+}
+
+func (w *World) index(n *node) int {
+	for i, o := range w.nodes {
+		if o == n {
+			return i
+		}
+	}
+	return -1
+}
