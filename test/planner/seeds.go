@@ -132,7 +132,7 @@ func (w *World) place(n *node, s *seed) {
 	for g, r := range v.raft {
 		v.raft[g] = r.clone()
 		if term := s.terms[groupNames[g]]; term > 0 {
-			v.raft[g].vote = vote{term: term, node: s.donor}
+			v.raft[g].vote = vote{term: term} // for nobody
 		}
 	}
 	v.marker, v.data, v.hasData, v.empty = w.newMarker(n, topology.OriginSeeded), true, true, [groupCount]bool{}
