@@ -305,3 +305,65 @@ func TestABrokerThatIsWantedAgainWaitsUntilItIsKnownWhatBecameOfItsMessages(t *t
 	w.member(1007).Agent.Marker = nil // somebody emptied it
 	expect(t, w, "", "Start "+b6)
 }
+
+func TestOneWhomNothingNamesIsNotStrandedHoweverLongItOnceWas(t *testing.T) {
+	w := sevenBrokers().stoppedFor(1007, time.Hour).unlisted(1007).seen(SymptomStranded, 1007, time.Hour)
+	w.member(1007).Agent.Marker = &Marker{ClusterUID: uid, NodeID: 1007, Generation: 1}
+	w.s.Drain.Segments = nil
+	expect(t, w, "", "Wipe "+b6)
+	w.s.Wanted.Replicas[v1alpha1.RoleMQTTBroker] = 7
+	expect(t, w, "", "Wipe "+b6)
+}
+
+func TestAPodThatNothingNamesAndSomebodyListsLeavesSoon(t *testing.T) {
+	w := sevenBrokers()
+	m := w.unlisted(1007).member(1007)
+	m.Agent, m.State = nil, PodPending
+	w.s.Drain.Segments = nil
+	w.member(1001).Agent.Nodes = append(w.member(1001).Agent.Nodes, 1007)
+	says(t, expect(t, w, v1alpha1.ReasonScaleInPending), false, b6+" leaves soon", "still lists it")
+}
+
+func TestASetKeepsWhatIsWantedAndMayBecomeEmpty(t *testing.T) {
+	w := newWorld(3, 2).founded().form(1, 1, 2, 3).brokersUp(1001)
+	w.s.Wanted.Decommission, w.s.Drain.Complete = true, true
+	w.s.Present = map[v1alpha1.Role]int32{v1alpha1.RolePlacementCenter: 3, v1alpha1.RoleMQTTBroker: 2, v1alpha1.RoleJournalServer: 1}
+	w.s.Wanted.Replicas[v1alpha1.RoleJournalServer] = 0
+	w.s.Members = append(w.s.Members, freshPod(v1alpha1.RoleJournalServer, "c-journal-server-", 0, 2001))
+	sizes := Sizes(w.s, assess(w.s))
+	if sizes[v1alpha1.RoleMQTTBroker] != 2 || sizes[v1alpha1.RoleJournalServer] != 0 {
+		t.Errorf("%v: a pod that never started is wanted, the journal server is not", sizes)
+	}
+}
+
+func TestAMemberThatAnyMemberCountsIsNotOutside(t *testing.T) {
+	w := shrinking(5, 3).stopped(5).unregistered(5).left(5, 3).left(4, 3)
+	if !assess(w.s).outside(5) {
+		t.Fatal("nobody counts it")
+	}
+	setGroup(w, 4, "data_0", func(g *Group) { g.Members = []uint64{1, 2, 3, 5} })
+	if assess(w.s).outside(5) {
+		t.Error("one that is no voter any more counts it")
+	}
+}
+
+func TestWhoLeavesIsStoppedForTheTransferWhereItLeads(t *testing.T) {
+	for what, c := range map[string]struct {
+		change func(w *world)
+		via    string
+	}{
+		"it leads all":     {func(w *world) { w.leads(5) }, pc4},
+		"it leads one":     {func(w *world) { leadersApart(w, "data_0", 5) }, pc4},
+		"it leads nothing": {func(w *world) { leadersApart(w, "data_0", 2) }, ""},
+	} {
+		w := shrinking(5, 3)
+		c.change(w)
+		if p := Decide(w.s); len(p.Steps) != 1 || p.Steps[0].Kind != StepTransfer || p.Steps[0].Via != c.via {
+			t.Errorf("%s: %+v", what, p.Steps)
+		}
+	}
+}
+
+func TestAnEmptyMemberThatNothingNamesWaitsForItsRegistrationToExpire(t *testing.T) {
+	expect(t, shrinking(5, 3).wiped(5).left(5, 3), v1alpha1.ReasonScaleInPending)
+}
