@@ -3,7 +3,6 @@ package planner
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/robustmq/robustmq-operator/internal/topology"
 )
@@ -266,5 +265,3 @@ func (w *World) giveSettings(n *node) error {
 	}
 	return nil
 }
-
-var _ = slices.Contains[[]int]

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/robustmq/robustmq-operator/internal/topology"
 )
 
 // registration is one node in the metadata's list of nodes. It expires 27 s after its last heartbeat (seen: 27 to 30 s).
@@ -317,5 +315,3 @@ func (n *node) knows() []uint64 {
 	slices.Sort(out)
 	return out
 }
-
-var _ = topology.PodRunning

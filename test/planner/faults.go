@@ -2,7 +2,6 @@ package planner
 
 import (
 	"slices"
-	"time"
 
 	"github.com/robustmq/robustmq-operator/internal/topology"
 )
@@ -227,5 +226,3 @@ func (w *World) suffer() {
 		}
 	}
 }
-
-var _ = time.Second

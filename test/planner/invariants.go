@@ -189,7 +189,7 @@ func (w *World) checkSurvivor(target, survivor *node, step topology.Step) {
 				continue
 			}
 			whole++
-			if r := v.vol.raft[g]; r.log.last() > own.log.last() && !(v.vol.seed != nil) {
+			if r := v.vol.raft[g]; r.log.last() > own.log.last() && v.vol.seed == nil {
 				w.violate("2", "%s is filled from %s, and %s has a longer log of %s", target.pod, survivor.pod, v.pod, name)
 			}
 		}

@@ -238,11 +238,10 @@ func (w *World) learn(n *node) {
 	if !n.isMember() || v.marker == nil {
 		return
 	}
-	for g, r := range v.raft {
+	for _, r := range v.raft {
 		if r == nil || len(r.configs) != 1 || len(r.configs[0]) < 2 || !slices.Contains(r.configs[0], n.id) {
 			return
 		}
-		_ = g
 	}
 	v.marker.Member = true
 }
