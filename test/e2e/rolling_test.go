@@ -96,6 +96,7 @@ func (s *scene) rolls(c *v1alpha1.RobustMQCluster, doing, reason string) {
 		}
 	}
 	slices.SortFunc(steps, func(a, b step) int { return a.at.Compare(b.at) })
+	steps = slices.CompactFunc(steps, func(a, b step) bool { return a.pod == b.pod }) // the operator may see a pod that it deleted once more
 	if want := len(s.cluster().Status.Members); len(steps) != want {
 		s.Errorf("%d steps, want %d: %v", len(steps), want, steps)
 	}
