@@ -53,8 +53,7 @@ type Agent struct {
 	restart     string // a restart is ordered: its reason
 	fenced      bool
 	terminating bool
-	told        time.Time // when it was told to end; zero: it was not
-	mayStop     bool      // terminating, and the quorum stands without this voter or cannot be helped
+	mayStop     bool // terminating, and the quorum stands without this voter or cannot be helped
 
 	child       *child
 	attempt     *attempt
@@ -125,7 +124,6 @@ func (a *Agent) Run(ctx context.Context) int {
 	start("images", a.tickImages)
 	start("transfer", a.transfers)
 	code := a.supervise(ctx)
-	a.farewell(ctx)
 	cancel()
 	servers.close()
 	background.Wait()
@@ -138,13 +136,9 @@ func (a *Agent) Run(ctx context.Context) int {
 	return code
 }
 
-// Terminate is SIGTERM: the server is stopped as soon as the quorum can bear it, then Run returns, when the pod's name leads to it no longer.
+// Terminate is SIGTERM: the server is stopped as soon as the quorum can bear it, then Run returns.
 func (a *Agent) Terminate() {
-	a.update(func() {
-		if !a.terminating {
-			a.terminating, a.told = true, a.o.Now()
-		}
-	})
+	a.update(func() { a.terminating = true })
 }
 
 // Forward passes a signal on to the server as it is.

@@ -296,19 +296,6 @@ func TestAHoldEndsWithTheGracePeriod(t *testing.T) {
 	}
 }
 
-func TestAPodStaysAfterItsServerEndedWhileItsNameMayLeadToIt(t *testing.T) {
-	w, pods := three(t, func(w *world) { w.timings.Farewell = 1500 * time.Millisecond })
-	start := time.Now()
-	pods[1].agent.Terminate()
-	pods[1].eventually("the server has ended", func(s protocol.State) bool { return s.Terminating && s.Server.Phase == protocol.ServerStopped })
-	if code, _ := pods[1].get("/readyz"); code == http.StatusOK {
-		t.Error("it is ready without a server")
-	}
-	if <-pods[1].exit; time.Since(start) < w.timings.Farewell {
-		t.Errorf("it left after %s", time.Since(start))
-	}
-}
-
 func TestAClusterThatIsStoppedOnPurposeIsNotHeld(t *testing.T) {
 	_, pods := three(t, func(w *world) { w.timings.HoldMax = time.Hour })
 	for _, p := range pods {

@@ -44,21 +44,6 @@ func (a *Agent) hold(ctx context.Context) {
 	}
 }
 
-// farewell keeps the pod's network, once the server has ended, until Timings.Farewell after the pod was told to end: for so long others may know its address by its name. While the network lives they are
-// refused at once, and turn to another member; afterwards a connection hangs until it times out (5 s in RobustMQ's client), and with it every metadata call of a broker that tries this member first.
-func (a *Agent) farewell(ctx context.Context) {
-	a.mu.Lock()
-	told := a.told
-	a.mu.Unlock()
-	if told.IsZero() {
-		return
-	}
-	if rest := a.o.Timings.Farewell - a.o.Now().Sub(told); rest > 0 {
-		a.o.Log.Info("the server has ended, and the pod stays for a moment: its name may still lead to it", "for", rest.String())
-		_ = pause.For(ctx, rest)
-	}
-}
-
 func (a *Agent) askAll(ctx context.Context, m mounted, voters []uint64) map[uint64]peerAnswer {
 	ctx, cancel := context.WithTimeout(ctx, a.o.Timings.PeerTimeout)
 	defer cancel()

@@ -104,7 +104,6 @@ type Timings struct {
 	HoldMax     time.Duration // a terminating voter's server is held at most this long
 	HoldPoll    time.Duration
 	PeerTimeout time.Duration `floor:"io"`
-	Farewell    time.Duration // from when the pod is told to end until its network may go: names of Kubernetes are remembered for 5 s (CoreDNS)
 
 	ImageTick  time.Duration // between looks at leases and space
 	ImagePause time.Duration // between two attempts at an image during which the raft state changed
@@ -139,7 +138,7 @@ func DefaultTimings() Timings {
 		Stop: 25 * time.Second, BackoffFirst: time.Second, BackoffMax: 30 * time.Second, BackoffStable: time.Minute,
 		Relay: 3 * time.Second, RelayTimeout: 1500 * time.Millisecond,
 		FenceProbe: 3 * time.Second, FenceTimeout: 1500 * time.Millisecond, FenceAfter: 15 * time.Second,
-		HoldMax: protocol.TerminationGracePeriod - stopReserve, HoldPoll: time.Second, PeerTimeout: 2 * time.Second, Farewell: 6 * time.Second,
+		HoldMax: protocol.TerminationGracePeriod - stopReserve, HoldPoll: time.Second, PeerTimeout: 2 * time.Second,
 		ImageTick: 2 * time.Second, ImagePause: time.Second, ImageLease: protocol.ImageLease,
 		SeedPoll: 500 * time.Millisecond, SeedRetry: time.Second, SeedCall: 10 * time.Second, SeedIdle: 20 * time.Second, SeedPatience: 30 * time.Second,
 		TransferTick: 100 * time.Millisecond, TransferStop: 5 * time.Second,

@@ -134,7 +134,7 @@ type Limits struct {
 	SeedPause, SeedPauseMax time.Duration
 	// SeedStall: how long one phase of a seed may take in which nothing else tells that it goes on. An image of 600 MB of write-ahead log took 4 s.
 	SeedStall time.Duration
-	// RestartAway and ReplaceAway are how long a member is away at most when it is restarted in place (2 to 5 s) or its pod is made anew with images that are there (2 to 11 s, and 5 s for which the old one stays).
+	// RestartAway and ReplaceAway are how long a member is away at most when it is restarted in place (2 to 5 s) or its pod is made anew with images that are there (2 to 11 s).
 	RestartAway, ReplaceAway time.Duration
 	// Calm: how long a change waits for a moment in which less is written. A burst (clients that all connect again, a tenant that is set up) is over by then, a load is not.
 	Calm time.Duration
@@ -151,7 +151,7 @@ func DefaultLimits() Limits {
 		Unregister: 25 * time.Second, Stranded: 15 * time.Second, Quiesce: 15 * time.Second, CopiesMissing: 2 * time.Minute, Lag: 200, TransferRetry: 30 * time.Second, TransferSettle: 15 * time.Second,
 		Diverged: 10 * time.Second, MajorityLost: 2 * time.Minute, MachineLost: 40 * time.Second, VolumeLost: 2 * time.Minute, Duplicate: time.Minute, LogGrowth: 10, LogStorm: 2 * time.Minute,
 		SeedPause: 10 * time.Second, SeedPauseMax: 5 * time.Minute, SeedStall: 10 * time.Minute,
-		RestartAway: 5 * time.Second, ReplaceAway: 20 * time.Second, Calm: 5 * time.Minute, Pace: 5 * time.Second,
+		RestartAway: 5 * time.Second, ReplaceAway: 15 * time.Second, Calm: 5 * time.Minute, Pace: 5 * time.Second,
 	}
 }
 
