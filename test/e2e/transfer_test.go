@@ -127,7 +127,16 @@ func (s *scene) missingUsers(names []string) []string {
 	for part := range askers {
 		all.Go(func() {
 			for i := part; i < len(names); i += askers {
-				made, err := access.Admin(int32(i%2)).CreateUser(s.Context(), names[i], "secret-"+names[i]) //nolint:gosec // 0 or 1
+				made, err := false, error(nil)
+				for try := range 60 { // a broker may be restarted meanwhile
+					if made, err = access.Admin(int32((i+try)%2)).CreateUser(s.Context(), names[i], "secret-"+names[i]); err == nil { //nolint:gosec // 0 or 1
+						break
+					}
+					select {
+					case <-time.After(time.Second):
+					case <-s.Context().Done():
+					}
+				}
 				mu.Lock()
 				if err != nil {
 					failed = err
