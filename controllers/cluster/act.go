@@ -54,8 +54,8 @@ func (r *Reconciler) act(ctx context.Context, p *pass, plan topology.Plan) error
 			return fmt.Errorf("%s %s: %w", step.Kind, step.Pod, err)
 		}
 		p.memory.tracker.Forget(step.Symptom())
-		if step.Kind == topology.StepWipe && p.observed.states[step.Pod].Images.Seed != nil {
-			p.memory.seedFailed(step.Pod, step.Reason, p.observed.states[step.Pod].Images.Seed, r.Now())
+		if seed := p.observed.states[step.Pod].Images.Seed; step.Kind == topology.StepWipe && seed != nil {
+			p.memory.seeds.Failed(step.Pod, step.Reason, donorOf(seed), r.Now())
 		}
 		p.log.Info("step done", "step", step.Kind, "pod", step.Pod, "reason", step.Reason)
 		kind, reason := eventOf(step.Kind)

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"strconv"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -43,13 +41,13 @@ func (r *Reconciler) seedOrder(ctx context.Context, p *pass, step topology.Step)
 		if err := endSeed(ctx, agent, state.Images); err != nil {
 			return err
 		}
-		delete(p.memory.seeds, step.Pod)
+		p.memory.seeds.Forget(step.Pod)
 		return nil
 	}
 	if err := endSeed(ctx, agent, state.Images); err != nil {
 		return err
 	}
-	p.memory.seedFailed(step.Pod, step.Reason, state.Images.Seed, r.Now())
+	p.memory.seeds.Failed(step.Pod, step.Reason, donorOf(state.Images.Seed), r.Now())
 	return nil
 }
 
@@ -107,36 +105,12 @@ func endSeed(ctx context.Context, agent agentclient.Client, images protocol.Imag
 	return agent.AbandonSeed(ctx, seed.ID)
 }
 
-// seedTries are the seeds of a pod that came to nothing since it was whole last. Forgotten with the operator's end, which only shortens one pause.
-type seedTries struct {
-	failed int
-	last   time.Time
-	why    string
-	donors map[uint64]int
-}
-
-func (m *memory) seedFailed(pod, why string, seed *protocol.Seed, now time.Time) {
-	if m.seeds == nil {
-		m.seeds = map[string]seedTries{}
+// donorOf is the node id of a seed's donor; 0: there is no seed.
+func donorOf(seed *protocol.Seed) uint64 {
+	if seed == nil {
+		return 0
 	}
-	next := seedTries{failed: m.seeds[pod].failed + 1, last: now, why: why, donors: map[uint64]int{}}
-	maps.Copy(next.donors, m.seeds[pod].donors)
-	if seed != nil {
-		next.donors[seed.DonorNodeID]++
-	}
-	m.seeds[pod] = next
-}
-
-// tries are those of all pods, for the snapshot.
-func (m *memory) tries(now time.Time) map[string]topology.SeedTries {
-	if len(m.seeds) == 0 {
-		return nil
-	}
-	out := make(map[string]topology.SeedTries, len(m.seeds))
-	for pod, t := range m.seeds {
-		out[pod] = topology.SeedTries{Failed: t.failed, Ago: now.Sub(t.last), Why: t.why, Donors: t.donors}
-	}
-	return out
+	return seed.DonorNodeID
 }
 
 // isSeedStep reports whether seedOrder carries the step out.

@@ -95,7 +95,7 @@ type memory struct {
 	// refused: kinds of settings that a server refused, and in which configuration.
 	refused map[string]string
 	// seeds that came to nothing, by pod.
-	seeds map[string]seedTries
+	seeds topology.SeedMemory
 	// pace of the raft groups' logs.
 	pace topology.Pace
 	// compared are the objects that were last seen as they are wanted.
@@ -205,7 +205,7 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	}
 	r.observeAgents(ctx, p.dial, o)
 	p.snapshot = newSnapshot(p, r.Limits)
-	p.snapshot.SeedTries = p.memory.tries(r.Now())
+	p.snapshot.SeedTries = p.memory.seeds.Tries(r.Now())
 	noteStops(p, r.Now())
 	if failed := p.memory.transferFailed; !failed.IsZero() {
 		p.snapshot.TransferFailedAgo = max(r.Now().Sub(failed), 1)

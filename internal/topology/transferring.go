@@ -211,13 +211,9 @@ func leaveCordoned(s Snapshot, h Health, p *Plan) bool {
 		if !s.cordoned(m) || len(h.LeaderOf(m.NodeID)) == 0 || len(to) == 0 {
 			continue
 		}
-		step, wait, ok := transferTo(s, h, to, m.Pod, fmt.Sprintf("%s leads %s, and its node %s is cordoned", m.Pod, strings.Join(h.LeaderOf(m.NodeID), ", "), m.Node))
-		if ok {
-			p.step(step)
+		if p.moves(transferTo(s, h, to, m.Pod, fmt.Sprintf("%s leads %s, and its node %s is cordoned", m.Pod, strings.Join(h.LeaderOf(m.NodeID), ", "), m.Node))) {
 			return false
 		}
-		wait.Background = true
-		p.Waits = append(p.Waits, wait)
 	}
 	return true
 }
@@ -233,12 +229,17 @@ func leadAsAsked(s Snapshot, h Health, p *Plan) bool {
 		p.background(v1alpha1.ReasonTransferWaiting, "%s shall lead, and leadership is not moved to it: its node %s is cordoned", m.Pod, m.Node)
 		return true
 	}
-	step, wait, ok := transferTo(s, h, slices.DeleteFunc(heirs(s, h, 0), func(heir Member) bool { return heir.NodeID != m.NodeID }), "", "the annotation says that it shall lead")
+	only := slices.DeleteFunc(heirs(s, h, 0), func(heir Member) bool { return heir.NodeID != m.NodeID })
+	return !p.moves(transferTo(s, h, only, "", "the annotation says that it shall lead"))
+}
+
+// moves takes the step of a move that nothing else waits for; where there is none the reason is noted, and the cluster is settled all the same.
+func (p *Plan) moves(step Step, wait Wait, ok bool) bool {
 	if ok {
 		p.step(step)
-		return false
+		return true
 	}
 	wait.Background = true
 	p.Waits = append(p.Waits, wait)
-	return true
+	return false
 }

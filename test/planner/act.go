@@ -237,7 +237,7 @@ func (w *World) wipe(s topology.Snapshot, n *node) error {
 	}
 	w.checkWipe(n)
 	if v.seed != nil {
-		w.op.seedFailed(n.pod, "wiped", v.seed, w.now)
+		w.op.seeds.Failed(n.pod, "wiped", v.seed.donor, w.clock())
 	}
 	// A newcomer that was never a member is emptied without a look at its copies of messages, which nobody but a short registry can make the last ones.
 	w.dropCopies(n, !n.isMember() || v.marker.Member)

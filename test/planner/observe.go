@@ -82,7 +82,7 @@ func (w *World) observe(v view) topology.Snapshot {
 		}
 		at += len(nodes)
 	}
-	s.SeedTries = w.op.tries(w.now)
+	s.SeedTries = w.op.seeds.Tries(w.clock())
 	if w.op.transferFailed > 0 {
 		s.TransferFailedAgo = max(w.now-w.op.transferFailed, 1)
 	}

@@ -2,7 +2,6 @@ package planner
 
 import (
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/robustmq/robustmq-operator/api/v1alpha1"
@@ -18,7 +17,7 @@ type operator struct {
 	faults    []topology.Fault
 	rounds    []topology.Round
 	counted   time.Duration
-	seeds     map[string]tried
+	seeds     topology.SeedMemory
 	refused   map[string]string
 	transfers int
 	ids       int
@@ -30,35 +29,8 @@ type operator struct {
 	last           topology.Plan
 }
 
-type tried struct {
-	failed int
-	last   time.Duration
-	why    string
-	donors map[uint64]int
-}
-
-func (o *operator) tries(now time.Duration) map[string]topology.SeedTries {
-	if len(o.seeds) == 0 {
-		return nil
-	}
-	out := make(map[string]topology.SeedTries, len(o.seeds))
-	for pod, t := range o.seeds {
-		out[pod] = topology.SeedTries{Failed: t.failed, Ago: now - t.last, Why: t.why, Donors: t.donors}
-	}
-	return out
-}
-
-func (o *operator) seedFailed(pod, why string, s *seed, now time.Duration) {
-	if o.seeds == nil {
-		o.seeds = map[string]tried{}
-	}
-	next := tried{failed: o.seeds[pod].failed + 1, last: now, why: why, donors: map[uint64]int{}}
-	maps.Copy(next.donors, o.seeds[pod].donors)
-	if s != nil {
-		next.donors[s.donor]++
-	}
-	o.seeds[pod] = next
-}
+// clock is the world's time as the operator reads it.
+func (w *World) clock() time.Time { return time.Unix(0, 0).Add(w.now) }
 
 // die ends the operator; another one begins a while later and remembers nothing.
 func (w *World) die(point string) {
@@ -88,7 +60,7 @@ func (w *World) pass() time.Duration {
 		s.Drain = w.drain(s, leaving)
 	}
 	s.Rounds, s.Faults = w.op.rounds, w.op.faults
-	s.Seen = w.op.tracker.Observe(time.Unix(0, 0).Add(w.now), topology.Symptoms(s))
+	s.Seen = w.op.tracker.Observe(w.clock(), topology.Symptoms(s))
 	w.op.faults = topology.Faults(s)
 	s.Faults = w.op.faults
 	h := topology.Assess(s)

@@ -37,12 +37,16 @@ func (w *World) seedOrder(s topology.Snapshot, step topology.Step, n *node) erro
 		return nil
 	case topology.StepDiscardSeed:
 		w.endSeed(v)
-		delete(w.op.seeds, n.pod)
+		w.op.seeds.Forget(n.pod)
 		return nil
 	case topology.StepAbandonSeed:
 		ended := v.seed
 		w.endSeed(v)
-		w.op.seedFailed(n.pod, step.Reason, ended, w.now)
+		donor := uint64(0)
+		if ended != nil {
+			donor = ended.donor
+		}
+		w.op.seeds.Failed(n.pod, step.Reason, donor, w.clock())
 		return nil
 	}
 	return fmt.Errorf("%w: no such step: %s", errRefuse, step.Kind)
