@@ -41,8 +41,8 @@ func newScheme() *runtime.Scheme {
 	return s
 }
 
-// gcPercent has garbage collected when the heap has grown by half. Most of the heap is the cache, which stays; by Go's own default (100) as much again would lie idle. GOGC says otherwise.
-const gcPercent = 50
+// gcPercent has garbage collected when the heap has grown by three tenths. Most of the heap is the cache, which stays; by Go's own default (100) as much again would lie idle. GOGC says otherwise.
+const gcPercent = 30
 
 func run(ctx context.Context, o *options) error {
 	if os.Getenv("GOGC") == "" {
