@@ -100,7 +100,7 @@ func fleet(b *testing.B, program string, n int, secrets bool) figures {
 			must(b, err)
 			used, err := w.Usage()
 			must(b, err)
-			b.Logf("%s: %d of %d clusters are ready, the operator holds %.0f MiB; %s", now.Sub(began).Round(time.Second), ready, n, mib(resident), used.Minus(start))
+			b.Logf("%s: %d of %d clusters are ready (not: %s), the operator holds %.0f MiB; %s", now.Sub(began).Round(time.Second), ready, n, w.NotReady(), mib(resident), used.Minus(start))
 		}
 		return ready == n
 	})

@@ -37,8 +37,13 @@ const (
 	podsANode      = 50
 )
 
-func startKubelets(ctx context.Context, c client.Client, a *agents, pods int) *kubelets {
+func startKubelets(ctx context.Context, c client.Client, a *agents, pods int) (*kubelets, error) {
 	k := &kubelets{client: c, agents: a, queue: make(chan *corev1.Pod, 2*pods), nodes: 1 + pods/podsANode, seen: map[types.UID]bool{}, clusters: map[types.NamespacedName]*cluster{}}
+	for n := range k.nodes {
+		if err := k.register(ctx, nodeName(n)); err != nil {
+			return nil, err
+		}
+	}
 	for range kubeletWorkers {
 		go func() {
 			for {
@@ -53,7 +58,22 @@ func startKubelets(ctx context.Context, c client.Client, a *agents, pods int) *k
 			}
 		}()
 	}
-	return k
+	return k, nil
+}
+
+func nodeName(n int) string { return "node-" + strconv.Itoa(n) }
+
+// register makes a node, which is Ready for ever: nobody here looks after leases.
+func (k *kubelets) register(ctx context.Context, name string) error {
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if err := k.client.Create(ctx, node); err != nil {
+		return fmt.Errorf("node %s: %w", name, err)
+	}
+	node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady", LastHeartbeatTime: metav1.Now(), LastTransitionTime: metav1.Now()}}
+	if err := k.client.Status().Update(ctx, node); err != nil {
+		return fmt.Errorf("node %s: %w", name, err)
+	}
+	return nil
 }
 
 // saw gets every change of every pod; each pod is started once. None is ever deleted here.
@@ -104,7 +124,7 @@ func (k *kubelets) run(ctx context.Context, made *corev1.Pod) error {
 	if err != nil {
 		return err
 	}
-	node := "node-" + strconv.Itoa(int(pod.UID[0]+pod.UID[1])%k.nodes)
+	node := nodeName(int(pod.UID[0]+pod.UID[1]) % k.nodes)
 	binding := &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace, UID: pod.UID}, Target: corev1.ObjectReference{Kind: "Node", Name: node}}
 	if err := k.client.SubResource("binding").Create(ctx, pod, binding); err != nil && !apierrors.IsConflict(err) {
 		return fmt.Errorf("binding: %w", err)

@@ -53,7 +53,7 @@ type World struct {
 
 // Start brings up a world for n clusters. Stop has to be called, unless there is an error.
 func Start(ctx context.Context, root, program string, n int, flags ...string) (_ *World, err error) {
-	w := &World{ready: readiness{now: map[types.NamespacedName]bool{}}}
+	w := &World{ready: readiness{now: map[types.NamespacedName]string{}}}
 	ctx, w.stop = context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {
 		if err != nil {
@@ -78,7 +78,9 @@ func Start(ctx context.Context, root, program string, n int, flags ...string) (_
 	if w.kube, err = kube.Start(ctx, w.api.Config); err != nil {
 		return nil, err
 	}
-	w.kubelets = startKubelets(ctx, w.api.Client, w.agents, n*Pods)
+	if w.kubelets, err = startKubelets(ctx, w.api.Client, w.agents, n*Pods); err != nil {
+		return nil, err
+	}
 	if err := w.ready.watch(ctx, w.api.Config); err != nil {
 		return nil, err
 	}
@@ -162,6 +164,9 @@ func (w *World) Create(ctx context.Context, n int) error {
 // Ready is how many clusters are.
 func (w *World) Ready() int { return w.ready.count() }
 
+// NotReady is one of the clusters that are not, and why.
+func (w *World) NotReady() string { return w.ready.example() }
+
 // Wrong says what went wrong in what is simulated, and which orders of the operator would have harmed a cluster.
 func (w *World) Wrong() error {
 	errs := w.kubelets.troubles()
@@ -195,7 +200,7 @@ func (w *World) StopControllers() { w.stop() }
 // readiness follows the conditions of all clusters.
 type readiness struct {
 	mu  sync.Mutex
-	now map[types.NamespacedName]bool
+	now map[types.NamespacedName]string // why not yet; "": it is
 }
 
 func (r *readiness) watch(ctx context.Context, config *rest.Config) error {
@@ -220,18 +225,35 @@ func (r *readiness) watch(ctx context.Context, config *rest.Config) error {
 func (r *readiness) saw(c *v1alpha1.RobustMQCluster) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	key := client.ObjectKeyFromObject(c)
-	_, was := r.now[key]
-	switch is := meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionReady); {
-	case is && !was:
-		r.now[key] = true
-	case was && !is:
-		delete(r.now, key)
+	why := "no condition yet"
+	if ready := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionReady); ready != nil && ready.Status == metav1.ConditionTrue {
+		why = ""
+	} else if ready != nil {
+		why = ready.Reason + ": " + ready.Message
 	}
+	r.now[client.ObjectKeyFromObject(c)] = why
 }
 
 func (r *readiness) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.now)
+	n := 0
+	for _, why := range r.now {
+		if why == "" {
+			n++
+		}
+	}
+	return n
+}
+
+// example is a cluster that is not ready, and why.
+func (r *readiness) example() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, why := range r.now {
+		if why != "" {
+			return key.String() + ": " + why
+		}
+	}
+	return "none was seen that is not"
 }
