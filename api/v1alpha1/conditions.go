@@ -336,6 +336,35 @@ const (
 	// ReasonCollectionFailed: what no retention keeps could not be deleted (event).
 	ReasonCollectionFailed = "CollectionFailed"
 
+	// Restores: how far one is, and what came of it.
+
+	// ReasonRestoring: the placement centre is stopped and gets the metadata of a backup.
+	ReasonRestoring = "Restoring"
+	// ReasonRestoreComplete: the cluster has what the backup held.
+	ReasonRestoreComplete = "RestoreComplete"
+	// ReasonRestoreRefused: the backup does not fit the cluster, or cannot be read whole; nothing was stopped.
+	ReasonRestoreRefused = "RestoreRefused"
+	// ReasonRestoreValidating: the source is looked at.
+	ReasonRestoreValidating = "RestoreValidating"
+	// ReasonRestoreSaving: the safety backup is made.
+	ReasonRestoreSaving = "RestoreSaving"
+	// ReasonSafetyBackupFailed: the cluster could not be saved before it would have been overwritten; nothing was stopped.
+	ReasonSafetyBackupFailed = "SafetyBackupFailed"
+	// ReasonRestoreVerified: leaders, positions, keys and counts of the members agree with the backup's manifest.
+	ReasonRestoreVerified = "RestoreVerified"
+	// ReasonMembersDisagree: the members do not hold the same after a restore, or not what the manifest says.
+	ReasonMembersDisagree = "MembersDisagree"
+	// ReasonRestoreAborting: the members go back to what they had.
+	ReasonRestoreAborting = "RestoreAborting"
+	// ReasonRestoreAborted: the restore was taken back, and the cluster has what it had.
+	ReasonRestoreAborted = "RestoreAborted"
+	// ReasonCopyLeft: a restore after a total loss found a volume that still holds data; nothing was overwritten.
+	ReasonCopyLeft = "CopyLeft"
+	// ReasonAutoRestore: every copy of the metadata was lost, and a restore of the newest good backup was begun (event).
+	ReasonAutoRestore = "AutoRestore"
+	// ReasonStartedEmpty: a cluster that lost everything was founded once more, empty, because its annotation said so (event).
+	ReasonStartedEmpty = "StartedEmpty"
+
 	// Events alone: what the operator did, and what it saw change.
 
 	// ReasonJoining: a member was told to join the placement centre.

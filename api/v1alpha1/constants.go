@@ -10,7 +10,9 @@ const (
 	LabelSchedule = "robustmq.io/schedule"
 	// LabelBackup on a Job and its pods: the RobustMQBackup that it works for.
 	LabelBackup = "robustmq.io/backup"
-	// LabelJob on a Job and its pods: what it does (take, probe, collect, delete, verify).
+	// LabelRestore on a Job and its pods, and on a safety backup: the RobustMQRestore that it works for.
+	LabelRestore = "robustmq.io/restore"
+	// LabelJob on a Job and its pods: what it does (take, probe, collect, delete, verify, inspect, restore).
 	LabelJob = "robustmq.io/job"
 
 	// AnnotationClusterUID on a PVC: the cluster whose data it holds.
@@ -33,6 +35,12 @@ const (
 	AnnotationBackupUID = "robustmq.io/backup-uid"
 	// FinalizerBackup on a RobustMQBackup with deletionPolicy Delete: it goes when the backup is gone from the bucket, or was given up.
 	FinalizerBackup = "robustmq.io/backup"
+	// AnnotationAbort on a RobustMQRestore: "true" takes a restore back that has not ended; the cluster gets what it had.
+	AnnotationAbort = "robustmq.io/abort"
+	// FinalizerRestore on a RobustMQRestore that is under way: one that is deleted is taken back first.
+	FinalizerRestore = "robustmq.io/restore"
+	// AnnotationStartEmpty on a RobustMQCluster that lost every copy of its metadata: status.generation as it is then. With it the cluster is founded once more, empty.
+	AnnotationStartEmpty = "robustmq.io/start-empty"
 	// AnnotationDeletionProtection on a RobustMQCluster: "true" refuses its deletion while the webhooks are there.
 	AnnotationDeletionProtection = "robustmq.io/deletion-protection"
 )

@@ -64,6 +64,11 @@ type RobustMQRestoreSpec struct {
 	// source names the backup. Example: {backupName: my-cluster-hourly-29660520}.
 	// +required
 	Source RestoreSource `json:"source,omitempty,omitzero"`
+	// trigger says what made the restore. Manual: a person; the cluster is overwritten. Bootstrap: the operator, for spec.bootstrap.restoreFrom of a cluster that was never founded.
+	// TotalLoss: the operator, for spec.backup.autoRestore of a cluster that lost every copy of its metadata. The last two go into empty volumes alone, and save nothing before. Default: Manual.
+	// +optional
+	// +kubebuilder:default=Manual
+	Trigger RestoreTrigger `json:"trigger,omitempty"`
 	// identitySecretName names a Secret of this namespace with the key identity, to read an encrypted backup. Example: backup-identity. Default: spec.backup.encryption.identitySecretName of the cluster.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
@@ -76,6 +81,21 @@ type RobustMQRestoreSpec struct {
 	// +kubebuilder:validation:MaxItems=8
 	Unsafe []RestoreEscape `json:"unsafe,omitempty"`
 }
+
+// RestoreTrigger is what made a restore.
+//
+// +kubebuilder:validation:Enum=Manual;Bootstrap;TotalLoss
+type RestoreTrigger string
+
+// The triggers of a restore.
+const (
+	// RestoreManual: a person wants a cluster as it was.
+	RestoreManual RestoreTrigger = "Manual"
+	// RestoreBootstrap: a new cluster begins with a backup.
+	RestoreBootstrap RestoreTrigger = "Bootstrap"
+	// RestoreTotalLoss: a cluster lost every copy of its metadata.
+	RestoreTotalLoss RestoreTrigger = "TotalLoss"
+)
 
 // RestoreEscape names one guard that the user does without.
 //
