@@ -157,3 +157,41 @@ func TestAWipeTakesPlacementAndImageAlong(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestARestoredMemberStaysShutUntilTheNewGenerationHasArrived(t *testing.T) {
+	w := newWorld(t)
+	donor := w.add(config.RolePlacementCenter, 0).recorded(imagetest.Follower)
+	member := w.add(config.RolePlacementCenter, 1)
+	w.script(1).set(func(b *behaviour) { b.voters = []uint64{1, 2} })
+	donor.start()
+	donor.eventually("the server runs", runs)
+	member.start()
+	member.eventually("it waits", func(s protocol.State) bool { return s.Gate.Reason == protocol.GateAwaitsOrder && s.Generation == 1 })
+	request, content := seed(t, donor, member)
+	request.Origin, request.Generation = protocol.OriginRestored, 2
+	operator := member.operator()
+	if _, err := operator.BeginPlacement(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	for name, raw := range content {
+		if _, err := operator.PutFile(t.Context(), request.ID, name, 0, bytes.NewReader(raw)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := operator.Place(t.Context(), request.ID); err != nil {
+		t.Fatal(err)
+	}
+	placed := member.eventually("it is in place", func(s protocol.State) bool { return s.Images.Placement.Phase == protocol.PlacementPlaced })
+	if len(placed.Images.Placement.SHA256) != 64 {
+		t.Errorf("%+v", placed.Images.Placement)
+	}
+	if _, err := operator.OpenPlacement(t.Context(), request.ID); err != nil {
+		t.Fatal(err)
+	}
+	member.eventually("it waits for the configuration", func(s protocol.State) bool {
+		return s.Gate.Reason == protocol.GateNewerGeneration && s.Generation == 1 && s.Volume.Marker.Generation == 2
+	})
+	never(t, "the server starts before", 200*time.Millisecond, func() bool { return w.startsOf(2) > 0 })
+	member.configure(func(c *protocol.Config) { c.Generation = 2 })
+	member.eventually("the server runs", func(s protocol.State) bool { return runs(s) && s.Generation == 2 })
+}

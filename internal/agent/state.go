@@ -38,7 +38,7 @@ func (a *Agent) State(ctx context.Context) protocol.State {
 		s.Config.Ignored = append(s.Config.Ignored, fmt.Sprintf("%s: %s", i.Key, i.Reason))
 	}
 	if m.readable {
-		s.NodeID, s.Role, s.ClusterUID = m.nodeID(), m.config.Role, m.config.ClusterUID
+		s.NodeID, s.Role, s.ClusterUID, s.Generation = m.nodeID(), m.config.Role, m.config.ClusterUID, m.config.Generation
 	}
 	if a.child != nil && a.child == seen.child {
 		s.Raft, s.RaftError, s.Nodes, s.NodesError, s.Registry = seen.raft, seen.raftErr, seen.nodes, seen.nodesErr, seen.registry

@@ -14,7 +14,7 @@ import (
 //
 //  1. the record says what was there before (marker, folder, database)
 //  2. the marker names the placement: the gate is shut, whatever is in the database's folder
-//  3. the databases are exchanged (package image: the old one or the new one, never a mix)
+//  3. the files are read once more, for their digest; then the databases are exchanged (package image: the old one or the new one, never a mix)
 //  4. the record says Placed
 //  5. Open: the marker does not name the placement any more; then the record says Open
 //
@@ -105,6 +105,11 @@ func (t *Target) place(ctx context.Context, r record) error {
 	done, err := t.exchanged(r)
 	if err != nil {
 		return err
+	}
+	if r.SHA256 == "" {
+		if r.SHA256, err = t.digest(ctx, r.Request); err != nil {
+			return err
+		}
 	}
 	if !done {
 		if err := t.exchange(ctx, r); err != nil {

@@ -22,6 +22,8 @@ type record struct {
 	Changed time.Time                 `json:"changed"`
 	// Before is what was there when the placing began; nil until then.
 	Before *before `json:"before,omitempty"`
+	// SHA256 is the digest of what is being put in place, or is; empty until it was read.
+	SHA256 string `json:"sha256,omitempty"`
 }
 
 // before is what Revert goes back to, and by what it is seen whether the databases were exchanged.

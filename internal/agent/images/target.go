@@ -248,7 +248,7 @@ func (t *Target) fits(r protocol.PlacementRequest) error {
 	}
 	m := pod.Volume.Marker
 	switch {
-	case r.Generation != pod.Generation:
+	case r.Generation < pod.Generation || r.Generation > pod.Generation && r.Origin != protocol.OriginRestored: // a restore makes a generation, which the configuration has later
 		return refuse(protocol.ReasonConflict, "the image is for generation %d, the cluster is at generation %d", r.Generation, pod.Generation)
 	case !pod.Meta:
 		return refuse(protocol.ReasonConflict, "this is %s: only members of the placement centre have metadata", pod.Role)
@@ -343,6 +343,9 @@ func (t *Target) describe(r *record, files bool) protocol.Placement {
 	inForce := r.Phase == protocol.PlacementPlaced || r.Phase == protocol.PlacementOpen
 	p.Before = inForce && r.Before.Database
 	p.KeptEngine = p.Before
+	if inForce {
+		p.SHA256 = r.SHA256
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, f := range r.Request.Files {

@@ -168,9 +168,11 @@ func TestAnImageIsTakenOnlyWhereItFits(t *testing.T) {
 		"same generation, stopped":   {imagetest.Follower, func(m *member, r *protocol.PlacementRequest) { m.generation, r.Generation, m.held = 1, 1, true }, ""},
 		"same generation, gate open": {imagetest.Follower, func(m *member, r *protocol.PlacementRequest) { m.generation, r.Generation = 1, 1 }, protocol.ReasonConflict},
 		"the server runs":            {imagetest.Follower, func(m *member, _ *protocol.PlacementRequest) { m.running = true }, protocol.ReasonConflict},
-		"another generation":         {"", func(_ *member, r *protocol.PlacementRequest) { r.Generation = 3 }, protocol.ReasonConflict},
-		"another node":               {"", func(_ *member, r *protocol.PlacementRequest) { r.NodeID = 1 }, protocol.ReasonConflict},
-		"another cluster":            {"", func(_ *member, r *protocol.PlacementRequest) { r.ClusterUID = "other" }, protocol.ReasonConflict},
+		"a generation that the configuration does not have yet":   {"", func(_ *member, r *protocol.PlacementRequest) { r.Generation = 3 }, ""},
+		"a generation that the configuration is beyond":           {"", func(_ *member, r *protocol.PlacementRequest) { r.Generation = 1 }, protocol.ReasonConflict},
+		"a seed of a generation that the configuration is not at": {"", func(_ *member, r *protocol.PlacementRequest) { r.Generation, r.Origin = 3, protocol.OriginSeeded }, protocol.ReasonConflict},
+		"another node":    {"", func(_ *member, r *protocol.PlacementRequest) { r.NodeID = 1 }, protocol.ReasonConflict},
+		"another cluster": {"", func(_ *member, r *protocol.PlacementRequest) { r.ClusterUID = "other" }, protocol.ReasonConflict},
 		"data of another cluster": {imagetest.Follower, func(m *member, _ *protocol.PlacementRequest) {
 			m.remark(func(k *protocol.Marker) { k.ClusterUID = "other" })
 		}, protocol.ReasonConflict},

@@ -22,7 +22,8 @@ type PlacementRequest struct {
 	ID string `json:"id"`
 	// Origin is OriginSeeded or OriginRestored: it stands in the marker afterwards.
 	Origin Origin `json:"origin"`
-	// Whose volume it is: must be what this pod's configuration says.
+	// Whose volume it is: must be what this pod's configuration says. A restored image may be of a newer generation than the configuration, which may still be on its way: the gate stays shut until
+	// it has arrived.
 	ClusterUID string `json:"clusterUID"`
 	NodeID     uint64 `json:"nodeID"`
 	Generation int64  `json:"generation"`
@@ -94,7 +95,10 @@ type Placement struct {
 	// KeptEngine: the volume had data, and the messages in it are still there.
 	KeptEngine bool `json:"keptEngine,omitempty"`
 	// Before: what was there before is kept, and Revert goes back to it.
-	Before  bool      `json:"before,omitempty"`
+	Before bool `json:"before,omitempty"`
+	// SHA256, in hexadecimal digits, over the names, sizes and SHA-256 of the files as they were read from the disk when the image was put in place, and over the edits. Members that got the same
+	// have the same. Empty before the image is in place, and when it was reverted.
+	SHA256  string    `json:"sha256,omitempty"`
 	Changed time.Time `json:"changed"` // when Phase became what it is
 }
 

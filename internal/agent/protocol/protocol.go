@@ -60,6 +60,8 @@ type State struct {
 	NodeID       uint64 `json:"nodeID"`
 	Role         string `json:"role"` // PlacementCenter, MQTTBroker, JournalServer
 	ClusterUID   string `json:"clusterUID"`
+	// Generation of the cluster's metadata by the mounted configuration; 0 while none can be read. It follows the operator's word by the time that the kubelet takes.
+	Generation int64 `json:"generation,omitempty"`
 	// BootID changes with every start of the agent process.
 	BootID      string `json:"bootID"`
 	Terminating bool   `json:"terminating,omitempty"`
