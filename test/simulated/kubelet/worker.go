@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"sync"
 	"time"
@@ -30,6 +31,7 @@ type worker struct {
 	node        string
 	host        *network.Host
 	term        chan struct{} // closed when the object is being deleted
+	touched     chan struct{} // closed and replaced when its annotations change: a kubelet brings the volumes of a pod that was changed up to date at once
 	terminating bool
 	kill        map[string]context.CancelFunc // running container -> SIGKILL
 	restarts    map[string]int32
@@ -39,7 +41,7 @@ type worker struct {
 }
 
 func newWorker(k *Kubelet, pod *corev1.Pod) *worker {
-	w := &worker{k: k, uid: pod.UID, name: pod.Name, role: roleOf(pod), pod: pod, term: make(chan struct{}),
+	w := &worker{k: k, uid: pod.UID, name: pod.Name, role: roleOf(pod), pod: pod, term: make(chan struct{}), touched: make(chan struct{}),
 		kill: map[string]context.CancelFunc{}, restarts: map[string]int32{}, backoffs: map[string]time.Duration{}}
 	w.ctx, w.cancel = context.WithCancel(k.ctx)
 	w.status.start(pod)
@@ -50,11 +52,22 @@ func newWorker(k *Kubelet, pod *corev1.Pod) *worker {
 func (w *worker) update(pod *corev1.Pod) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if !maps.Equal(w.pod.Annotations, pod.Annotations) {
+		close(w.touched)
+		w.touched = make(chan struct{})
+	}
 	w.pod = pod
 	if pod.DeletionTimestamp != nil && !w.terminating {
 		w.terminating = true
 		close(w.term)
 	}
+}
+
+// touch is closed at the next change of the pod's annotations.
+func (w *worker) touch() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.touched
 }
 
 func (w *worker) current() *corev1.Pod {
@@ -203,7 +216,8 @@ func (w *worker) sandbox(power context.Context) (ended bool) {
 	refreshing := make(chan struct{})
 	go func() {
 		defer close(refreshing)
-		for w.k.await(power, nil, w.k.SecretDelay) {
+		for touched := w.touch(); w.k.await(power, touched, w.k.SecretDelay); {
+			touched = w.touch() // before the look: what changes meanwhile is looked at again
 			w.refresh()
 		}
 	}()

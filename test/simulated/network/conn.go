@@ -101,7 +101,7 @@ func (c *conn) Read(b []byte) (int, error) {
 
 // Write implements net.Conn.
 func (c *conn) Write(b []byte) (int, error) {
-	if d := c.host.network.pause(); d > 0 {
+	if d := c.host.network.pause(c.to); d > 0 {
 		timer := time.NewTimer(d)
 		select {
 		case <-timer.C:

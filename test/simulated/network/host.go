@@ -27,6 +27,7 @@ func (h *Host) LookupHost(ctx context.Context, name string) ([]string, error) {
 		return []string{name}, nil
 	}
 	n := h.network
+	n.note(name)
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(float64(dnsTimeout)/n.speed))
 	defer cancel()
 	for {
@@ -63,7 +64,8 @@ func (h *Host) DialContext(ctx context.Context, network, address string) (net.Co
 		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
 	}
 	ip := found[0]
-	if err := wait(ctx, h.network.pause()); err != nil {
+	h.network.note(ip)
+	if err := wait(ctx, h.network.pause(ip)); err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
 	}
 	for {

@@ -2,7 +2,9 @@ package network
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,14 +35,16 @@ type Network struct {
 
 	mu      sync.Mutex
 	rand    *rand.Rand
-	changed chan struct{}       // closed and replaced at every change of a fault
-	names   map[string]string   // address -> host name; an address without name is no longer anybody's
-	gone    map[string]bool     // addresses whose machine lost its power
-	faults  map[pair]Fault      // directed
-	dnsDown map[string]bool     // hosts whose DNS server does not answer
-	lost    []*Loss             // answers still to be lost
-	zone    map[string][]string // absolute names without the trailing dot
-	delay   [2]time.Duration    // of every connect and write, drawn evenly
+	changed chan struct{}            // closed and replaced at every change of a fault
+	names   map[string]string        // address -> host name; an address without name is no longer anybody's
+	gone    map[string]bool          // addresses whose machine lost its power
+	faults  map[pair]Fault           // directed
+	dnsDown map[string]bool          // hosts whose DNS server does not answer
+	lost    []*Loss                  // answers still to be lost
+	zone    map[string][]string      // absolute names without the trailing dot
+	delay   [2]time.Duration         // of every connect and write, drawn evenly
+	slow    map[string]time.Duration // of every connect and write to a host, besides
+	asked   map[string]bool          // names that were looked up, and addresses that were dialled
 }
 
 type pair struct{ from, to string }
@@ -59,7 +63,7 @@ const (
 func New(seed uint64, speed float64) *Network {
 	return &Network{
 		speed: speed, rand: rand.New(rand.NewPCG(seed, 0x6e6574)), changed: make(chan struct{}), names: map[string]string{}, gone: map[string]bool{},
-		faults: map[pair]Fault{}, dnsDown: map[string]bool{}, zone: map[string][]string{},
+		faults: map[pair]Fault{}, dnsDown: map[string]bool{}, zone: map[string][]string{}, slow: map[string]time.Duration{}, asked: map[string]bool{},
 	}
 }
 
@@ -118,6 +122,34 @@ func (n *Network) Delay(least, most time.Duration) {
 	n.delay = [2]time.Duration{least, max(least, most)}
 }
 
+// Slow makes every connect and every write to a host wait so long.
+func (n *Network) Slow(host string, by time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.slow[host] = by
+}
+
+// NameOf is the host that has an address, "" when nobody has.
+func (n *Network) NameOf(address string) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.names[address]
+}
+
+// Asked are the names that hosts of this network have looked up so far, and the addresses that they have dialled, sorted.
+func (n *Network) Asked() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Sorted(maps.Keys(n.asked))
+}
+
+// note remembers what was looked up or dialled.
+func (n *Network) note(what string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.asked[what] = true
+}
+
 // DNSOutage takes the DNS server from a host, or gives it back.
 func (n *Network) DNSOutage(host string, down bool) {
 	n.mu.Lock()
@@ -148,6 +180,7 @@ func (n *Network) Heal() {
 	defer n.mu.Unlock()
 	clear(n.faults)
 	clear(n.dnsDown)
+	clear(n.slow)
 	n.lost = nil
 	n.delay = [2]time.Duration{}
 	n.notifyLocked()
@@ -180,14 +213,15 @@ func (n *Network) way(from *Host, address string) (out, back Fault, changed <-ch
 	return n.faults[pair{from.Name, to}], n.faults[pair{to, from.Name}], changed
 }
 
-// pause draws how long a packet is under way.
-func (n *Network) pause() time.Duration {
+// pause draws how long a packet to an address is under way.
+func (n *Network) pause(to string) time.Duration {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	slow := n.slow[n.names[to]]
 	if n.delay[1] == 0 {
-		return 0
+		return slow
 	}
-	return n.delay[0] + time.Duration(n.rand.Int64N(int64(n.delay[1]-n.delay[0])+1))
+	return slow + n.delay[0] + time.Duration(n.rand.Int64N(int64(n.delay[1]-n.delay[0])+1))
 }
 
 // losesAnswer reports whether the answer to the write number (from 1) of this connection is to be lost, and uses the loss up.

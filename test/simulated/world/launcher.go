@@ -38,9 +38,12 @@ type server struct {
 func (l *launcher) Start(ctx context.Context, spec process.Spec) (process.Process, error) {
 	pid := int(pids.Add(1))
 	l.w.mu.Lock()
-	poisoned := l.w.poisoned
+	poisoned, started := l.w.poisoned, l.w.started
 	l.w.starts[l.pod] = append(l.w.starts[l.pod], pid)
 	l.w.mu.Unlock()
+	if started != nil {
+		started(l.pod)
+	}
 	if poisoned != nil {
 		file, err := os.ReadFile(spec.Conf)
 		if err != nil {
@@ -94,6 +97,13 @@ func (w *World) Poison(f func(pod, version, file string) bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.poisoned = f
+}
+
+// OnStart has f called before each start of a server, with its pod; nil ends it.
+func (w *World) OnStart(f func(pod string)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.started = f
 }
 
 // Starts are the process ids of the servers that were started in a pod of that name, in order.

@@ -20,7 +20,7 @@ import (
 // everything lists the kinds that a world may hold, owners first.
 func everything() []client.Object {
 	return []client.Object{
-		&v1alpha1.RobustMQBackup{}, &v1alpha1.RobustMQCluster{}, &batchv1.Job{}, &appsv1.StatefulSet{}, &corev1.Pod{}, &corev1.PersistentVolumeClaim{}, &corev1.Secret{}, &corev1.ConfigMap{}, &corev1.Service{}, &corev1.ServiceAccount{},
+		&v1alpha1.RobustMQRestore{}, &v1alpha1.RobustMQBackup{}, &v1alpha1.RobustMQCluster{}, &batchv1.Job{}, &appsv1.StatefulSet{}, &corev1.Pod{}, &corev1.PersistentVolumeClaim{}, &corev1.Secret{}, &corev1.ConfigMap{}, &corev1.Service{}, &corev1.ServiceAccount{},
 		&policyv1.PodDisruptionBudget{}, &networkingv1.NetworkPolicy{}, &networkingv1.Ingress{}, &eventsv1.Event{},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,18 +41,27 @@ type Operator struct {
 	dead  bool
 	conns map[net.Conn]bool
 	err   error
+	// orders are its calls to agents that changed something, in order; it dies after the number lastOrder (from 1, 0: it does not).
+	orders    []Call
+	lastOrder int
 }
 
 // StartOperator starts an operator for this world's namespace. Only one runs at a time.
 func (w *World) StartOperator() *Operator {
 	w.T.Helper()
-	return w.startOperator(0)
+	return w.startOperator(0, 0)
 }
 
 // StartOperatorUntil starts an operator that dies after its n-th write to the API (events not counted): the write happens, its answer is never seen, nothing after it is done.
 func (w *World) StartOperatorUntil(n int) *Operator {
 	w.T.Helper()
-	return w.startOperator(n)
+	return w.startOperator(n, 0)
+}
+
+// StartOperatorUntilOrder starts an operator that dies after its n-th order to an agent (see Orders): the agent carries it out, its answer is never seen, nothing after it is done.
+func (w *World) StartOperatorUntilOrder(n int) *Operator {
+	w.T.Helper()
+	return w.startOperator(0, n)
 }
 
 // UpgradeOperator starts an operator of another release in the place of the one that runs: its agents come from another image.
@@ -60,7 +70,7 @@ func (w *World) UpgradeOperator(release string) *Operator {
 	w.mu.Lock()
 	w.release = release
 	w.mu.Unlock()
-	return w.startOperator(0)
+	return w.startOperator(0, 0)
 }
 
 func (w *World) agentImage() string {
@@ -72,9 +82,9 @@ func (w *World) agentImage() string {
 	return AgentImage + ":" + w.release
 }
 
-func (w *World) startOperator(killAfter int) *Operator {
+func (w *World) startOperator(killAfter, lastOrder int) *Operator {
 	w.T.Helper()
-	o := &Operator{w: w, finished: make(chan struct{}), conns: map[net.Conn]bool{}}
+	o := &Operator{w: w, finished: make(chan struct{}), conns: map[net.Conn]bool{}, lastOrder: lastOrder}
 	config := rest.CopyConfig(w.Env.operator)
 	config.QPS, config.Burst, config.UserAgent = -1, 0, "robustmq-operator"
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
@@ -97,9 +107,9 @@ func (w *World) startOperator(killAfter int) *Operator {
 	limits := agentclient.Limits{
 		Dial: w.scaledAtLeast(2*time.Second, time.Second), State: w.scaledAtLeast(3*time.Second, 2*time.Second+time.Second/2), Order: w.scaledAtLeast(45*time.Second, 2*time.Second),
 	}
-	agents := agentclient.NewPool(limits, func(ctx context.Context, network, address string) (net.Conn, error) {
+	agents := &pool{o: o, Pool: agentclient.NewPool(limits, func(ctx context.Context, network, address string) (net.Conn, error) {
 		return o.dial(ctx, host.DialContext, network, address)
-	})
+	})}
 	reconciler := &cluster.Reconciler{
 		Agents:      agents,
 		ServerImage: ServerImage, AgentImage: w.agentImage(), ClusterDomain: ClusterDomain, OperatorNamespace: "robustmq-operator-system",
@@ -207,6 +217,28 @@ func (o *Operator) Crash() {
 		o.w.writes = append(o.w.writes, o.api.seen()...)
 		o.w.mu.Unlock()
 	}
+}
+
+// ordered takes note of a call that changed something, and reports whether the operator is dead: it may die of this one.
+func (o *Operator) ordered(c Call) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.dead {
+		return true
+	}
+	o.orders = append(o.orders, c)
+	if len(o.orders) != o.lastOrder {
+		return false
+	}
+	go o.Crash()
+	return true
+}
+
+// Orders are its calls to agents that stopped, started, filled or emptied something, in order.
+func (o *Operator) Orders() []Call {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.orders)
 }
 
 // Dead reports whether this operator was killed.

@@ -84,6 +84,30 @@ func (w *World) Create(pod, what string, object any) error {
 	return err
 }
 
+// Users are the MQTT users that a pod's server knows, sorted. Only brokers know them.
+func (w *World) Users(pod string) ([]string, error) {
+	var list struct {
+		Data []struct {
+			Username string `json:"username"`
+		} `json:"data"`
+	}
+	if err := w.read(&list, pod, http.MethodGet, "/api/cluster/user/list?limit=100000", nil); err != nil {
+		return nil, err
+	}
+	names := []string{}
+	for _, u := range list.Data {
+		names = append(names, u.Username)
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// DeleteUser removes one, through a pod's server.
+func (w *World) DeleteUser(pod, name string) error {
+	_, err := w.admin(pod, http.MethodPost, "/api/cluster/user/delete", map[string]string{"tenant": "default", "username": name})
+	return err
+}
+
 // Login reports whether a broker accepts an MQTT user.
 func (w *World) Login(pod, user, password string) (bool, error) {
 	conn, err := net.DialTimeout("tcp", net.JoinHostPort(w.Kubelet.AddressOf(pod), "1883"), 2*time.Second)

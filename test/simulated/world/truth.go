@@ -186,9 +186,18 @@ func (w *World) RegisteredAt(_ *v1alpha1.RobustMQCluster, pods []string, wanted 
 // Claim reads the claim of a pod's data volume.
 func (w *World) Claim(pod string) *corev1.PersistentVolumeClaim {
 	w.T.Helper()
+	claim := w.ClaimOf(pod)
+	if claim == nil {
+		w.T.Fatalf("%s has no claim", pod)
+	}
+	return claim
+}
+
+// ClaimOf is the claim of a pod's data volume; nil when there is none.
+func (w *World) ClaimOf(pod string) *corev1.PersistentVolumeClaim {
 	var claim corev1.PersistentVolumeClaim
 	if err := w.Client.Get(w.ctx, client.ObjectKey{Namespace: w.Namespace, Name: "data-" + pod}, &claim); err != nil {
-		w.T.Fatalf("claim of %s: %v", pod, err)
+		return nil
 	}
 	return &claim
 }
@@ -217,18 +226,24 @@ func (w *World) Wipe(pod string) {
 // Marker reads the marker in a pod's data volume; nil when there is none.
 func (w *World) Marker(pod string) *protocol.Marker {
 	w.T.Helper()
-	text, err := os.ReadFile(filepath.Join(w.VolumeDir(pod), protocol.MarkerFile))
-	if os.IsNotExist(err) {
-		return nil
-	}
-	if err != nil {
+	m, err := ReadMarker(w.VolumeDir(pod))
+	if err != nil && !os.IsNotExist(err) {
 		w.T.Fatalf("marker of %s: %v", pod, err)
+	}
+	return m
+}
+
+// ReadMarker reads the marker in the folder of a volume.
+func ReadMarker(volume string) (*protocol.Marker, error) {
+	text, err := os.ReadFile(filepath.Join(volume, protocol.MarkerFile))
+	if err != nil {
+		return nil, err
 	}
 	var m protocol.Marker
 	if err := json.Unmarshal(text, &m); err != nil {
-		w.T.Fatalf("marker of %s: %v", pod, err)
+		return nil, err
 	}
-	return &m
+	return &m, nil
 }
 
 // Whole reports whether the cluster is what it should be: one raft cluster of all members, every node registered everywhere, and every volume marked as this cluster's.

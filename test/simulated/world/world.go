@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/robustmq/robustmq-operator/backup/job"
+	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/robustmq/metaclient"
 	"github.com/robustmq/robustmq-operator/test/simulated/kube"
 	"github.com/robustmq/robustmq-operator/test/simulated/kubelet"
@@ -71,10 +72,14 @@ type World struct {
 	starts   map[string][]int
 	poisoned func(pod, version, file string) bool
 	release  string // of the operator: the agent's image carries it
-	operator *Operator
-	writes   []Write  // of operators that are gone
-	refused  []string // kinds of settings that servers cannot read
-	closed   bool
+	// interfere and amend stand between the operator and its agents, started is told of each server that is started.
+	interfere func(ctx context.Context, c Call) error
+	amend     func(pod string, s *protocol.State)
+	started   func(pod string)
+	operator  *Operator
+	writes    []Write  // of operators that are gone
+	refused   []string // kinds of settings that servers cannot read
+	closed    bool
 }
 
 // New makes a world; it ends with the test. No operator runs yet.
