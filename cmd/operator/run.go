@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime/debug"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -41,13 +40,8 @@ func newScheme() *runtime.Scheme {
 	return s
 }
 
-// gcPercent has garbage collected when the heap has grown by three tenths. Most of the heap is the cache, which stays; by Go's own default (100) as much again would lie idle. GOGC says otherwise.
-const gcPercent = 30
-
 func run(ctx context.Context, o *options) error {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	boundMemory(ctx)
 	if err := o.validate(); err != nil {
 		return err
 	}

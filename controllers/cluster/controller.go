@@ -100,6 +100,8 @@ type memory struct {
 	pace topology.Pace
 	// compared are the objects that were last seen as they are wanted.
 	compared map[string]comparison
+	// denied are the objects that the API server refused, by kind and name.
+	denied map[string]denial
 }
 
 // pass is one reconcile of one cluster: what was read, and what follows from it.

@@ -3,9 +3,11 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"slices"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -67,15 +69,12 @@ func (r *Reconciler) applyObjects(ctx context.Context, p *pass) error {
 			}
 			r.keepImmutable(p, set)
 		}
-		err := r.apply(ctx, p, object)
-		if meta.IsNoMatchError(err) {
-			kind := object.GetObjectKind().GroupVersionKind()
-			p.waits = append(p.waits, topology.Wait{Reason: v1alpha1.ReasonApplyFailed, Trouble: true,
-				Message: fmt.Sprintf("%s %q cannot be made: this Kubernetes has no %s; install what brings it, or take it out of the spec", kind.Kind, object.GetName(), kind.GroupKind())})
-			continue
-		}
-		if err != nil {
-			return err
+		if err := r.apply(ctx, p, object); err != nil {
+			wait, told := toldOf(object, err)
+			if !told {
+				return err
+			}
+			p.waits = append(p.waits, wait)
 		}
 	}
 	if p.upkeepOnly {
@@ -87,6 +86,45 @@ func (r *Reconciler) applyObjects(ctx context.Context, p *pass) error {
 		}
 	}
 	return nil
+}
+
+// toldOf is what people are told of an object that could not be applied. The others are applied all the same, and members are looked after: a quota for Services must not keep a quorum from
+// being repaired. Not told is what the next pass may find gone: a conflict, an API server that is busy or away.
+func toldOf(object client.Object, err error) (topology.Wait, bool) {
+	kind := object.GetObjectKind().GroupVersionKind()
+	wait := topology.Wait{Reason: v1alpha1.ReasonApplyFailed, Trouble: true}
+	var taken *takenError
+	switch {
+	case meta.IsNoMatchError(err):
+		wait.Message = fmt.Sprintf("%s %q cannot be made: this Kubernetes has no %s; install what brings it, or take it out of the spec", kind.Kind, object.GetName(), kind.GroupKind())
+	case errors.As(err, &taken):
+		wait.Reason, wait.Message = v1alpha1.ReasonNameTaken, err.Error()
+	case refused(err):
+		wait.Message = fmt.Sprintf("%v; the API server is asked again in a while", err)
+	default:
+		return topology.Wait{}, false
+	}
+	return wait, true
+}
+
+// refused reports an answer of the API server that the same request gets again until somebody changes something: a quota, a policy, a webhook of others, no address left.
+func refused(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) && !apierrors.IsAlreadyExists(err) &&
+		!apierrors.IsTimeout(err) && !apierrors.IsServerTimeout(err) && !apierrors.IsTooManyRequests(err) && !apierrors.IsServiceUnavailable(err)
+}
+
+// takenError is about an object of somebody else that has a name of ours.
+type takenError struct{ kind, name, owner string }
+
+func (e *takenError) Error() string {
+	return fmt.Sprintf("%s %s belongs to %s: rename this cluster, or remove that object", e.kind, e.name, e.owner)
+}
+
+// denial is a refusal of the API server, and when it was given.
+type denial struct {
+	at  time.Time
+	err error
 }
 
 // beingRemade reports whether a StatefulSet is on its way out, so that applying it now would be lost with it.
@@ -146,7 +184,7 @@ func (r *Reconciler) apply(ctx context.Context, p *pass, object client.Object) e
 	}
 	if live != nil {
 		if owner := metav1.GetControllerOf(live); owner != nil && len(object.GetOwnerReferences()) > 0 && owner.UID != object.GetOwnerReferences()[0].UID {
-			return fmt.Errorf("%s %s belongs to %s %s: rename this cluster, or remove that object", wanted.GetKind(), object.GetName(), owner.Kind, owner.Name)
+			return &takenError{wanted.GetKind(), object.GetName(), owner.Kind + " " + owner.Name}
 		}
 		same, err := manifests.Equal(live, wanted, FieldManager)
 		if err != nil {
@@ -157,8 +195,19 @@ func (r *Reconciler) apply(ctx context.Context, p *pass, object client.Object) e
 			return nil
 		}
 	}
+	if d, ok := p.memory.denied[seen.key]; ok && r.Now().Sub(d.at) < r.Timings.Refused {
+		return d.err
+	}
+	delete(p.memory.denied, seen.key)
 	if err := r.Apply(ctx, client.ApplyConfigurationFromUnstructured(wanted), client.FieldOwner(FieldManager), client.ForceOwnership); err != nil {
-		return fmt.Errorf("applying %s %s: %w", wanted.GetKind(), object.GetName(), err)
+		err = fmt.Errorf("applying %s %s: %w", wanted.GetKind(), object.GetName(), err)
+		if refused(err) {
+			if p.memory.denied == nil {
+				p.memory.denied = map[string]denial{}
+			}
+			p.memory.denied[seen.key] = denial{r.Now(), err}
+		}
+		return err
 	}
 	return nil
 }

@@ -123,11 +123,13 @@ type Timings struct {
 	Order time.Duration
 	// Transfer bounds a transfer of leadership, and once more the putting back of one that failed; TransferCall one call of it, TransferPoll is how often the new leader is looked at.
 	Transfer, TransferCall, TransferPoll time.Duration
+	// Refused is how soon an object that the API server refused is applied again.
+	Refused time.Duration
 	// Census says when the members' data is counted and compared.
 	Census CensusTimings
 }
 
 // DefaultTimings are the times at real speed.
 func DefaultTimings() Timings {
-	return Timings{Busy: 2 * time.Second, Quiet: 30 * time.Second, Observe: 5 * time.Second, Order: 45 * time.Second, Transfer: protocol.TransferCommitWithin, TransferCall: 6 * time.Second, TransferPoll: 100 * time.Millisecond, Census: DefaultCensusTimings()}
+	return Timings{Busy: 2 * time.Second, Quiet: 30 * time.Second, Observe: 5 * time.Second, Order: 45 * time.Second, Transfer: protocol.TransferCommitWithin, TransferCall: 6 * time.Second, TransferPoll: 100 * time.Millisecond, Refused: 15 * time.Second, Census: DefaultCensusTimings()}
 }

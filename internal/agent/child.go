@@ -120,6 +120,11 @@ func (a *Agent) ended(status process.ExitStatus) {
 			a.o.Log.Warn("server output", "error", err)
 		}
 	}
+	if c.stopping == protocol.ExitTerminating {
+		if err := a.volume.NoteStopped(a.o.Now()); err != nil {
+			a.o.Log.Warn("the next start will wait for its name", "error", err)
+		}
+	}
 	kills, counted := a.o.OOMKills()
 	a.mu.Lock()
 	defer a.mu.Unlock()

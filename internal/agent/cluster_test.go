@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/agent/volume"
 	"github.com/robustmq/robustmq-operator/internal/robustmq/config"
 )
 
@@ -51,6 +52,35 @@ func TestAStartWaitsUntilTheOwnNameLeadsToThePod(t *testing.T) {
 	never(t, "a start while the name leads elsewhere", 200*time.Millisecond, func() bool { return w.startsOf(1) > 0 })
 	w.publish(p, true)
 	p.eventually("the server runs", runs)
+}
+
+func TestAServerThatWasAwayForSecondsStartsWhileItsNameTravels(t *testing.T) {
+	w := newWorld(t)
+	w.timings.NameWait, w.timings.NameSkip = time.Hour, time.Minute
+	p := w.add(config.RolePlacementCenter, 0).initialised(nil)
+	w.publish(p, false)
+	if err := volume.At(p.Paths.VolumeDir).NoteStopped(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	p.start()
+	p.eventually("the server runs without a name", runs)
+}
+
+func TestAServerThatWasAwayForLongerWaitsForItsName(t *testing.T) {
+	for what, at := range map[string]time.Duration{"too long": -time.Hour, "by a clock that is ahead": time.Hour} {
+		t.Run(what, func(t *testing.T) {
+			w := newWorld(t)
+			w.timings.NameWait, w.timings.NameSkip = time.Hour, time.Minute
+			p := w.add(config.RolePlacementCenter, 0).initialised(nil)
+			w.publish(p, false)
+			if err := volume.At(p.Paths.VolumeDir).NoteStopped(time.Now().Add(at)); err != nil {
+				t.Fatal(err)
+			}
+			p.start()
+			p.eventually("it waits for its name", func(s protocol.State) bool { return s.Server.Waiting != "" && s.Server.PID == 0 })
+			never(t, "a start without a name", 200*time.Millisecond, func() bool { return w.startsOf(1) > 0 })
+		})
+	}
 }
 
 func TestTheWaitForTheNameIsBoundedForAWholeMember(t *testing.T) {

@@ -87,6 +87,8 @@ type Timings struct {
 
 	NameWait time.Duration // for the own name in DNS before a start
 	NamePoll time.Duration
+	// NameSkip is how long a server may have been away with its pod and start without its name: less than RobustMQ takes to forget a node (27 to 30 s), and to start (up to 7 s).
+	NameSkip time.Duration
 	JoinPoll time.Duration // between looks for a member to join
 	JoinDial time.Duration `floor:"io"` // half of what the server itself allows a peer, so that it finds what was found
 
@@ -134,7 +136,7 @@ func DefaultTimings() Timings {
 		Tick: 200 * time.Millisecond, ConfigPoll: 2 * time.Second, VolumePoll: time.Second,
 		PulseFirst: 200 * time.Millisecond, Pulse: 2 * time.Second, PulseTimeout: 5 * time.Second, HungAfter: 30 * time.Second,
 		ObserveSoon: 500 * time.Millisecond, Observe: 5 * time.Second, Cache: 500 * time.Millisecond, Settings: 5 * time.Minute, Probe: 900 * time.Millisecond,
-		NameWait: time.Minute, NamePoll: 250 * time.Millisecond, JoinPoll: 500 * time.Millisecond, JoinDial: 250 * time.Millisecond,
+		NameWait: time.Minute, NamePoll: 250 * time.Millisecond, NameSkip: 15 * time.Second, JoinPoll: 500 * time.Millisecond, JoinDial: 250 * time.Millisecond,
 		Stop: 25 * time.Second, BackoffFirst: time.Second, BackoffMax: 30 * time.Second, BackoffStable: time.Minute,
 		Relay: 3 * time.Second, RelayTimeout: 1500 * time.Millisecond,
 		FenceProbe: 3 * time.Second, FenceTimeout: 1500 * time.Millisecond, FenceAfter: 15 * time.Second,

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
@@ -151,9 +150,7 @@ func (s *scene) loses(what string, within time.Duration, ordinals ...int) {
 	var disks []disk
 	for _, ordinal := range ordinals {
 		pod := s.getPod(s.member(ordinal))
-		var claim corev1.PersistentVolumeClaim
-		s.must(k8s.Get(s.Context(), client.ObjectKey{Namespace: pod.Namespace, Name: "data-" + pod.Name}, &claim))
-		disks = append(disks, disk{pod.Spec.NodeName, claim.Spec.VolumeName})
+		disks = append(disks, disk{pod.Spec.NodeName, s.volumeOf(pod.Name)})
 	}
 	begin := time.Now()
 	for _, d := range disks {

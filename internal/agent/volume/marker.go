@@ -96,7 +96,7 @@ func (v Volume) Wipe() error {
 	if err != nil {
 		return fmt.Errorf("wipe: %w", err)
 	}
-	for _, name := range []string{DataDir, EngineDir, PlacementDir, SeedFile} {
+	for _, name := range []string{DataDir, EngineDir, PlacementDir, SeedFile, stoppedFile} {
 		if err := os.Rename(v.Path(name), filepath.Join(trash, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("wipe: %w", err)
 		}
@@ -129,7 +129,7 @@ func (v Volume) Sweep() error {
 		return fmt.Errorf("sweep: %w", err)
 	}
 	for _, entry := range entries {
-		if !strings.HasPrefix(entry.Name(), own) || entry.Name() == PlacementDir || entry.Name() == SeedFile || entry.Name() == protocol.TransferFile {
+		if !strings.HasPrefix(entry.Name(), own) || entry.Name() == PlacementDir || entry.Name() == SeedFile || entry.Name() == stoppedFile || entry.Name() == protocol.TransferFile {
 			continue
 		}
 		if err := os.RemoveAll(v.Path(entry.Name())); err != nil {

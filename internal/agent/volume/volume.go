@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 )
@@ -26,6 +27,7 @@ const (
 	StagingDir   = own + "images"    // images that are taken; gone after every start of the agent
 	PlacementDir = own + "placement" // the image that is received to be put in place; it outlives the agent
 	SeedFile     = own + "seed.json" // the order to receive it from another member; it outlives the agent
+	stoppedFile  = own + "stopped"   // when a server that ran on this volume ended with its pod
 )
 
 // Volume is a data volume mounted at Dir.
@@ -90,6 +92,21 @@ func (v Volume) CheckWritable() error {
 	}
 	_, err = f.Write([]byte("x"))
 	return errors.Join(err, f.Close(), os.Remove(f.Name()))
+}
+
+// NoteStopped writes down that the server on this volume ended at a time, because its pod does. Nothing is lost with the note: without it a start takes its time.
+func (v Volume) NoteStopped(at time.Time) error {
+	return os.WriteFile(v.Path(stoppedFile), []byte(at.UTC().Format(time.RFC3339Nano)), 0o600)
+}
+
+// Stopped is when the last server that ended with its pod did; false when that is not known.
+func (v Volume) Stopped() (time.Time, bool) {
+	content, err := os.ReadFile(v.Path(stoppedFile))
+	if err != nil {
+		return time.Time{}, false
+	}
+	at, err := time.Parse(time.RFC3339Nano, string(content))
+	return at, err == nil
 }
 
 // initialised reports whether RocksDB's CURRENT is there: _rocksdb since RobustMQ 0.4.1, _data before.
