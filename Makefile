@@ -36,6 +36,9 @@ controller-gen := $(run) controller-gen
 # Below these fields Kubernetes' own documentation is left out of the definitions (see test/tools/cmd/crds).
 foreign := affinity,tolerations,topologySpreadConstraints
 
+# Restores that are under way, and backups that go from the bucket with their objects: only the operator lets them go.
+held = {range .items[?(@.metadata.finalizers)]}{.kind}/{.metadata.name} in {.metadata.namespace}{"\n"}{end}
+
 # Builds the images and prints their archives, one a line.
 archives = $(run) images build$(if $(ROBUSTMQ_BIN), && $(run) images build robustmq)
 
@@ -142,8 +145,8 @@ render: ## what would be installed, as YAML
 install: ## definitions, RBAC, webhooks and operator (CONFIG=folder, KUBECTL=command)
 	$(Q)$(run) kustomize build $(CONFIG) | $(KUBECTL) apply --server-side -f -
 
-uninstall: ## webhook configurations first, so that nothing is refused by a webhook that is gone; not while there are clusters
-	$(Q)left=$$($(KUBECTL) get robustmqclusters -A -o name 2> /dev/null || true); \
+uninstall: ## webhook configurations first, so that nothing is refused by a webhook that is gone; not while there are clusters, or restores under way
+	$(Q)left=$$({ $(KUBECTL) get robustmqclusters -A -o name; $(KUBECTL) get robustmqrestores,robustmqbackups -A -o jsonpath='$(held)'; } 2> /dev/null || true); \
 	  [ -z "$$left" ] || { echo "delete these first, or the operator could not clean up after them:" $$left >&2; exit 1; }
 	$(Q)$(KUBECTL) delete validatingwebhookconfigurations,mutatingwebhookconfigurations -l app.kubernetes.io/name=robustmq-operator --ignore-not-found
 	$(Q)$(run) kustomize build $(CONFIG) | $(KUBECTL) delete --ignore-not-found -f -

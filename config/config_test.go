@@ -161,6 +161,7 @@ func TestTheOperatorMayDoWhatItsBuildersAskForAndNotMore(t *testing.T) {
 		" pods list":                    true,
 		" pods watch":                   true,
 		" pods delete":                  true,
+		" pods patch":                   true, // a restore waits for the configuration with its generation, and an annotation makes the kubelet bring it at once
 		" persistentvolumeclaims get":   true,
 		" persistentvolumeclaims list":  true,
 		" persistentvolumeclaims watch": true,
@@ -444,6 +445,53 @@ func TestBackupsAreMadeByJobsAndTheOperatorMayDoNoMoreForThem(t *testing.T) {
 	}
 }
 
+// What the controller of restores does, and the cluster's that makes one after a total loss or for a new cluster, and nothing else.
+func TestRestoresAreMadeAndFollowedAndNeverDeletedByTheOperator(t *testing.T) {
+	wanted := map[string]bool{
+		"robustmq.io robustmqrestores create": true, "robustmq.io robustmqrestores patch": true,
+		"robustmq.io robustmqrestores/status patch": true, "robustmq.io robustmqrestores/status update": true, "robustmq.io robustmqrestores/finalizers update": true,
+		"batch jobs create": true, "batch jobs delete": true, " events list": true, // why a Job has no pod
+	}
+	for _, verb := range []string{"get", "list", "watch"} {
+		wanted["robustmq.io robustmqrestores "+verb], wanted["batch jobs "+verb], wanted[" pods "+verb] = true, true, true
+	}
+	for name, rules := range roles(t) {
+		for _, r := range rules {
+			for _, resource := range r.Resources {
+				for _, verb := range r.Verbs {
+					key := r.APIGroups[0] + " " + resource + " " + verb
+					switch {
+					case name == "robustmq-operator-restores" && !wanted[key]:
+						t.Errorf("%s: %q", name, key)
+					case name == "robustmq-operator-restores":
+						delete(wanted, key)
+					case strings.HasPrefix(name, "robustmq-operator") && strings.HasPrefix(resource, "robustmqrestores"):
+						t.Errorf("%s: %q belongs into the role of restores", name, key)
+					}
+				}
+			}
+		}
+	}
+	for key := range wanted {
+		t.Errorf("the operator may not %q", key)
+	}
+	all := objects(t, "rbac")
+	view, edit := find[rbacv1.ClusterRole](t, all, "ClusterRole", "robustmq-view").Rules, find[rbacv1.ClusterRole](t, all, "ClusterRole", "robustmq-edit").Rules
+	for verb, want := range map[string]bool{"watch": true, "create": false, "patch": false} {
+		if allows(view, "robustmq.io", "robustmqrestores", verb) != want {
+			t.Errorf("whoever may view may %s restores: want %t", verb, want)
+		}
+	}
+	for _, verb := range []string{"create", "patch", "delete"} { // patch: the annotation that takes one back
+		if !allows(edit, "robustmq.io", "robustmqrestores", verb) {
+			t.Errorf("whoever may edit may not %s restores", verb)
+		}
+	}
+	if allows(edit, "robustmq.io", "robustmqrestores/status", "update") || allows(edit, "robustmq.io", "robustmqrestores/status", "patch") {
+		t.Error("people may write what the operator saw")
+	}
+}
+
 // A namespaced installation has every role of everywhere.yaml bound in its namespaces, and nowhere else.
 func TestTheNamespacedInstallationBindsEveryRoleWhereItIsWanted(t *testing.T) {
 	text, err := os.ReadFile("namespaced/kustomization.yaml")
@@ -469,7 +517,7 @@ func TestTheNamespacedInstallationBindsEveryRoleWhereItIsWanted(t *testing.T) {
 			t.Errorf("%s binds %v to %v in a namespace, %v to %v everywhere", u.GetName(), here.RoleRef, here.Subjects, everywhere.RoleRef, everywhere.Subjects)
 		}
 	}
-	if seen != 3 {
+	if seen != 4 {
 		t.Errorf("%d bindings", seen)
 	}
 }

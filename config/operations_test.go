@@ -48,22 +48,31 @@ func included(t *testing.T, folder string) []string {
 	return out
 }
 
-// A kind without a controller would take orders that nobody carries out. The day there is one, this test goes with the line that leaves its definition out.
-func TestRestoresAreNotInstalledWhileNobodyCarriesThemOut(t *testing.T) {
+// Every kind is installed with what judges it and with the rights to carry it out, in each of the installations.
+func TestEveryKindIsInstalledWithItsWebhookAndItsRights(t *testing.T) {
+	definitions, err := filepath.Glob("crd/robustmq.io_*.yaml")
+	if err != nil || len(definitions) != 4 {
+		t.Fatal(definitions, err)
+	}
 	for _, folder := range []string{"default", "namespaced", "bed"} {
 		files := included(t, folder)
-		for _, wanted := range []string{"crd/robustmq.io_robustmqclusters.yaml", "crd/robustmq.io_robustmqbackups.yaml", "webhook/manifests.yaml", "rbac/backups.yaml"} {
+		for _, wanted := range slices.Concat(definitions, []string{"webhook/manifests.yaml", "rbac/clusters.yaml", "rbac/backups.yaml", "rbac/restores.yaml", "rbac/policies.yaml"}) {
 			if !slices.Contains(files, wanted) {
 				t.Errorf("%s does not install %s: %v", folder, wanted, files)
 			}
 		}
-		for _, later := range []string{"crd/robustmq.io_robustmqrestores.yaml", "webhook/operations.yaml"} {
-			if _, err := os.Stat(later); err != nil {
-				t.Error(err)
+	}
+	judged := map[string]bool{}
+	for _, w := range validating(t, "webhook/manifests.yaml").Webhooks {
+		for _, r := range w.Rules {
+			for _, resource := range r.Resources {
+				judged[resource] = judged[resource] || slices.Contains(r.Operations, admissionregistrationv1.Create)
 			}
-			if slices.Contains(files, later) {
-				t.Errorf("%s installs %s", folder, later)
-			}
+		}
+	}
+	for _, file := range definitions {
+		if kind := strings.TrimSuffix(strings.TrimPrefix(file, "crd/robustmq.io_"), ".yaml"); !judged[kind] {
+			t.Errorf("nobody judges %s when they are made", kind)
 		}
 	}
 }
@@ -88,14 +97,9 @@ func validating(t *testing.T, file string) admissionregistrationv1.ValidatingWeb
 	return c
 }
 
-// The operator puts its authority into the configuration of that name; the patch adds to it.
-func TestTheWebhookOfRestoresIsAPatchOfTheConfigurationThatIsInstalled(t *testing.T) {
-	installed, patch := validating(t, "webhook/manifests.yaml"), validating(t, "webhook/operations.yaml")
-	if installed.Name != patch.Name || installed.Kind != patch.Kind {
-		t.Errorf("%s %s and %s %s", installed.Kind, installed.Name, patch.Kind, patch.Name)
-	}
+func TestEveryWebhookAnswersInTimeOrIsLeftOut(t *testing.T) {
 	seen := map[string]bool{}
-	for _, w := range slices.Concat(installed.Webhooks, patch.Webhooks) {
+	for _, w := range validating(t, "webhook/manifests.yaml").Webhooks {
 		if seen[w.Name] {
 			t.Errorf("%s stands twice", w.Name)
 		}
@@ -106,10 +110,34 @@ func TestTheWebhookOfRestoresIsAPatchOfTheConfigurationThatIsInstalled(t *testin
 	}
 }
 
+// Whoever takes a restore back writes an annotation or deletes it: neither waits for a webhook.
+func TestARestoreCanBeTakenBackWithTheOperatorsWebhooksGone(t *testing.T) {
+	asked := false
+	for _, w := range validating(t, "webhook/manifests.yaml").Webhooks {
+		for _, r := range w.Rules {
+			if !slices.Contains(r.Resources, "robustmqrestores") {
+				continue
+			}
+			asked = true
+			if slices.Contains(r.Operations, admissionregistrationv1.Delete) || slices.Contains(r.Operations, admissionregistrationv1.OperationAll) {
+				t.Errorf("%s is asked before a restore is deleted", w.Name)
+			}
+			for _, want := range []string{"oldObject == null || object.spec != oldObject.spec", "!has(object.metadata.deletionTimestamp)"} {
+				if !slices.ContainsFunc(w.MatchConditions, func(c admissionregistrationv1.MatchCondition) bool { return c.Expression == want }) {
+					t.Errorf("%s lacks the condition %q", w.Name, want)
+				}
+			}
+		}
+	}
+	if !asked {
+		t.Error("nobody is asked about restores")
+	}
+}
+
 // A namespace must be able to go when the operator is gone. So a deletion waits for a webhook only where somebody asked for it on that very object, or is let through when nobody answers.
 func TestNoDeletionWaitsForTheOperatorButThatOfWhatIsProtected(t *testing.T) {
 	deletions := 0
-	for _, w := range slices.Concat(validating(t, "webhook/manifests.yaml").Webhooks, validating(t, "webhook/operations.yaml").Webhooks) {
+	for _, w := range validating(t, "webhook/manifests.yaml").Webhooks {
 		for _, r := range w.Rules {
 			if !slices.Contains(r.Operations, admissionregistrationv1.Delete) && !slices.Contains(r.Operations, admissionregistrationv1.OperationAll) {
 				continue

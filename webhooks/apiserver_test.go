@@ -110,7 +110,7 @@ func start() (_ *beside, err error) {
 
 // configure makes what config/webhook has, and only for namespaces whose label has the value.
 func (s *beside) configure(ctx context.Context, suffix, value string, port int) error {
-	all, err := s.All(port)
+	all, err := s.Installed(port)
 	if err != nil {
 		return err
 	}

@@ -49,8 +49,8 @@ func (v backupValidator) Handle(ctx context.Context, req admission.Request) admi
 	return admission.Allowed("")
 }
 
-// restoreValidator judges a RobustMQRestore with the cluster, the backup and the other restores beside it.
-type restoreValidator struct{ beside *surroundings }
+// restoreValidator judges a RobustMQRestore with the cluster, the backup and the other restores beside it, and by the policies that hold in its namespace.
+type restoreValidator struct{ platform }
 
 // Handle answers for create and update.
 func (v restoreValidator) Handle(ctx context.Context, req admission.Request) admission.Response {
@@ -60,7 +60,10 @@ func (v restoreValidator) Handle(ctx context.Context, req admission.Request) adm
 	}
 	switch req.Operation {
 	case admissionv1.Create:
-		return answer(restoreKind, req.Name, rules.Restore(nil, &is, rules.Context{Operation: rules.Create, Around: v.beside.ofRestore(ctx, &is, req.Namespace)}))
+		c := rules.Context{Operation: rules.Create}
+		v.fill(ctx, &c, req.Namespace)
+		c.Around = v.beside.ofRestore(ctx, &is, req.Namespace)
+		return answer(restoreKind, req.Name, rules.Restore(nil, &is, c))
 	case admissionv1.Update:
 		if err := decode(req.OldObject.Raw, &was); err != nil {
 			return admission.Errored(http.StatusBadRequest, err)

@@ -133,6 +133,30 @@ func TestARestoreThatCannotWorkIsRefusedWhenItIsMade(t *testing.T) {
 	}
 }
 
+// What the operator makes by itself is held to the same by whoever else makes it.
+func TestATriggerIsTakenFromNobodyForWhomItIsNotMeant(t *testing.T) {
+	n := newTenant(t, true)
+	const destination = `{"bucket":"backups","prefix":"eu"}`
+	try := func(cluster, trigger, source string) error {
+		u := n.made(t, "RobustMQRestore", "r", `{"clusterName":"`+cluster+`","trigger":"`+trigger+`","source":`+source+`}`, `{}`)
+		return n.Create(t.Context(), u, client.DryRunAll)
+	}
+	from := `{"destination":` + destination + `,"before":"2026-11-24T00:00:00Z"}`
+	n.create(t, n.cluster(t, "new", `{"spec":{"bootstrap":{"restoreFrom":`+from+`}}}`), "")
+	n.create(t, n.cluster(t, "old", `{"spec":{"backup":{"destination":`+destination+`}}}`), `{"founded":true,"version":"0.4.11","clusterUID":"0b6c6a2e"}`)
+	own := `{"destination":` + destination + `,"clusterUID":"0b6c6a2e"}`
+	for what, err := range map[string]error{"a new cluster's own": try("new", "Bootstrap", from), "a lost cluster's own": try("old", "TotalLoss", own), "a person's": try("old", "Manual", own)} {
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	refusedWith(t, "a founded cluster", try("old", "Bootstrap", from), "spec.trigger", `"Bootstrap"`, "RestoreTriggerFits", "never overwrites", "leave spec.trigger out")
+	refusedWith(t, "another source than the new cluster's", try("new", "Bootstrap", own), "spec.trigger", "RestoreTriggerFits", "spec.bootstrap.restoreFrom")
+	refusedWith(t, "what was never founded", try("new", "TotalLoss", own), "spec.clusterName", "RestoreTargetExists", "never founded")
+	refusedWith(t, "another cluster's backups", try("old", "TotalLoss", `{"destination":`+destination+`,"clusterUID":"other"}`), "spec.trigger", `"TotalLoss"`, "RestoreTriggerFits", "status.clusterUID")
+	refusedWith(t, "a trigger that is none", try("old", "Automatic", own), "spec.trigger", "Automatic", "TotalLoss")
+}
+
 func TestWhatASchemaCanSayOfBackupsAndRestoresHoldsWithoutWebhooks(t *testing.T) {
 	n := newTenant(t, false)
 	long := strings.Repeat("a", 57)
@@ -150,6 +174,9 @@ func TestWhatASchemaCanSayOfBackupsAndRestoresHoldsWithoutWebhooks(t *testing.T)
 		"a restore from nowhere":    {n.restore(t, "r", `{"spec":{"source":{"backupName":null}}}`), []string{"spec.source", "backupName"}},
 		"a restore from two places": {n.restore(t, "r", `{"spec":{"source":{"destination":{"bucket":"backups"}}}}`), []string{"spec.source", "one backup"}},
 		"a restore in clear":        {n.restore(t, "r", `{"spec":{"source":{"backupName":null,"destination":{"bucket":"backups","endpoint":"http://minio"}}}}`), []string{"spec.source.destination.endpoint", "BackupDestination", "AllowInsecureS3"}},
+		"a loss, from an object":    {n.restore(t, "r", `{"spec":{"trigger":"TotalLoss"}}`), []string{"spec.source", "RestoreTriggerFits", "backup saved", "status.clusterUID"}},
+		"a loss, and anybody's":     {n.restore(t, "r", `{"spec":{"trigger":"TotalLoss","source":{"backupName":null,"destination":{"bucket":"backups"}}}}`), []string{"spec.source", "RestoreTriggerFits", "source.clusterUID"}},
+		"a loss, and a choice":      {n.restore(t, "r", `{"spec":{"trigger":"TotalLoss","source":{"backupName":null,"destination":{"bucket":"backups"},"clusterUID":"u","key":"k"}}}`), []string{"spec.source", "RestoreTriggerFits"}},
 		"an unknown escape":         {n.restore(t, "r", `{"spec":{"unsafe":["AllowEverything"]}}`), []string{"spec.unsafe", "AllowEverything", "SkipSafetyBackup"}},
 	} {
 		refusedWith(t, what, n.Create(t.Context(), c.u, client.DryRunAll), c.want...)
@@ -311,6 +338,19 @@ func TestABackupHasItsDefaultsAndKubectlShowsBackupsAndRestoresInOneLine(t *test
 	want.Default()
 	if diff := jsonDiff(t, want.Spec, got.Spec); diff != "" {
 		t.Errorf("the schema's defaults are not Default()'s: %s", diff)
+	}
+	var made v1alpha1.RobustMQRestore
+	n.create(t, n.restore(t, "defaults", `{}`), "")
+	if err := n.Get(t.Context(), client.ObjectKey{Namespace: n.namespace, Name: "defaults"}, &made); err != nil {
+		t.Fatal(err)
+	}
+	wanted := v1alpha1.RobustMQRestore{Spec: v1alpha1.RobustMQRestoreSpec{ClusterName: "c", Source: v1alpha1.RestoreSource{BackupName: "saved"}}}
+	wanted.Default()
+	if diff := jsonDiff(t, wanted.Spec, made.Spec); diff != "" || made.Spec.Trigger != v1alpha1.RestoreManual {
+		t.Errorf("the schema's defaults are not Default()'s: %s", diff)
+	}
+	if err := n.Delete(t.Context(), &made); err != nil {
+		t.Fatal(err)
 	}
 	n.create(t, n.restore(t, "undo", `{}`), `{"stage":"Opening","awaits":"pod c-placement-center-1","progress":{"bytes":10,"totalBytes":10,"percent":100,"summary":"100 %"}}`)
 	for kind, want := range map[string][2]string{

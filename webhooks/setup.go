@@ -144,7 +144,7 @@ func (a *admissionServer) serve() {
 	s.Register(PathValidatePolicy, &admission.Webhook{Handler: policyValidator{}})
 	s.Register(PathDeleteCluster, &admission.Webhook{Handler: clusterDeletion{}})
 	s.Register(PathValidateBackup, &admission.Webhook{Handler: backupValidator{a.platform.beside}})
-	s.Register(PathValidateRestore, &admission.Webhook{Handler: restoreValidator{a.platform.beside}})
+	s.Register(PathValidateRestore, &admission.Webhook{Handler: restoreValidator{a.platform}})
 	a.serving.Store(true)
 }
 

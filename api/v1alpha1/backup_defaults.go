@@ -18,3 +18,8 @@ func (b *RobustMQBackup) Default() {
 	defPtr(&b.Spec.StartDeadline, metav1.Duration{Duration: DefaultStartDeadline})
 	defPtr(&b.Spec.ProgressDeadline, metav1.Duration{Duration: DefaultProgressDeadline})
 }
+
+// Default fills in what the user left out. It says the same as the schema, for objects that never saw an API server.
+func (r *RobustMQRestore) Default() {
+	def(&r.Spec.Trigger, RestoreManual)
+}

@@ -160,13 +160,18 @@ type PolicyRequirements struct {
 	// maximum is the most that a cluster may ask for. Default: the operator's own bounds.
 	// +optional
 	Maximum *MaximumRequirement `json:"maximum,omitempty"`
-	// allowedEscapes are the names that spec.unsafe of a cluster may hold. Example: [AllowInsecureS3]. Default: all of them; an empty list allows none.
+	// allowedEscapes are the names that spec.unsafe of a cluster, or of a restore that somebody makes, may hold. Example: [AllowInsecureS3]. Default: all of them; an empty list allows none.
 	// Rule: PolicyEscapes.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16
-	AllowedEscapes []UnsafeEscape `json:"allowedEscapes,omitzero"`
+	AllowedEscapes []AllowedEscape `json:"allowedEscapes,omitzero"`
 }
+
+// AllowedEscape is an escape of a RobustMQCluster (UnsafeEscape) or of a RobustMQRestore (RestoreEscape).
+//
+// +kubebuilder:validation:Enum=AllowEvenPlacementCenter;AllowFewerNodes;AllowIncompatibleUpgrade;AllowInsecureS3;AllowShrinkBelowQuorum;SkipSafetyBackup
+type AllowedEscape string
 
 // BackupRequirement asks for a plan by which the metadata is saved.
 //

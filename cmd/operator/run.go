@@ -82,9 +82,10 @@ func run(ctx context.Context, o *options) error {
 	if err := metrics.Registry.Register(recoveries); err != nil {
 		return fmt.Errorf("metrics of recoveries: %w", err)
 	}
+	restores := restoresFrom(mgr.GetClient())
 	reconciler := &cluster.Reconciler{
 		Agents: agents, ServerImage: o.serverImage, AgentImage: o.agentImage,
-		ClusterDomain: o.clusterDomain, OperatorNamespace: namespace(), DisableRelay: o.disableRelay, Recoveries: recoveries,
+		ClusterDomain: o.clusterDomain, OperatorNamespace: namespace(), DisableRelay: o.disableRelay, Recoveries: recoveries, Restores: restores,
 	}
 	machines, err := cluster.MayReadMachines(ctx, mgr.GetClient())
 	if err != nil {
@@ -96,7 +97,7 @@ func run(ctx context.Context, o *options) error {
 	if err := reconciler.SetupWithManager(mgr, cluster.Options{Concurrency: o.concurrency, NoMachines: !machines}); err != nil {
 		return fmt.Errorf("cluster controller: %w", err)
 	}
-	backups := &backup.Reconciler{Agents: agents, AgentImage: o.agentImage}
+	backups := &backup.Reconciler{Agents: agents, AgentImage: o.agentImage, Restores: restores}
 	if err := backups.SetupWithManager(mgr, backup.Options{Concurrency: o.concurrency}); err != nil {
 		return fmt.Errorf("backup controller: %w", err)
 	}
@@ -104,12 +105,21 @@ func run(ctx context.Context, o *options) error {
 	if err := metrics.Registry.Register(exported); err != nil {
 		return fmt.Errorf("metrics of backups: %w", err)
 	}
-	plans := &plan.Reconciler{AgentImage: o.agentImage, Metrics: exported}
+	plans := &plan.Reconciler{AgentImage: o.agentImage, Metrics: exported, Restores: restores}
 	if err := plans.SetupWithManager(mgr, plan.Options{Concurrency: o.concurrency}); err != nil {
 		return fmt.Errorf("controller of backup plans: %w", err)
 	}
 	logger.Info("starting", "version", version, "webhooks", o.webhooks, "namespaces", o.watchNamespaces)
 	return mgr.Start(ctx)
+}
+
+// restoresFrom lists the restores of a namespace from a cache: they are asked for at every pass of every cluster.
+func restoresFrom(cached client.Reader) func(context.Context, string) ([]v1alpha1.RobustMQRestore, error) {
+	return func(ctx context.Context, namespace string) ([]v1alpha1.RobustMQRestore, error) {
+		var list v1alpha1.RobustMQRestoreList
+		err := cached.List(ctx, &list, client.InNamespace(namespace))
+		return list.Items, err
+	}
 }
 
 func managerOptions(o *options) ctrl.Options {

@@ -29,7 +29,7 @@ type Reconciler struct {
 	Agents AgentPool
 	// AgentImage carries the program of the Jobs.
 	AgentImage string
-	// Restores lists the restores of a namespace; nil while RobustMQRestore is not installed. No backup is begun beside one that is under way, and none that it reads is removed.
+	// Restores lists the restores of a namespace; nil where there are none (tests). No backup is begun beside one that is under way, and none that it reads is removed.
 	Restores func(ctx context.Context, namespace string) ([]v1alpha1.RobustMQRestore, error)
 
 	Timings Timings

@@ -44,7 +44,7 @@ type Reconciler struct {
 	// DisableRelay switches the agents' heartbeat relay off (tests: without it one dead host empties the node registry).
 	DisableRelay bool
 
-	// Restores lists the restores of a namespace; nil while RobustMQRestore is not installed. Nothing that a running restore counts on is changed.
+	// Restores lists the restores of a namespace; nil where there are none (tests). Nothing that a running restore counts on is changed.
 	Restores func(ctx context.Context, namespace string) ([]v1alpha1.RobustMQRestore, error)
 
 	// Machines reads the Kubernetes nodes that carry the pods; nil: the operator may not, and nothing that depends on them is done.

@@ -46,34 +46,9 @@ func (s *Server) Installed(port int) (*Configurations, error) {
 	return out, nil
 }
 
-// All are the installed configurations, and what is asked about kinds that config/default does not install yet.
-func (s *Server) All(port int) (*Configurations, error) {
-	out, err := s.Installed(port)
-	if err != nil {
-		return nil, err
-	}
-	file := filepath.Join(s.root, "config", "webhook", "operations.yaml")
-	err = eachOf(file, func(u *unstructured.Unstructured) error {
-		var more admissionregistrationv1.ValidatingWebhookConfiguration
-		if err := read(u, &more); err != nil {
-			return err
-		}
-		out.Validating.Webhooks = append(out.Validating.Webhooks, more.Webhooks...)
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	out.at(port)
-	return out, nil
-}
-
 // at makes the API server call a port of this machine.
 func (c *Configurations) at(port int) {
 	adapt := func(cc *admissionregistrationv1.WebhookClientConfig) {
-		if cc.Service == nil {
-			return // adapted before
-		}
 		url := fmt.Sprintf("https://localhost:%d%s", port, *cc.Service.Path)
 		*cc = admissionregistrationv1.WebhookClientConfig{URL: &url}
 	}

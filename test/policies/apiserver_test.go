@@ -137,7 +137,7 @@ func (s *doors) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	all, err := s.All(replica.Port)
+	all, err := s.Installed(replica.Port)
 	if err != nil {
 		return err
 	}

@@ -66,15 +66,21 @@ func storageClassesAllowed(c *cluster, p *Policy, _ Context) []Violation {
 	return out
 }
 
-// escapesAllowed names the list and not its element: where in the list an escape stands does not matter.
-func escapesAllowed(c *cluster, p *Policy, _ Context) []Violation {
+func escapesAllowed(c *cluster, p *Policy, _ Context) []Violation { return forbidden(c.Spec.Unsafe, p) }
+
+func restoreEscapesAllowed(r *restore, p *Policy, _ Context) []Violation {
+	return forbidden(r.Spec.Unsafe, p)
+}
+
+// forbidden names the list and not its element: where in the list an escape stands does not matter.
+func forbidden[E ~string](unsafe []E, p *Policy) []Violation {
 	allowed := p.requirements.AllowedEscapes
 	if allowed == nil {
 		return nil
 	}
 	var out []Violation
-	for _, e := range c.Spec.Unsafe {
-		if slices.Contains(allowed, e) {
+	for _, e := range unsafe {
+		if slices.Contains(allowed, v1alpha1.AllowedEscape(e)) {
 			continue
 		}
 		out = append(out, Violation{Field: spec.Child("unsafe"), Value: e, Message: fmt.Sprintf("%s is not among the escapes that are allowed here (%s)", e, escapes(allowed)), WayOut: fmt.Sprintf("take %s out, and keep to the rule that it takes off", e)})
@@ -82,7 +88,7 @@ func escapesAllowed(c *cluster, p *Policy, _ Context) []Violation {
 	return out
 }
 
-func escapes(list []v1alpha1.UnsafeEscape) string {
+func escapes(list []v1alpha1.AllowedEscape) string {
 	if len(list) == 0 {
 		return "none is"
 	}

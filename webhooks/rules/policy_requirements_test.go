@@ -21,7 +21,7 @@ func TestEveryRequirementThatIsBrokenDeniesInTheNameOfItsPolicy(t *testing.T) {
 		r.ImageRegistries = []string{"registry.example.com/team", "docker.io/robustmq", "ghcr.io:443"}
 	})
 	classes := requires(func(r *v1alpha1.PolicyRequirements) { r.StorageClasses = []string{"fast", "bulk"} })
-	none := requires(func(r *v1alpha1.PolicyRequirements) { r.AllowedEscapes = []v1alpha1.UnsafeEscape{} })
+	none := requires(func(r *v1alpha1.PolicyRequirements) { r.AllowedEscapes = []v1alpha1.AllowedEscape{} })
 	versions := func(entries ...string) func(*robustMQPolicy) {
 		return requires(func(r *v1alpha1.PolicyRequirements) { r.Versions = entries })
 	}
@@ -113,7 +113,7 @@ func TestEveryRequirementThatIsBrokenDeniesInTheNameOfItsPolicy(t *testing.T) {
 		}), nil, nil},
 		"an escape where none is allowed":             {none, []func(*cluster){members(2), unsafe("AllowEvenPlacementCenter")}, []string{"PolicyEscapes@unsafe"}},
 		"no escape where none is allowed":             {none, nil, nil},
-		"an escape that is allowed":                   {requires(func(r *v1alpha1.PolicyRequirements) { r.AllowedEscapes = []v1alpha1.UnsafeEscape{"AllowInsecureS3"} }), []func(*cluster){unsafe("AllowInsecureS3")}, nil},
+		"an escape that is allowed":                   {requires(func(r *v1alpha1.PolicyRequirements) { r.AllowedEscapes = []v1alpha1.AllowedEscape{"AllowInsecureS3"} }), []func(*cluster){unsafe("AllowInsecureS3")}, nil},
 		"a rule that only warns, made to deny":        {gives("BackupAdvised", "Deny"), nil, []string{"BackupAdvised@backup"}},
 		"few members where the warning denies":        {gives("PlacementCenterSize", "Deny"), []func(*cluster){members(1)}, []string{"PlacementCenterSize@placementCenter.replicas"}},
 		"a policy that requires nothing":              {func(*robustMQPolicy) {}, []func(*cluster){members(1), unsafe("AllowInsecureS3")}, nil},

@@ -80,9 +80,9 @@ func TestWhatBrokeARequirementBeforeOnlyWarnsUnlessItGetsWorse(t *testing.T) {
 		"a plan that is taken away":         {backup, []func(*cluster){plan("0 * * * *")}, nil, []string{"Deny BackupAdvised@backup p"}},
 		"a plain listener more than before": {tls, nil, []func(*cluster){func(c *cluster) { on := true; c.Spec.Listeners.Kafka = &v1alpha1.ListenerSpec{Enabled: &on} }}, []string{"Warn PolicyTLSRequired@listeners.mqtt.enabled p", "Warn PolicyTLSRequired@listeners.ws.enabled p", "Deny PolicyTLSRequired@listeners.kafka.enabled p"}},
 		"an escape that was there, elsewhere": {requires(func(r *v1alpha1.PolicyRequirements) {
-			r.AllowedEscapes = []v1alpha1.UnsafeEscape{"AllowShrinkBelowQuorum"}
+			r.AllowedEscapes = []v1alpha1.AllowedEscape{"AllowShrinkBelowQuorum"}
 		}), []func(*cluster){unsafe("AllowInsecureS3")}, []func(*cluster){unsafe("AllowShrinkBelowQuorum", "AllowInsecureS3")}, []string{"Warn PolicyEscapes@unsafe p"}},
-		"an escape in another's place":              {requires(func(r *v1alpha1.PolicyRequirements) { r.AllowedEscapes = []v1alpha1.UnsafeEscape{} }), []func(*cluster){unsafe("AllowInsecureS3")}, []func(*cluster){unsafe("AllowShrinkBelowQuorum")}, []string{"Deny PolicyEscapes@unsafe p"}},
+		"an escape in another's place":              {requires(func(r *v1alpha1.PolicyRequirements) { r.AllowedEscapes = []v1alpha1.AllowedEscape{} }), []func(*cluster){unsafe("AllowInsecureS3")}, []func(*cluster){unsafe("AllowShrinkBelowQuorum")}, []string{"Deny PolicyEscapes@unsafe p"}},
 		"another wrong version":                     {requires(func(r *v1alpha1.PolicyRequirements) { r.Versions = []string{"0.4.12"} }), []func(*cluster){version("0.4.10")}, nil, []string{"Deny PolicyVersions@version p"}},
 		"the same wrong version":                    {requires(func(r *v1alpha1.PolicyRequirements) { r.Versions = []string{"0.4.12"} }), nil, []func(*cluster){brokers(7)}, []string{"Warn PolicyVersions@version p"}},
 		"more seldom backups than the seldom ones":  {every(time.Hour), []func(*cluster){plan("0 3 * * *")}, []func(*cluster){plan("0 3 * * 1")}, []string{"Deny PolicyBackupInterval@backup.schedules p"}},

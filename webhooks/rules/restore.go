@@ -38,6 +38,11 @@ var Restores = []Rule[restore]{
 		Why: "A restore goes into a cluster that was founded; a new one takes its metadata in when it is founded.",
 	},
 	{
+		Name: "RestoreTriggerFits", Kinds: restoreKinds, Operations: creations, DefaultAction: Deny, Check: restoreTriggerFits,
+		Why:    "What the operator restores by itself asks nobody and saves nothing before, so it goes where nothing can be overwritten, and brings back what the cluster's own spec names.",
+		WayOut: "leave spec.trigger out: a restore that a person makes is Manual, and saves the cluster before it overwrites it",
+	},
+	{
 		Name: "OneRestoreAtATime", Kinds: restoreKinds, Operations: creations, DefaultAction: Deny, Check: oneRestoreAtATime,
 		Why: "Two restores of one cluster would overwrite one another's volumes.",
 	},
@@ -53,6 +58,10 @@ var Restores = []Rule[restore]{
 		Name: "RestoreEnoughNodes", Kinds: restoreKinds, Operations: creations, DefaultAction: Deny, Escape: v1alpha1.UnsafeEscape(v1alpha1.AllowFewerNodes), Check: restoreEnoughNodes,
 		Why: "Topics name the nodes that hold them, and nothing moves them to others.",
 	},
+	requirement(restoreKinds, Rule[restore]{
+		Name: "PolicyEscapes", Operations: creations, Requirement: "spec.requirements.allowedEscapes",
+		Why: "Who may take a safety rule off is the platform team's to say.",
+	}, restoreEscapesAllowed),
 }
 
 // Restore judges a restore; old is nil when it is created.
@@ -91,6 +100,8 @@ func restoreTargetExists(_, new *restore, ctx Context) []Violation {
 		v.Message, v.WayOut = "there is no such RobustMQCluster in this namespace", "correct the name, or create the cluster with spec.bootstrap.restoreFrom, which restores as it is founded"
 	case !c.DeletionTimestamp.IsZero():
 		v.Message, v.WayOut = "that cluster is being deleted", "create another with spec.bootstrap.restoreFrom"
+	case new.Spec.Trigger == v1alpha1.RestoreBootstrap: // RestoreTriggerFits looks at it
+		return nil
 	case !c.Status.Founded:
 		v.Message, v.WayOut = "that cluster was never founded, so there is nothing to put in its place", "give a new cluster spec.bootstrap.restoreFrom, which restores as it is founded"
 	default:
@@ -99,11 +110,47 @@ func restoreTargetExists(_, new *restore, ctx Context) []Violation {
 	return []Violation{v}
 }
 
+// restoreTriggerFits holds what the operator makes by itself to the cluster that it is made for. A cluster that is not there is RestoreTargetExists's.
+func restoreTriggerFits(_, new *restore, ctx Context) []Violation {
+	if ctx.Around == nil {
+		return nil
+	}
+	c := ctx.Around.cluster(new.Spec.ClusterName)
+	if c == nil || !c.DeletionTimestamp.IsZero() {
+		return nil
+	}
+	v := Violation{Field: spec.Child("trigger"), Value: string(new.Spec.Trigger)}
+	switch {
+	case new.Spec.Trigger == v1alpha1.RestoreBootstrap && c.Status.Founded:
+		v.Message = "that cluster was founded and has metadata of its own, which Bootstrap never overwrites"
+	case new.Spec.Trigger == v1alpha1.RestoreBootstrap && !bootstrapsFrom(c, &new.Spec.Source):
+		v.Message, v.WayOut = "spec.source is not what spec.bootstrap.restoreFrom of that cluster names", "create a cluster with spec.bootstrap.restoreFrom, and the operator makes its restore"
+	case new.Spec.Trigger == v1alpha1.RestoreTotalLoss && c.Status.Founded && !itsOwnBackups(c, &new.Spec.Source):
+		v.Message = "spec.source is not destination and clusterUID alone, as spec.backup.destination and status.clusterUID of that cluster have them"
+		v.WayOut = "write those, or leave spec.trigger out and list SkipSafetyBackup in spec.unsafe, since what is lost cannot be saved"
+	default:
+		return nil
+	}
+	return []Violation{v}
+}
+
+func bootstrapsFrom(c *cluster, source *v1alpha1.RestoreSource) bool {
+	return c.Spec.Bootstrap != nil && c.Spec.Bootstrap.RestoreFrom != nil && equality.Semantic.DeepEqual(c.Spec.Bootstrap.RestoreFrom, source)
+}
+
+// itsOwnBackups: the newest good one of the cluster's own backups, where it writes them now.
+func itsOwnBackups(c *cluster, source *v1alpha1.RestoreSource) bool {
+	return c.Spec.Backup != nil && equality.Semantic.DeepEqual(source, &v1alpha1.RestoreSource{Destination: &c.Spec.Backup.Destination, ClusterUID: c.Status.ClusterUID})
+}
+
+// oneRestoreAtATime lets nobody in beside a restore that has not ended. Of several that are there all the same (no webhook was), the oldest that none has overtaken goes first.
 func oneRestoreAtATime(_, new *restore, ctx Context) []Violation {
 	if ctx.Around == nil {
 		return nil
 	}
-	other := ctx.Around.underWay(func(r *restore) bool { return r.Spec.ClusterName == new.Spec.ClusterName && r.Name != new.Name })
+	other := ctx.Around.underWay(func(r *restore) bool {
+		return r.Spec.ClusterName == new.Spec.ClusterName && r.Name != new.Name && !goesFirst(new, r)
+	})
 	if other == nil {
 		return nil
 	}
@@ -111,6 +158,17 @@ func oneRestoreAtATime(_, new *restore, ctx Context) []Violation {
 		Field: spec.Child("clusterName"), Value: new.Spec.ClusterName, Message: fmt.Sprintf("the restore %s of this cluster has not ended", other.Name),
 		WayOut: fmt.Sprintf("wait until it has (kubectl get rmqr %s -n %s)", other.Name, other.Namespace),
 	}}
+}
+
+// goesFirst reports whether a restore is before another one that waits as well. One that is only being made is before nobody.
+func goesFirst(r, other *restore) bool {
+	if r.ResourceVersion == "" || other.Status.Stage != "" && other.Status.Stage != v1alpha1.RestoreWaiting {
+		return false
+	}
+	if r.Status.Stage != "" && r.Status.Stage != v1alpha1.RestoreWaiting || r.CreationTimestamp.Before(&other.CreationTimestamp) {
+		return true
+	}
+	return r.CreationTimestamp.Equal(&other.CreationTimestamp) && r.Name < other.Name
 }
 
 func restoreSourceComplete(_, new *restore, ctx Context) []Violation {
@@ -130,7 +188,7 @@ func restoreSourceComplete(_, new *restore, ctx Context) []Violation {
 		v.Message, v.WayOut = "that backup is not complete yet", "wait until it is Complete, or choose another (kubectl get rmqb)"
 	case b.Status.Encrypted && identity(new, ctx.Around) == "":
 		v.Field, v.Value = spec.Child("identitySecretName"), nil
-		v.Message, v.WayOut = fmt.Sprintf("the backup %s is encrypted", name), "name a Secret of this namespace whose key identity can read it"
+		v.Message, v.WayOut = fmt.Sprintf("the backup %s is encrypted", name), "name a Secret of this namespace whose key identity can read it, here or as spec.backup.encryption.identitySecretName of the cluster"
 	default:
 		return nil
 	}

@@ -92,9 +92,33 @@ func TestARestoreThatCannotWorkIsRefusedBeforeAnythingStops(t *testing.T) {
 			r.Spec.Source = v1alpha1.RestoreSource{Destination: &v1alpha1.S3Destination{Bucket: "backups", Endpoint: "http://minio:9000"}}
 			r.Spec.Unsafe = []v1alpha1.RestoreEscape{v1alpha1.RestoreInsecureS3}
 		}, ""},
-		"a name of 50 characters": {nil, func(r *restore) { r.Name = strings.Repeat("a", 50) }, "NamesFit@metadata.name: 50"},
-		"a name of 49 characters": {nil, func(r *restore) { r.Name = strings.Repeat("a", 49) }, ""},
-		"a name with a dot":       {nil, func(r *restore) { r.Name = "a.b" }, "NamesFit@metadata.name: a Job's label"},
+		"for a new cluster":                    {newCluster(nil), bootstrap(nil), ""},
+		"for a new cluster, without a trigger": {newCluster(nil), nil, "RestoreTargetExists@spec.clusterName: never founded"},
+		"for a cluster that was founded":       {newCluster(func(c *cluster) { c.Status.Founded = true }), bootstrap(nil), "RestoreTriggerFits@spec.trigger: has metadata of its own"},
+		"for a new cluster that starts empty":  {newCluster(func(c *cluster) { c.Spec.Bootstrap = nil }), bootstrap(nil), "RestoreTriggerFits@spec.trigger: spec.bootstrap.restoreFrom"},
+		"for a new cluster without a source":   {newCluster(func(c *cluster) { c.Spec.Bootstrap.RestoreFrom = nil }), bootstrap(nil), "RestoreTriggerFits@spec.trigger: spec.bootstrap.restoreFrom"},
+		"for a new cluster, and something else": {newCluster(nil), bootstrap(func(s *v1alpha1.RestoreSource) {
+			*s = v1alpha1.RestoreSource{Destination: &v1alpha1.S3Destination{Bucket: "backups"}}
+		}), "RestoreTriggerFits@spec.trigger: create a cluster with spec.bootstrap.restoreFrom"},
+		"for a new cluster on its way out":        {newCluster(func(c *cluster) { c.DeletionTimestamp = &now }), bootstrap(nil), "RestoreTargetExists@spec.clusterName: being deleted"},
+		"for no cluster":                          {func(a *Around) { a.Clusters = nil }, bootstrap(nil), "RestoreTargetExists@spec.clusterName: no such RobustMQCluster"},
+		"after a total loss":                      {saves(nil), lost(nil), ""},
+		"after a loss of what was never founded":  {saves(func(c *cluster) { c.Status.Founded = false }), lost(nil), "RestoreTargetExists@spec.clusterName: never founded"},
+		"after a loss, without backups":           {nil, lost(nil), "RestoreTriggerFits@spec.trigger: spec.backup.destination"},
+		"after a loss, from elsewhere":            {saves(nil), lost(func(s *v1alpha1.RestoreSource) { s.Destination.Prefix = "other" }), "RestoreTriggerFits@spec.trigger: SkipSafetyBackup"},
+		"after a loss, another's":                 {saves(nil), lost(func(s *v1alpha1.RestoreSource) { s.ClusterUID = "other" }), "RestoreTriggerFits@spec.trigger: status.clusterUID"},
+		"after a loss, anybody's":                 {saves(nil), lost(func(s *v1alpha1.RestoreSource) { s.ClusterUID = "" }), "RestoreTriggerFits@spec.trigger: status.clusterUID"},
+		"after a loss, a chosen one":              {saves(nil), lost(func(s *v1alpha1.RestoreSource) { s.Key = "a/manifest.json" }), "RestoreTriggerFits@spec.trigger: alone"},
+		"after a loss, an older one":              {saves(nil), lost(func(s *v1alpha1.RestoreSource) { s.Before = &now }), "RestoreTriggerFits@spec.trigger: alone"},
+		"after a loss, a backup of the namespace": {saves(nil), lost(func(s *v1alpha1.RestoreSource) { *s = v1alpha1.RestoreSource{BackupName: "saved"} }), "RestoreTriggerFits@spec.trigger: alone"},
+		"by a person, who may choose": {saves(nil), func(r *restore) {
+			lost(nil)(r)
+			r.Spec.Trigger, r.Spec.Source.Key = v1alpha1.RestoreManual, "a/manifest.json"
+		}, ""},
+		"by a person, where a new cluster has a source": {newCluster(func(c *cluster) { c.Status.Founded = true }), func(r *restore) { r.Spec.Trigger = v1alpha1.RestoreManual }, ""},
+		"a name of 50 characters":                       {nil, func(r *restore) { r.Name = strings.Repeat("a", 50) }, "NamesFit@metadata.name: 50"},
+		"a name of 49 characters":                       {nil, func(r *restore) { r.Name = strings.Repeat("a", 49) }, ""},
+		"a name with a dot":                             {nil, func(r *restore) { r.Name = "a.b" }, "NamesFit@metadata.name: a Job's label"},
 	} {
 		r := undo()
 		if c.change != nil {
@@ -115,6 +139,123 @@ func TestARestoreThatCannotWorkIsRefusedBeforeAnythingStops(t *testing.T) {
 		if len(vs) != 1 || vs[0].Rule+"@"+vs[0].Field.String() != where || !strings.Contains(vs[0].Text(), part) || vs[0].WayOut == "" {
 			t.Errorf("%s: %s; want %q", what, Summary(vs), c.want)
 		}
+	}
+}
+
+// newCluster is a namespace whose cluster was never founded and begins with the backup.
+func newCluster(change func(*cluster)) func(*Around) {
+	return func(a *Around) {
+		c := &a.Clusters[0]
+		c.Status.Founded, c.Spec.Bootstrap = false, &v1alpha1.BootstrapSpec{RestoreFrom: &v1alpha1.RestoreSource{BackupName: "saved"}}
+		if change != nil {
+			change(c)
+		}
+	}
+}
+
+func bootstrap(change func(*v1alpha1.RestoreSource)) func(*restore) {
+	return func(r *restore) {
+		r.Spec.Trigger = v1alpha1.RestoreBootstrap
+		if change != nil {
+			change(&r.Spec.Source)
+		}
+	}
+}
+
+// saves is a namespace whose cluster has backups of its own.
+func saves(change func(*cluster)) func(*Around) {
+	return func(a *Around) {
+		c := &a.Clusters[0]
+		c.Status.ClusterUID, c.Spec.Backup = "uid", &v1alpha1.BackupSpec{Destination: v1alpha1.S3Destination{Bucket: "backups", Prefix: "eu"}}
+		if change != nil {
+			change(c)
+		}
+	}
+}
+
+func lost(change func(*v1alpha1.RestoreSource)) func(*restore) {
+	return func(r *restore) {
+		r.Spec.Trigger = v1alpha1.RestoreTotalLoss
+		r.Spec.Source = v1alpha1.RestoreSource{Destination: &v1alpha1.S3Destination{Bucket: "backups", Prefix: "eu"}, ClusterUID: "uid"}
+		if change != nil {
+			change(&r.Spec.Source)
+		}
+	}
+}
+
+// Without a webhook two of them can be there at once: exactly one goes on, whoever is asked.
+func TestOfRestoresThatWaitForOneAnotherExactlyOneGoesFirst(t *testing.T) {
+	at := func(second int64) metav1.Time { return metav1.Unix(second, 0) }
+	stored := func(name string, created int64, stage v1alpha1.RestoreStage) restore {
+		r := restoring("my-cluster")
+		r.Name, r.ResourceVersion, r.CreationTimestamp, r.Status.Stage = name, "1", at(created), stage
+		return r
+	}
+	for what, c := range map[string]struct {
+		restores []restore
+		first    string
+	}{
+		"the older one":              {[]restore{stored("b", 1, ""), stored("a", 2, "")}, "b"},
+		"by name, of the same age":   {[]restore{stored("b", 1, v1alpha1.RestoreWaiting), stored("a", 1, "")}, "a"},
+		"the one that has begun":     {[]restore{stored("b", 1, v1alpha1.RestoreWaiting), stored("a", 2, v1alpha1.RestoreValidating)}, "a"},
+		"the middle one has begun":   {[]restore{stored("b", 1, ""), stored("a", 2, v1alpha1.RestoreVerifying), stored("c", 3, "")}, "a"},
+		"the older one has ended":    {[]restore{stored("b", 1, v1alpha1.RestoreFailed), stored("a", 2, "")}, "a"},
+		"the oldest of three waits":  {[]restore{stored("c", 3, ""), stored("b", 1, v1alpha1.RestoreWaiting), stored("a", 2, v1alpha1.RestoreWaiting)}, "b"},
+		"two that have begun: a bug": {[]restore{stored("b", 1, v1alpha1.RestoreOpening), stored("a", 2, v1alpha1.RestoreValidating)}, ""},
+	} {
+		around := namespace(func(a *Around) { a.Restores = c.restores })
+		var first []string
+		for i := range c.restores {
+			if r := &c.restores[i]; !r.Ended() && len(LiveRestore(r, around)) == 0 {
+				first = append(first, r.Name)
+			}
+		}
+		if got := strings.Join(first, " "); got != c.first {
+			t.Errorf("%s: %q goes first, want %q", what, got, c.first)
+		}
+	}
+	young := stored("young", 0, "")
+	young.ResourceVersion = "" // it is only being made
+	around := namespace(func(a *Around) { a.Restores = []restore{stored("old", 5, v1alpha1.RestoreWaiting)} })
+	if vs := Denied(Restore(nil, &young, Context{Operation: Create, Around: around})); len(vs) != 1 || vs[0].Rule != "OneRestoreAtATime" {
+		t.Errorf("beside one that waits: %s", Summary(vs))
+	}
+}
+
+func TestAPolicyForbidsTheEscapesOfRestoresToo(t *testing.T) {
+	allows := func(names ...v1alpha1.AllowedEscape) Policy {
+		return NewPolicy(policy("house", requires(func(r *v1alpha1.PolicyRequirements) { r.AllowedEscapes = append([]v1alpha1.AllowedEscape{}, names...) })))
+	}
+	for what, c := range map[string]struct {
+		policy Policy
+		unsafe []v1alpha1.RestoreEscape
+		want   []string // what is refused
+	}{
+		"none is allowed, none is used": {allows(), nil, nil},
+		"none is allowed":               {allows(), []v1alpha1.RestoreEscape{v1alpha1.SkipSafetyBackup}, []string{"SkipSafetyBackup"}},
+		"one of two is allowed":         {allows("AllowInsecureS3"), []v1alpha1.RestoreEscape{v1alpha1.RestoreInsecureS3, v1alpha1.AllowFewerNodes}, []string{"AllowFewerNodes"}},
+		"it is allowed":                 {allows("SkipSafetyBackup"), []v1alpha1.RestoreEscape{v1alpha1.SkipSafetyBackup}, nil},
+		"the policy says nothing of it": {NewPolicy(policy("house")), []v1alpha1.RestoreEscape{v1alpha1.SkipSafetyBackup}, nil},
+	} {
+		r := undo()
+		r.Spec.Unsafe = c.unsafe
+		var got []string
+		vs := Denied(Restore(nil, r, Context{Operation: Create, Around: namespace(nil), Policies: []Policy{c.policy}}))
+		for _, v := range vs {
+			if v.Rule != "PolicyEscapes" || v.Field.String() != "spec.unsafe" || !strings.Contains(v.Text(), "(policy house)") {
+				t.Errorf("%s: %s", what, Summary(vs))
+			}
+			got = append(got, string(v.Value.(v1alpha1.RestoreEscape)))
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: refused are %v, want %v", what, got, c.want)
+		}
+	}
+	r := undo()
+	r.Spec.Unsafe = []v1alpha1.RestoreEscape{v1alpha1.SkipSafetyBackup}
+	warns := NewPolicy(policy("house", gives("PolicyEscapes", "Warn"), requires(func(r *v1alpha1.PolicyRequirements) { r.AllowedEscapes = []v1alpha1.AllowedEscape{} })))
+	if vs := Restore(nil, r, Context{Operation: Create, Around: namespace(nil), Policies: []Policy{warns}}); len(Denied(vs)) != 0 || len(Warned(vs)) != 1 {
+		t.Errorf("a policy that warns: %s", Summary(vs))
 	}
 }
 

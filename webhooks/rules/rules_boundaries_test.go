@@ -288,7 +288,7 @@ func TestNamesAreJoinedAsAChoiceAndEscapesAsAList(t *testing.T) {
 			t.Errorf("%q: %s", names, got)
 		}
 	}
-	for want, list := range map[string][]v1alpha1.UnsafeEscape{"none is": {}, "A": {"A"}, "A, B": {"A", "B"}} {
+	for want, list := range map[string][]v1alpha1.AllowedEscape{"none is": {}, "A": {"A"}, "A, B": {"A", "B"}} {
 		if got := escapes(list); got != want {
 			t.Errorf("%q: %s", list, got)
 		}
@@ -348,7 +348,7 @@ func TestARequirementIsAskedForWhereItsFieldSaysSoAndNowhereElse(t *testing.T) {
 		"PolicyVersions":        {true: {func(r *v1alpha1.PolicyRequirements) { r.Versions = []string{"0.4.x"} }}},
 		"PolicyImageRegistries": {true: {func(r *v1alpha1.PolicyRequirements) { r.ImageRegistries = []string{"ghcr.io"} }}},
 		"PolicyStorageClasses":  {true: {func(r *v1alpha1.PolicyRequirements) { r.StorageClasses = []string{"fast"} }}},
-		"PolicyEscapes":         {true: {func(r *v1alpha1.PolicyRequirements) { r.AllowedEscapes = []v1alpha1.UnsafeEscape{} }}},
+		"PolicyEscapes":         {true: {func(r *v1alpha1.PolicyRequirements) { r.AllowedEscapes = []v1alpha1.AllowedEscape{} }}},
 	} {
 		fields[false] = append(fields[false], func(*v1alpha1.PolicyRequirements) {}, func(r *v1alpha1.PolicyRequirements) { r.Maximum = &v1alpha1.MaximumRequirement{} })
 		for want, some := range fields {

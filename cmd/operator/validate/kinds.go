@@ -17,7 +17,7 @@ type ask func(old, new *unstructured.Unstructured, ctx rules.Context) ([]rules.V
 var tables = map[string]ask{
 	"RobustMQCluster": table((*v1alpha1.RobustMQCluster).Default, rules.Cluster),
 	"RobustMQBackup":  table((*v1alpha1.RobustMQBackup).Default, rules.Backup),
-	"RobustMQRestore": table(func(*v1alpha1.RobustMQRestore) {}, rules.Restore),
+	"RobustMQRestore": table((*v1alpha1.RobustMQRestore).Default, rules.Restore),
 	"RobustMQPolicy":  table((*v1alpha1.RobustMQPolicy).Default, rules.RobustMQPolicy),
 }
 

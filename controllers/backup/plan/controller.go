@@ -29,7 +29,7 @@ type Reconciler struct {
 	Events events.EventRecorder
 	// AgentImage is the image of Jobs.
 	AgentImage string
-	// Restores lists the restores of a namespace; nil while RobustMQRestore is not installed. No backup is made while one is under way.
+	// Restores lists the restores of a namespace; nil where there are none (tests). No backup is made while one is under way.
 	Restores func(ctx context.Context, namespace string) ([]v1alpha1.RobustMQRestore, error)
 	// Metrics are what is exported.
 	Metrics *monitoring.Backups
