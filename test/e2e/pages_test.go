@@ -80,25 +80,54 @@ func TestTroubleshootingExplainsEveryReasonAndNoOther(t *testing.T) {
 var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 
 func TestLinksBetweenPagesLeadSomewhere(t *testing.T) {
-	pages, err := filepath.Glob("../../docs/*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	pages := append(glob(t, "../../docs/*.md"), glob(t, "../../docs/runbooks/*.md")...)
 	for _, page := range append(pages, "../../README.md", "../README.md", "../bed/README.md") {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, l := range link.FindAllStringSubmatch(string(text), -1) {
-			target, _, _ := strings.Cut(l[1], "#")
-			if target == "" || strings.Contains(target, "://") {
+			target, anchor, anchored := strings.Cut(l[1], "#")
+			if strings.Contains(target, "://") {
 				continue
 			}
-			if _, err := os.Stat(filepath.Join(filepath.Dir(page), target)); err != nil {
+			file := filepath.Join(filepath.Dir(page), target)
+			if target == "" {
+				file = page
+			}
+			if _, err := os.Stat(file); err != nil {
 				t.Errorf("%s links to %s, which does not exist", page, l[1])
+			} else if anchored && !slices.Contains(anchors(t, file), anchor) {
+				t.Errorf("%s links to %s, and that page has no such heading", page, l[1])
 			}
 		}
 	}
+}
+
+func glob(t *testing.T, pattern string) []string {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s: %d files, %v", pattern, len(files), err)
+	}
+	return files
+}
+
+var heading = regexp.MustCompile(`(?m)^#{1,6} (.+)$`)
+
+// anchors of a page's headings, as GitHub makes them.
+func anchors(t *testing.T, page string) []string {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, h := range heading.FindAllStringSubmatch(string(text), -1) {
+		kept := regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(h[1]), "")
+		out = append(out, strings.ReplaceAll(kept, " ", "-"))
+	}
+	return out
 }
 
 // The first screen of the README is for somebody who knows nothing: two commands, what it is, a picture.
