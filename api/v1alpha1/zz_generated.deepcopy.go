@@ -766,7 +766,7 @@ func (in *PolicyRequirements) DeepCopyInto(out *PolicyRequirements) {
 	}
 	if in.AllowedEscapes != nil {
 		in, out := &in.AllowedEscapes, &out.AllowedEscapes
-		*out = make([]UnsafeEscape, len(*in))
+		*out = make([]AllowedEscape, len(*in))
 		copy(*out, *in)
 	}
 }
