@@ -235,6 +235,10 @@ const (
 	ReasonBackupDeleted = "BackupDeleted"
 	// ReasonBackupVerified: the bucket has what the manifest says.
 	ReasonBackupVerified = "BackupVerified"
+	// ReasonBackupFound: the backup that shall be restored was chosen, and can be read.
+	ReasonBackupFound = "BackupFound"
+	// ReasonBackupPlaced: every member has all of the backup, verified, beside what it had.
+	ReasonBackupPlaced = "BackupPlaced"
 
 	// ReasonAccessDenied: the credentials are good, an operation is not allowed.
 	ReasonAccessDenied = "AccessDenied"
@@ -262,12 +266,14 @@ const (
 	ReasonForeignOwner = "ForeignOwner"
 	// ReasonBusy: someone else is at work, in the bucket or at the agent.
 	ReasonBusy = "Busy"
-	// ReasonAgentLost: the agent that the backup was copied from went away.
+	// ReasonAgentLost: the agent that the backup was copied from, or to, went away.
 	ReasonAgentLost = "AgentLost"
 	// ReasonAgentRefused: the agent does not take the Job's certificate, or does not know the call.
 	ReasonAgentRefused = "AgentRefused"
 	// ReasonImageFailed: the agent could not take the image, or what it sent is not what it announced.
 	ReasonImageFailed = "ImageFailed"
+	// ReasonPlacementRefused: a member does not take the backup of a restore in, or says that it received something else than was sent.
+	ReasonPlacementRefused = "PlacementRefused"
 	// ReasonNoSpace: the member's volume has no room for an image.
 	ReasonNoSpace = "NoSpace"
 	// ReasonBackupMissing: there is no such backup in the bucket.

@@ -3,6 +3,7 @@ package archive
 import (
 	"context"
 	"fmt"
+	"iter"
 	"strings"
 	"time"
 
@@ -65,8 +66,11 @@ func sumNote(sum string) string { return sum + "  manifest.json\n" }
 
 // ID of a backup: its time and name. A name alone could come again after its object was deleted.
 func ID(started time.Time, name string) string {
-	return started.UTC().Format("20060102T150405Z") + "-" + name
+	return started.UTC().Format(IDTime) + "-" + name
 }
+
+// IDTime is the layout of the time that an ID begins with, in UTC.
+const IDTime = "20060102T150405Z"
 
 func wrap(err error, doing string) error {
 	if err == nil {
@@ -80,8 +84,11 @@ type Backup struct {
 	ID string
 	// Manifest, if it could be read.
 	Manifest Manifest
-	// Broken says why it could not; empty if it could.
-	Broken string
+	// Broken says why it could not; empty if it could. Unknown: because it is of a format that this version cannot read, and nothing says that it is damaged.
+	Broken  string
+	Unknown bool
+	// SHA256 of the manifest that was read, in lower-case hexadecimal digits.
+	SHA256 string
 	// Modified is when the manifest was written, by the store's clock.
 	Modified time.Time
 }
@@ -92,23 +99,39 @@ func (b Backup) Good() bool { return b.Broken == "" }
 // List is all backups, the oldest first. One whose manifest cannot be read is in it, with the reason, and hides no other.
 func (a *Archive) List(ctx context.Context) ([]Backup, error) {
 	var backups []Backup
-	prefix := a.base + "backups/"
-	for folder, err := range a.store.List(ctx, prefix, false) {
+	for b, err := range a.Each(ctx) {
 		if err != nil {
-			return nil, wrap(err, "listing backups")
-		}
-		id, ok := strings.CutSuffix(strings.TrimPrefix(folder.Key, prefix), "/")
-		if !ok {
-			continue
-		}
-		b, err := a.Read(ctx, id)
-		if store.Is(err, store.KindNotFound) {
-			continue // not finished, or not any more
-		}
-		if err != nil && !isBroken(err) {
-			return nil, wrap(err, "listing backups")
+			return nil, err
 		}
 		backups = append(backups, b)
 	}
 	return backups, nil
+}
+
+// Each is List for who needs no more than one manifest at a time in memory. An error ends it.
+func (a *Archive) Each(ctx context.Context) iter.Seq2[Backup, error] {
+	return func(yield func(Backup, error) bool) {
+		prefix := a.base + "backups/"
+		for folder, err := range a.store.List(ctx, prefix, false) {
+			if err != nil {
+				yield(Backup{}, wrap(err, "listing backups"))
+				return
+			}
+			id, ok := strings.CutSuffix(strings.TrimPrefix(folder.Key, prefix), "/")
+			if !ok {
+				continue
+			}
+			b, err := a.Read(ctx, id)
+			if store.Is(err, store.KindNotFound) {
+				continue // not finished, or not any more
+			}
+			if err != nil && !isBroken(err) {
+				yield(Backup{}, wrap(err, "listing backups"))
+				return
+			}
+			if !yield(b, nil) {
+				return
+			}
+		}
+	}
 }

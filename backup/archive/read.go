@@ -65,16 +65,19 @@ func (a *Archive) Read(ctx context.Context, id string) (Backup, error) {
 	if err != nil {
 		return b, err
 	}
+	sum := sha256.Sum256(body)
+	b.SHA256 = hex.EncodeToString(sum[:])
 	m, err := Parse(body)
 	if err != nil {
+		var version *VersionError
+		b.Unknown = errors.As(err, &version)
 		return broken(err.Error())
 	}
-	sum := sha256.Sum256(body)
 	note, err := store.ReadAll(ctx, a.store, a.sumKey(id), 1<<10)
 	if err != nil && !store.Is(err, store.KindNotFound) {
 		return b, err
 	}
-	if got, _, _ := strings.Cut(string(note), " "); got != hex.EncodeToString(sum[:]) {
+	if got, _, _ := strings.Cut(string(note), " "); got != b.SHA256 {
 		return broken(fmt.Sprintf("the manifest has SHA-256 %x, and %q says %q: one of them is not what was written", sum, a.sumKey(id), got))
 	}
 	if m.Cluster.UID != a.uid {
@@ -111,7 +114,54 @@ func (s *Source) Table(ctx context.Context, t Table) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &checked{key: s.archive.Key(t.Object.Key), r: plain, raw: raw, hash: sha256.New(), size: t.Size, sum: t.SHA256}, nil
+	c := &checked{key: s.archive.Key(t.Object.Key), r: plain, raw: raw, size: t.Size, sum: t.SHA256}
+	if s.manifest.Encryption != nil || t.SHA256 != t.Object.SHA256 { // else what lies in the bucket is the plain content, and is hashed already
+		c.hash = sha256.New()
+	}
+	return c, nil
+}
+
+// TableFrom is Table from an offset below its size on, for who has the beginning. What is not encrypted is read from there alone: of it, only the size is compared with the manifest's.
+func (s *Source) TableFrom(ctx context.Context, t Table, offset int64) (io.ReadCloser, error) {
+	if offset == 0 {
+		return s.Table(ctx, t)
+	}
+	if s.manifest.Encryption != nil {
+		r, err := s.Table(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := io.CopyN(io.Discard, r, offset); err != nil {
+			return nil, errors.Join(err, r.Close())
+		}
+		return r, nil
+	}
+	key := s.archive.Key(t.Object.Key)
+	if err := s.archive.sized(ctx, t.Object); err != nil {
+		return nil, err
+	}
+	body, err := s.archive.store.Get(ctx, key, offset, -1)
+	if err != nil {
+		return nil, err
+	}
+	return &rest{ReadCloser: body, key: key, at: offset, size: t.Size}, nil
+}
+
+// rest is the end of a table, which must end where the manifest says.
+type rest struct {
+	io.ReadCloser
+	key      string
+	at, size int64
+}
+
+// Read implements io.Reader.
+func (r *rest) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	r.at += int64(n)
+	if r.at > r.size || err == io.EOF && r.at < r.size {
+		return 0, &BrokenError{Key: r.key, Problem: fmt.Sprintf("it ends at byte %d or behind it, the manifest says %d", r.at, r.size)}
+	}
+	return n, err
 }
 
 // open reads an object, decrypted where it is encrypted.
@@ -197,7 +247,7 @@ type checked struct {
 	key  string
 	r    io.Reader
 	raw  *rawReader
-	hash hash.Hash
+	hash hash.Hash // nil: that of raw is the same
 	n    int64
 	size int64
 	sum  string
@@ -206,7 +256,9 @@ type checked struct {
 // Read implements io.Reader.
 func (c *checked) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
-	c.hash.Write(p[:n])
+	if c.hash != nil {
+		c.hash.Write(p[:n])
+	}
 	c.n += int64(n)
 	switch {
 	case err == nil || err == io.EOF && n > 0:
@@ -217,7 +269,11 @@ func (c *checked) Read(p []byte) (int, error) {
 	if err := c.raw.finish(); err != nil {
 		return 0, err
 	}
-	if sum := hex.EncodeToString(c.hash.Sum(nil)); c.n != c.size || sum != c.sum {
+	sum := c.raw.object.SHA256
+	if c.hash != nil {
+		sum = hex.EncodeToString(c.hash.Sum(nil))
+	}
+	if c.n != c.size || sum != c.sum {
 		return 0, &BrokenError{Key: c.key, Problem: fmt.Sprintf("its plain content has %d bytes and SHA-256 %s, the manifest says %d and %s", c.n, sum, c.size, c.sum)}
 	}
 	return 0, io.EOF

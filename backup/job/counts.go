@@ -20,7 +20,7 @@ func (w *work) counter(s *source) (client.Client, error) {
 	if w.request.Take.Counter == "" {
 		return s.agent, nil
 	}
-	return w.agent(w.request.Take.Counter)
+	return w.agent(w.request.Take.ServerName, w.request.Take.Counter)
 }
 
 // count asks for numbers. One that it does not say is left out, with a warning: a backup is worth more than a number in it.

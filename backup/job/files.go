@@ -13,9 +13,9 @@ const (
 
 	// CAFile is the authority of the endpoint's certificate.
 	CAFile = "/etc/robustmq-operator/s3-ca/ca.crt"
-	// IdentityFile is an identity of age, mounted only for a full verification of encrypted backups that asks for it.
+	// IdentityFile is an identity of age, mounted only for a restore, and for a full verification of encrypted backups that asks for it.
 	IdentityFile = "/etc/robustmq-operator/identity/identity"
-	// The client certificate (protocol.ClientJob) is in protocol.PKIDir: ca.crt, tls.crt, tls.key. Only Take needs it.
+	// The client certificate (protocol.ClientJob) is in protocol.PKIDir: ca.crt, tls.crt, tls.key. Only Take and Restore need it.
 
 	// TerminationMessage is where the Result goes: the container's terminationMessagePath, which Kubernetes sets to this by default.
 	TerminationMessage = "/dev/termination-log"

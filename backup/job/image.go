@@ -54,6 +54,11 @@ func (p Patience) withDefaults() Patience {
 	return p
 }
 
+// backoff before the next attempt, after a number of failures.
+func (p Patience) backoff(failures int) time.Duration {
+	return min(p.Backoff<<min(failures-1, 10), 5*time.Second)
+}
+
 // source is an image at a member's agent.
 type source struct {
 	agent    client.Client
@@ -65,16 +70,16 @@ type source struct {
 // source that a request names.
 func (w *work) source() (*source, error) {
 	t := w.request.Take
-	agent, err := w.agent(t.Agent)
+	agent, err := w.agent(t.ServerName, t.Agent)
 	if err != nil {
 		return nil, err
 	}
 	return &source{agent: agent, id: t.ImageID, patience: w.Patience, log: w.Log}, nil
 }
 
-// agent at host:port, one of the cluster's.
-func (w *work) agent(address string) (client.Client, error) {
-	identity := client.Identity{ServerName: w.request.Take.ServerName}
+// agent at host:port, one of the cluster's, with the name in its certificate.
+func (w *work) agent(serverName, address string) (client.Client, error) {
+	identity := client.Identity{ServerName: serverName}
 	for name, to := range map[string]*[]byte{"ca.crt": &identity.CA, "tls.crt": &identity.Cert, "tls.key": &identity.Key} {
 		b, err := w.files.read(filepath.Join(protocol.PKIDir, name))
 		if err != nil {
@@ -152,9 +157,7 @@ func (s *source) persist(ctx context.Context, doing string, call func(context.Co
 	}
 }
 
-func (s *source) backoff(attempt int) time.Duration {
-	return min(s.patience.Backoff<<min(attempt-1, 10), 5*time.Second)
-}
+func (s *source) backoff(attempt int) time.Duration { return s.patience.backoff(attempt) }
 
 func lost(doing string, err error) error {
 	return fail(AgentLost, fmt.Errorf("%s: the member's agent does not answer any more: %w", doing, err), "its pod was stopped, replaced or cut off; the next backup takes a member that is there")

@@ -233,6 +233,12 @@ func (m mcClient) trust(b *testing.B) {
 
 func (m mcClient) run(b *testing.B, args ...string) {
 	b.Helper()
+	if err := m.try(b, args...); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (m mcClient) try(b *testing.B, args ...string) error {
 	cmd := exec.CommandContext(b.Context(), m.program, append([]string{"--config-dir", m.config}, args...)...)
 	scheme := "http"
 	if len(m.server.authority) > 0 {
@@ -240,6 +246,7 @@ func (m mcClient) run(b *testing.B, args ...string) {
 	}
 	cmd.Env = append(os.Environ(), fmt.Sprintf("MC_HOST_bench=%s://%s:%s@%s", scheme, m.server.accessKey, m.server.secretKey, m.server.address))
 	if out, err := cmd.CombinedOutput(); err != nil {
-		b.Fatalf("mc %v: %v\n%s", args, err, out)
+		return fmt.Errorf("mc %v: %w\n%s", args, err, out)
 	}
+	return nil
 }

@@ -21,6 +21,10 @@ const (
 	BackupDeleted Reason = "BackupDeleted"
 	// BackupVerified: the bucket has what the manifest says.
 	BackupVerified Reason = "BackupVerified"
+	// BackupFound: the backup that shall be restored was chosen, and can be read.
+	BackupFound Reason = "BackupFound"
+	// BackupPlaced: every member has all of the backup, verified, beside what it had.
+	BackupPlaced Reason = "BackupPlaced"
 )
 
 // The reasons of failure that are about the destination.
@@ -45,6 +49,7 @@ const (
 	AgentLost         Reason = "AgentLost"         // the agent went away, or does not answer
 	AgentRefused      Reason = "AgentRefused"      // the agent does not take the Job's certificate, or does not know the call
 	ImageFailed       Reason = "ImageFailed"       // the agent could not take the image, or what it sent is not what it announced
+	PlacementRefused  Reason = "PlacementRefused"  // a member does not take the backup in, or says that it received something else
 	NoSpace           Reason = "NoSpace"           // the member's volume has no room for an image
 	BackupMissing     Reason = "BackupMissing"     // there is no such backup in the bucket
 	BackupBroken      Reason = "BackupBroken"      // the bucket has not what the manifest says
@@ -56,12 +61,12 @@ const (
 )
 
 // success of each kind.
-var success = map[Kind]Reason{Take: BackupComplete, Probe: DestinationWritable, Collect: BackupsCollected, Delete: BackupDeleted, Verify: BackupVerified}
+var success = map[Kind]Reason{Take: BackupComplete, Probe: DestinationWritable, Collect: BackupsCollected, Delete: BackupDeleted, Verify: BackupVerified, Inspect: BackupFound, Restore: BackupPlaced}
 
 // Failures are all reasons of failure.
 var Failures = []Reason{
 	AccessDenied, CredentialsInvalid, CredentialsExpired, WrongRegion, BucketMissing, ClockSkew, CertificateInvalid, BucketFull, StoreUnavailable, StoreMisbehaved, DestinationInvalid, ForeignOwner, Busy,
-	AgentLost, AgentRefused, ImageFailed, NoSpace, BackupMissing, BackupBroken, EncryptionInvalid, Deadline, Interrupted, RequestInvalid, Crashed,
+	AgentLost, AgentRefused, ImageFailed, PlacementRefused, NoSpace, BackupMissing, BackupBroken, EncryptionInvalid, Deadline, Interrupted, RequestInvalid, Crashed,
 }
 
 // Known reports whether a kind of Job can end with this reason.

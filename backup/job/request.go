@@ -28,10 +28,12 @@ const (
 	Collect Kind = "collect" // delete what the schedules' policies do not keep, and what no backup needs
 	Delete  Kind = "delete"  // delete one backup
 	Verify  Kind = "verify"  // read one backup and compare it with its manifest
+	Inspect Kind = "inspect" // choose the backup that a restore shall read, and prove that it can be read
+	Restore Kind = "restore" // send one backup to the members of a placement centre that is stopped
 )
 
 // Kinds are all of them.
-var Kinds = []Kind{Take, Probe, Collect, Delete, Verify}
+var Kinds = []Kind{Take, Probe, Collect, Delete, Verify, Inspect, Restore}
 
 // MaxRequest is how many bytes of JSON a Request may have. Linux takes 128 KiB as one argument of a program.
 const MaxRequest = 64 << 10
@@ -40,7 +42,7 @@ const MaxRequest = 64 << 10
 type Request struct {
 	// Destination is the place in S3.
 	Destination Destination `json:"destination"`
-	// Owner is the cluster whose backups these are.
+	// Owner is the cluster whose backups these are; of an inspection and a restore, the one that is restored.
 	Owner Owner `json:"owner"`
 	// ProgressDeadlineSeconds is how long nothing may move, 10 to 86400; then the Job ends with Deadline. 0 means 300.
 	ProgressDeadlineSeconds int32 `json:"progressDeadlineSeconds,omitempty"`
@@ -50,6 +52,8 @@ type Request struct {
 	Collect *CollectRequest `json:"collect,omitempty"`
 	Delete  *DeleteRequest  `json:"delete,omitempty"`
 	Verify  *VerifyRequest  `json:"verify,omitempty"`
+	Inspect *InspectRequest `json:"inspect,omitempty"`
+	Restore *RestoreRequest `json:"restore,omitempty"`
 }
 
 // Destination is a place in S3, as the API's S3Destination has it.
@@ -222,7 +226,9 @@ func (r Request) validate(kind Kind) error {
 	if s := r.ProgressDeadlineSeconds; s != 0 && (s < 10 || s > 86400) {
 		return fmt.Errorf("progressDeadlineSeconds is %d: it is 10 to 86400, or 0 for 300", s)
 	}
-	for part, there := range map[Kind]bool{Take: r.Take != nil, Collect: r.Collect != nil, Delete: r.Delete != nil, Verify: r.Verify != nil} {
+	for part, there := range map[Kind]bool{
+		Take: r.Take != nil, Collect: r.Collect != nil, Delete: r.Delete != nil, Verify: r.Verify != nil, Inspect: r.Inspect != nil, Restore: r.Restore != nil,
+	} {
 		if there != (part == kind) {
 			return fmt.Errorf("a Job that does %q has the part of that kind and no other; it is %t that %q is there", string(kind), there, string(part))
 		}
@@ -236,6 +242,10 @@ func (r Request) validate(kind Kind) error {
 		return checkID("delete.id", r.Delete.ID)
 	case Verify:
 		return errors.Join(checkID("verify.id", r.Verify.ID), checkMode("verify.mode", r.Verify.Mode))
+	case Inspect:
+		return r.Inspect.validate()
+	case Restore:
+		return r.Restore.validate()
 	case Probe:
 	}
 	return nil
@@ -280,9 +290,8 @@ func (t *TakeRequest) validate() error {
 		if address == "" && field == "counter" {
 			continue
 		}
-		host, port, err := net.SplitHostPort(address)
-		if n, portErr := strconv.ParseUint(port, 10, 16); err != nil || host == "" || portErr != nil || n == 0 {
-			return fmt.Errorf("take.%s is %q: it is host:port", field, address)
+		if err := checkAddress("take."+field, address); err != nil {
+			return err
 		}
 	}
 	if t.ServerName == "" {
@@ -333,6 +342,14 @@ const maxAge = 99999*time.Hour + 99999*time.Minute
 func checkID(field, id string) error {
 	if !idForm.MatchString(id) {
 		return fmt.Errorf("%s: %q is no ID of a backup, such as 20261125T020000Z-hourly", field, id)
+	}
+	return nil
+}
+
+func checkAddress(field, address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if n, portErr := strconv.ParseUint(port, 10, 16); err != nil || host == "" || portErr != nil || n == 0 || plain(300, field, address) != nil {
+		return fmt.Errorf("%s is %q: it is host:port", field, address)
 	}
 	return nil
 }

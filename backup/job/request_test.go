@@ -2,6 +2,8 @@ package job_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -11,6 +13,8 @@ import (
 	"github.com/robustmq/robustmq-operator/backup/archive"
 	"github.com/robustmq/robustmq-operator/backup/job"
 	"github.com/robustmq/robustmq-operator/backup/store"
+	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/robustmq"
 )
 
 func requests() map[job.Kind]job.Request {
@@ -37,7 +41,31 @@ func requests() map[job.Kind]job.Request {
 	verify := common
 	verify.Verify = &job.VerifyRequest{ID: "20261125T120000Z-one", Mode: archive.Checksum}
 	all[job.Verify] = verify
+	inspect := common
+	inspect.Inspect = &job.InspectRequest{Source: job.SourceRequest{ClusterUID: "another-uid"}, Before: noon, Damaged: []string{"20261125T120000Z-one"}}
+	all[job.Inspect] = inspect
+	restore := common
+	restore.Restore = &job.RestoreRequest{
+		Source: job.SourceRequest{ClusterUID: "another-uid", ID: "20261125T120000Z-one", ManifestSHA256: strings.Repeat("0a", 32)}, PlacementID: "restore-1", Origin: protocol.OriginRestored, Generation: 2,
+		ServerName: "agent", Members: []job.RestoreMember{{Pod: "my-cluster-placement-center-0", NodeID: 1, Agent: "10.0.0.1:7443"}, {Pod: "my-cluster-placement-center-1", NodeID: 2, Agent: "10.0.0.2:7443"}},
+		Edits: edits(1, 2),
+	}
+	all[job.Restore] = restore
 	return all
+}
+
+// edits of a restore to members with these node IDs.
+func edits(ids ...uint64) protocol.PlacementEdits {
+	e := protocol.PlacementEdits{Votes: map[string]protocol.RaftVote{}, Memberships: map[string]protocol.RaftMembership{}}
+	for _, group := range robustmq.Groups {
+		addresses := map[uint64]string{}
+		for _, id := range ids {
+			addresses[id] = fmt.Sprintf("my-cluster-placement-center-%d.my-cluster-placement-center.prod.svc:1228", id-1)
+		}
+		e.Votes[group] = protocol.RaftVote{Term: 4, NodeID: ids[0], Committed: true}
+		e.Memberships[group] = protocol.RaftMembership{LogID: &robustmq.LogID{Term: 2, NodeID: 1, Index: 5}, Voters: ids, Addresses: addresses}
+	}
+	return e
 }
 
 func TestARequestIsReadAsItWasWritten(t *testing.T) {
@@ -68,39 +96,62 @@ func TestARequestThatIsNotWhatItShouldBeIsRefused(t *testing.T) {
 		old, new string
 		want     string
 	}{
-		"no JSON":             {job.Probe, "x", "", "", ""},
-		"nothing":             {job.Probe, "", "", "", ""},
-		"something behind it": {job.Probe, good[job.Probe] + "{}", "", "", ""},
-		"unknown field":       {job.Probe, "", `"owner"`, `"password":"x","owner"`, "unknown field"},
-		"repeated field":      {job.Probe, "", `"owner"`, `"progressDeadlineSeconds":60,"owner"`, "duplicate field"},
-		"another case":        {job.Probe, "", `"bucket"`, `"Bucket"`, "unknown field"},
-		"no bucket":           {job.Probe, "", `"backups"`, `""`, "bucket"},
-		"an encryption":       {job.Probe, "", `"KMS"`, `"C"`, "serverSideEncryption"},
-		"a key without KMS":   {job.Probe, "", `"KMS"`, `"S3"`, "kmsKeyID"},
-		"owner that climbs":   {job.Probe, "", `"` + uid + `"`, `"../other"`, "owner"},
-		"a short deadline":    {job.Probe, "", `Seconds":60`, `Seconds":9`, "progressDeadlineSeconds"},
-		"a part too many":     {job.Probe, good[job.Delete], "", "", "no other"},
-		"a part too few":      {job.Delete, good[job.Probe], "", "", "delete"},
-		"another part":        {job.Delete, good[job.Take], "", "", "no other"},
-		"another kind":        {"restore", good[job.Probe], "", "", "restore"},
-		"a name":              {job.Take, "", `"before-upgrade"`, `"Before"`, "take.name"},
-		"no start":            {job.Take, "", `"started":"2026-11-25T12:00:00Z"`, `"started":"0001-01-01T00:00:00Z"`, "started"},
-		"no positions":        {job.Take, "", `{"metadata_0":1}`, `{}`, "positions"},
-		"an agent":            {job.Take, "", `10.0.0.1:7443`, `10.0.0.1`, "take.agent"},
-		"an agent's port":     {job.Take, "", `10.0.0.1:7443`, `10.0.0.1:0`, "take.agent"},
-		"an agent's name":     {job.Take, "", `"serverName":"agent"`, `"serverName":""`, "serverName"},
-		"an image":            {job.Take, "", `"imageID":"i"`, `"imageID":"../i"`, "imageID"},
-		"no version":          {job.Take, "", `0.4.11`, ``, "version"},
-		"a count":             {job.Take, "", `"users"`, `"passwords"`, "counts"},
-		"a count twice":       {job.Take, "", `"users"`, `"topics"`, "counts"},
-		"a verification":      {job.Take, "", `"Full"`, `"full"`, "verification"},
-		"a policy":            {job.Collect, "", `"keepLast":7`, `"keepLast":0`, "keepLast"},
-		"an age":              {job.Collect, "", `:3600`, `:-1`, "maxAge"},
-		"a damaged one":       {job.Collect, "", `["2026`, `["/../2026`, "damaged"},
-		"an ID":               {job.Delete, "", `20261125T120000Z-one`, `../../other`, "no ID"},
-		"an ID that is dots":  {job.Verify, "", `20261125T120000Z-one`, `..`, "no ID"},
-		"a mode":              {job.Verify, "", `"Checksum"`, `""`, "mode"},
-		"too much":            {job.Probe, good[job.Probe] + strings.Repeat(" ", job.MaxRequest), "", "", "bytes"},
+		"no JSON":              {job.Probe, "x", "", "", ""},
+		"nothing":              {job.Probe, "", "", "", ""},
+		"something behind it":  {job.Probe, good[job.Probe] + "{}", "", "", ""},
+		"unknown field":        {job.Probe, "", `"owner"`, `"password":"x","owner"`, "unknown field"},
+		"repeated field":       {job.Probe, "", `"owner"`, `"progressDeadlineSeconds":60,"owner"`, "duplicate field"},
+		"another case":         {job.Probe, "", `"bucket"`, `"Bucket"`, "unknown field"},
+		"no bucket":            {job.Probe, "", `"backups"`, `""`, "bucket"},
+		"an encryption":        {job.Probe, "", `"KMS"`, `"C"`, "serverSideEncryption"},
+		"a key without KMS":    {job.Probe, "", `"KMS"`, `"S3"`, "kmsKeyID"},
+		"owner that climbs":    {job.Probe, "", `"` + uid + `"`, `"../other"`, "owner"},
+		"a short deadline":     {job.Probe, "", `Seconds":60`, `Seconds":9`, "progressDeadlineSeconds"},
+		"a part too many":      {job.Probe, good[job.Delete], "", "", "no other"},
+		"a part too few":       {job.Delete, good[job.Probe], "", "", "delete"},
+		"another part":         {job.Delete, good[job.Take], "", "", "no other"},
+		"another kind":         {"undo", good[job.Probe], "", "", "undo"},
+		"a name":               {job.Take, "", `"before-upgrade"`, `"Before"`, "take.name"},
+		"no start":             {job.Take, "", `"started":"2026-11-25T12:00:00Z"`, `"started":"0001-01-01T00:00:00Z"`, "started"},
+		"no positions":         {job.Take, "", `{"metadata_0":1}`, `{}`, "positions"},
+		"an agent":             {job.Take, "", `10.0.0.1:7443`, `10.0.0.1`, "take.agent"},
+		"an agent's port":      {job.Take, "", `10.0.0.1:7443`, `10.0.0.1:0`, "take.agent"},
+		"an agent's name":      {job.Take, "", `"serverName":"agent"`, `"serverName":""`, "serverName"},
+		"an image":             {job.Take, "", `"imageID":"i"`, `"imageID":"../i"`, "imageID"},
+		"no version":           {job.Take, "", `0.4.11`, ``, "version"},
+		"a count":              {job.Take, "", `"users"`, `"passwords"`, "counts"},
+		"a count twice":        {job.Take, "", `"users"`, `"topics"`, "counts"},
+		"a verification":       {job.Take, "", `"Full"`, `"full"`, "verification"},
+		"a policy":             {job.Collect, "", `"keepLast":7`, `"keepLast":0`, "keepLast"},
+		"an age":               {job.Collect, "", `:3600`, `:-1`, "maxAge"},
+		"a damaged one":        {job.Collect, "", `["2026`, `["/../2026`, "damaged"},
+		"an ID":                {job.Delete, "", `20261125T120000Z-one`, `../../other`, "no ID"},
+		"an ID that is dots":   {job.Verify, "", `20261125T120000Z-one`, `..`, "no ID"},
+		"a mode":               {job.Verify, "", `"Checksum"`, `""`, "mode"},
+		"two ways to choose":   {job.Inspect, "", `"before":`, `"key":"p/u/backups/x/manifest.json","before":`, "at most one"},
+		"two ways, by ID":      {job.Inspect, "", `"clusterUID":"another-uid"`, `"clusterUID":"another-uid","id":"20261125T120000Z-one"`, "at most one"},
+		"a sum of nothing":     {job.Inspect, "", `"clusterUID":"another-uid"`, `"manifestSHA256":"` + strings.Repeat("0a", 32) + `"`, "inspect.source.id"},
+		"a source that climbs": {job.Inspect, "", `"another-uid"`, `"../another"`, "inspect.source.clusterUID"},
+		"a key in two lines":   {job.Inspect, "", `"before":"2026-11-25T12:00:00Z"`, `"key":"a\nb"`, "inspect.key"},
+		"a damaged backup":     {job.Inspect, "", `["2026`, `["/../2026`, "inspect.damaged"},
+		"no source":            {job.Restore, "", `"clusterUID":"another-uid",`, ``, "restore.source"},
+		"a source's sum":       {job.Restore, "", `"0a0a`, `"0A0A`, "manifestSHA256"},
+		"a source's ID":        {job.Restore, "", `20261125T120000Z-one`, `../one`, "no ID"},
+		"a placement":          {job.Restore, "", `"restore-1"`, `"../restore"`, "placementID"},
+		"an origin":            {job.Restore, "", `"Restored"`, `"Seeded"`, "origin"},
+		"a generation":         {job.Restore, "", `"generation":2`, `"generation":0`, "generation"},
+		"the agents' name":     {job.Restore, "", `"serverName":"agent"`, `"serverName":""`, "serverName"},
+		"no members":           {job.Restore, "", `"members":[`, `"members":[],"x":[`, "unknown field"},
+		"a member twice":       {job.Restore, "", `"nodeID":2`, `"nodeID":1`, "node ID of its own"},
+		"a pod twice":          {job.Restore, "", `center-1","nodeID":2`, `center-0","nodeID":2`, "node ID of its own"},
+		"a member's agent":     {job.Restore, "", `10.0.0.2:7443`, `10.0.0.2`, "host:port"},
+		"an uncommitted vote":  {job.Restore, "", `"committed":true`, `"committed":false`, "committed vote"},
+		"votes that differ":    {job.Restore, "", `{"term":4`, `{"term":5`, "the same committed vote"},
+		"a vote for nobody":    {job.Restore, "", `"nodeID":1,"committed"`, `"nodeID":3,"committed"`, "one of the members"},
+		"a group":              {job.Restore, "", `"votes":{"data_0"`, `"votes":{"data_1"`, "data_1"},
+		"a voter too few":      {job.Restore, "", `"voters":[1,2]`, `"voters":[2]`, "voters"},
+		"other voters":         {job.Restore, "", `"voters":[1,2],"addresses":{"1":`, `"voters":[3,2],"addresses":{"3":`, "they are the members"},
+		"too much":             {job.Probe, good[job.Probe] + strings.Repeat(" ", job.MaxRequest), "", "", "bytes"},
 	} {
 		text := c.text
 		if text == "" && c.old != "" {
@@ -171,8 +222,12 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			t.Fatalf("what was read cannot be written: %v", err)
 		}
-		if twice, err := job.Parse(job.Kind(kind), again); err != nil || !reflect.DeepEqual(twice, r) {
-			t.Fatalf("%v\n%+v\n%+v", err, twice, r)
+		twice, err := job.Parse(job.Kind(kind), again)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if third, err := twice.Encode(job.Kind(kind)); err != nil || third != again { // an empty list and none are the same
+			t.Fatalf("%v\n%s\n%s", err, third, again)
 		}
 	})
 }
@@ -222,6 +277,77 @@ func TestAResultAlwaysFitsIntoATerminationMessage(t *testing.T) {
 	}
 }
 
+// inspected is the largest result that an inspection can have.
+func inspected() job.Result {
+	r := result()
+	r.Kind, r.Reason, r.Groups, r.Key = job.Inspect, job.BackupFound, nil, strings.Repeat("k", 1024)
+	r.Inspected = &job.Inspected{
+		ClusterUID: strings.Repeat("u", 64), ClusterName: strings.Repeat("n", 253), Namespace: strings.Repeat("s", 253), Version: strings.Repeat("1", 64), ImageDigest: "sha256:" + strings.Repeat("d", 121),
+		Nodes: archive.Nodes{PlacementCenter: 7, MQTTBroker: 1000, JournalServer: 1000}, Bytes: 1 << 60, Files: 10_000, Tables: 9_997,
+	}
+	big := uint64(math.MaxUint64)
+	for _, name := range robustmq.Groups {
+		g := archive.Group{Name: name, Term: big, LastApplied: big, Vote: archive.Vote{Term: big, NodeID: big, Committed: true}, Membership: archive.Membership{Term: big, NodeID: big, Index: big}}
+		for i := range uint64(job.MaxMembers) {
+			g.Membership.Voters = append(g.Membership.Voters, big-i)
+		}
+		r.Inspected.Groups = append(r.Inspected.Groups, g)
+	}
+	return r
+}
+
+func TestWhatAnInspectionFoundIsNeverCut(t *testing.T) {
+	r := inspected()
+	want := fmt.Sprintf("%+v", *r.Inspected)
+	long := strings.Repeat("what <happened> & \"why\" \x01 ä ", 2000)
+	r.Message, r.Warnings, r.Encrypted = long, slices.Repeat([]string{long}, 50), true
+	r.Counts = map[string]int64{strings.Repeat("c", 3000): 1}
+	b := r.Encode()
+	got, err := job.ParseResult(job.Inspect, string(b))
+	if err != nil || len(b) > job.MaxResult || !got.OK() || got.Key != r.Key || !got.Encrypted {
+		t.Fatalf("%d bytes, %v: %+v", len(b), err, got)
+	}
+	wantEqual(t, fmt.Sprintf("%+v", *got.Inspected), want)
+}
+
+func TestAnInspectionThatCannotBeTrueIsNotRead(t *testing.T) {
+	for name, change := range map[string]func(*job.Result){
+		"nothing found":       func(r *job.Result) { r.Inspected = nil },
+		"no key":              func(r *job.Result) { r.Key = "" },
+		"no sum":              func(r *job.Result) { r.ManifestSHA256 = "" },
+		"no cluster":          func(r *job.Result) { r.Inspected.ClusterUID = "" },
+		"a cluster's name":    func(r *job.Result) { r.Inspected.ClusterName = "../x" },
+		"no version":          func(r *job.Result) { r.Inspected.Version = "" },
+		"a version":           func(r *job.Result) { r.Inspected.Version = "0.4.11\n" },
+		"no bytes":            func(r *job.Result) { r.Inspected.Bytes = 0 },
+		"more tables":         func(r *job.Result) { r.Inspected.Tables = r.Inspected.Files + 1 },
+		"a group too few":     func(r *job.Result) { r.Inspected.Groups = r.Inspected.Groups[1:] },
+		"a group twice":       func(r *job.Result) { r.Inspected.Groups[1] = r.Inspected.Groups[0] },
+		"no voters":           func(r *job.Result) { r.Inspected.Groups[1].Membership.Voters = nil },
+		"a voter twice":       func(r *job.Result) { r.Inspected.Groups[1].Membership.Voters = []uint64{1, 1} },
+		"nobody's vote":       func(r *job.Result) { r.Inspected.Groups[2].Membership.Voters = []uint64{0, 1} },
+		"more voters than 7":  func(r *job.Result) { r.Inspected.Groups[2].Membership.Voters = []uint64{1, 2, 3, 4, 5, 6, 7, 8} },
+		"of another kind":     func(r *job.Result) { r.Reason = job.BackupPlaced },
+		"no recovery point":   func(r *job.Result) { r.RecoveryPoint = time.Time{} },
+		"a number of no size": func(r *job.Result) { r.SizeBytes = 0 },
+	} {
+		r := inspected()
+		change(&r)
+		if got, err := job.ParseResult(job.Inspect, string(r.Encode())); err == nil {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	placed := result()
+	placed.Kind, placed.Reason = job.Restore, job.BackupPlaced
+	if got, err := job.ParseResult(job.Restore, string(placed.Encode())); err != nil || !got.OK() {
+		t.Errorf("%v %+v", err, got)
+	}
+	placed.ManifestSHA256 = ""
+	if got, err := job.ParseResult(job.Restore, string(placed.Encode())); err == nil {
+		t.Errorf("placed, and not what: %+v", got)
+	}
+}
+
 func TestAResultThatCannotBeTrueIsNotRead(t *testing.T) {
 	for name, change := range map[string]func(*job.Result){
 		"no key":           func(r *job.Result) { r.Key = "" },
@@ -255,10 +381,16 @@ func TestAResultThatCannotBeTrueIsNotRead(t *testing.T) {
 func FuzzParseResult(f *testing.F) {
 	f.Add("take", string(result().Encode()))
 	f.Add("probe", `{"kind":"probe","reason":"AccessDenied","message":"m"}`)
+	f.Add("inspect", string(inspected().Encode()))
+	f.Add("inspect", `{"kind":"inspect","reason":"BackupFound","message":"m","inspected":{"groups":[{}]}}`)
+	f.Add("restore", `{"kind":"restore","reason":"PlacementRefused","message":"m"}`)
 	f.Fuzz(func(t *testing.T, kind, text string) {
 		r, err := job.ParseResult(job.Kind(kind), text)
 		if err != nil {
 			return
+		}
+		if r.OK() && r.Kind == job.Inspect && r.Inspected == nil {
+			t.Fatalf("%+v", r)
 		}
 		if r.OK() && r.Kind == job.Take && (r.Key == "" || r.SizeBytes <= 0) {
 			t.Fatalf("%+v", r)

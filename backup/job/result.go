@@ -22,7 +22,7 @@ type Result struct {
 	// Message for people: what happened to what, and what to do.
 	Message string `json:"message"`
 
-	// Of a backup that was made or verified: its ID, the key of its manifest, that object's SHA-256, the bytes that a restore reads, and those of them that were new to the bucket.
+	// Of a backup that was made, verified, inspected or restored: its ID, the key of its manifest, that object's SHA-256, the bytes that a restore reads, and those of them that were new to the bucket.
 	ID             string `json:"id,omitempty"`
 	Key            string `json:"key,omitempty"`
 	ManifestSHA256 string `json:"manifestSHA256,omitempty"`
@@ -36,6 +36,7 @@ type Result struct {
 
 	Collected *Collected `json:"collected,omitempty"`
 	Probed    *Probed    `json:"probed,omitempty"`
+	Inspected *Inspected `json:"inspected,omitempty"`
 
 	// Warnings are what is not as it should be and did not keep the Job from its end.
 	Warnings []string `json:"warnings,omitempty"`
@@ -92,7 +93,8 @@ func (r Result) Encode() []byte {
 		func(r *Result) { r.Message = cut(r.Message, 600) },
 		func(r *Result) { r.Warnings = nil },
 		func(r *Result) { // only ASCII control characters make six bytes of one
-			*r = Result{Kind: r.Kind, Reason: r.Reason, Message: cut(r.Message, 300), ID: r.ID, Key: r.Key, ManifestSHA256: r.ManifestSHA256, SizeBytes: r.SizeBytes, UploadedBytes: r.UploadedBytes, RecoveryPoint: r.RecoveryPoint}
+			*r = Result{Kind: r.Kind, Reason: r.Reason, Message: cut(r.Message, 300), ID: r.ID, Key: r.Key, ManifestSHA256: r.ManifestSHA256, SizeBytes: r.SizeBytes, UploadedBytes: r.UploadedBytes, RecoveryPoint: r.RecoveryPoint,
+				Encrypted: r.Encrypted, Inspected: r.Inspected}
 		},
 	} {
 		shorten(&r)
@@ -160,6 +162,10 @@ func ParseResult(kind Kind, message string) (Result, error) {
 		return fail(errors.New("manifestSHA256 is no SHA-256"))
 	case r.Reason == BackupComplete && (r.ID == "" || r.Key == "" || r.ManifestSHA256 == "" || r.RecoveryPoint.IsZero() || r.SizeBytes == 0):
 		return fail(errors.New("it says that the backup is complete, and not which one"))
+	case r.Reason == BackupFound || r.Reason == BackupPlaced:
+		if err := r.checkRestored(); err != nil {
+			return fail(err)
+		}
 	}
 	return r, nil
 }

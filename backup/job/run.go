@@ -128,6 +128,10 @@ func (w *work) do(ctx context.Context, kind Kind) (Result, error) {
 		return w.delete(ctx)
 	case Verify:
 		return w.verify(ctx)
+	case Inspect:
+		return w.inspect(ctx)
+	case Restore:
+		return w.restore(ctx)
 	}
 	return Result{}, fail(RequestInvalid, fmt.Errorf("%q is nothing that a backup Job does", string(kind)), "")
 }

@@ -34,6 +34,7 @@ const (
 
 type childInput struct {
 	Root    string
+	Kind    job.Kind // of the Job; empty: Take
 	Request job.Request
 	Tables  []int64 // sizes, for the plain upload
 }
@@ -70,7 +71,7 @@ func TestMain(m *testing.M) {
 	began := time.Now()
 	if child == "job" {
 		debug.SetMemoryLimit(job.MemoryLimit) // as the program does
-		out.Result = job.Run(context.Background(), job.Take, in.Request, job.Options{Holder: "child", Tool: "test", Root: in.Root, Log: slog.New(slog.NewJSONHandler(os.Stderr, nil))})
+		out.Result = job.Run(context.Background(), cmp.Or(in.Kind, job.Take), in.Request, job.Options{Holder: "child", Tool: "test", Root: in.Root, Log: slog.New(slog.NewJSONHandler(os.Stderr, nil))})
 	} else if err := plainUpload(in); err != nil {
 		out.Result.Message = err.Error()
 	}
@@ -203,6 +204,25 @@ func bulk(t testing.TB, sizes []int64) *world {
 	}
 	w.agent = newAgent(t, w.root, files)
 	return w
+}
+
+func TestARestoreToSevenMembersStaysWithinItsMemory(t *testing.T) {
+	w := bulk(t, []int64{40 << 20, 40 << 20})
+	recipient, secret := identity(t)
+	put(t, w.root, job.IdentityFile, []byte(secret))
+	for name, recipients := range map[string][]string{"plain": nil, "encrypted": {recipient}} {
+		backup := w.mustTake(name, noon, func(r *job.TakeRequest) { r.Recipients = recipients })
+		members := w.members(7)
+		out := child(t, "job", childInput{Root: w.root, Kind: job.Restore, Request: w.restore(backup, members)})
+		t.Logf("%s: peak of %d MiB for 7 members that got %d MiB each", name, out.PeakKiB>>10, out.Result.SizeBytes>>20)
+		if out.PeakKiB == 0 || out.PeakKiB > 120<<10 {
+			t.Errorf("%s: %d KiB, the container has 128 MiB", name, out.PeakKiB)
+		}
+		for _, m := range members {
+			m.wantWhole(w.agent.files)
+			m.discard()
+		}
+	}
 }
 
 func TestAJobStaysWithinItsMemory(t *testing.T) {

@@ -89,9 +89,9 @@ func TestAJobSaysInItsTerminationMessageWhatCameOfItAndEndsAccordingly(t *testin
 }
 
 func TestAJobOfNoKindIsToldHowToAsk(t *testing.T) {
-	for _, args := range [][]string{nil, {"restore"}, {"probe", "--secret=x"}, {"probe", "--request={}", "more"}} {
+	for _, args := range [][]string{nil, {"undo"}, {"probe", "--secret=x"}, {"probe", "--request={}", "more"}} {
 		var log bytes.Buffer
-		if code := backup(args, &log, filepath.Join(t.TempDir(), "message"), nil); code != 2 || !strings.Contains(log.String(), "agent backup take|probe|collect|delete|verify") {
+		if code := backup(args, &log, filepath.Join(t.TempDir(), "message"), nil); code != 2 || !strings.Contains(log.String(), "agent backup take|probe|collect|delete|verify|inspect|restore") {
 			t.Errorf("%q: %d, %s", args, code, &log)
 		}
 	}

@@ -28,7 +28,7 @@ var version = "dev"
 const usage = `usage:
   agent run             be process 1 of a RobustMQ pod
   agent install TARGET  copy this program to TARGET (a file, or a folder that gets the file "agent")
-  agent backup take|probe|collect|delete|verify --request=JSON
+  agent backup take|probe|collect|delete|verify|inspect|restore --request=JSON
                         be the Job that makes a backup, tries the destination, collects, deletes or verifies
   agent version
 `

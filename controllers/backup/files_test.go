@@ -54,7 +54,7 @@ func TestAJobsFilesAreWhereItsProgramLooks(t *testing.T) {
 		t.Errorf("its result goes to %s, and Kubernetes reads %s", job.TerminationMessage, got)
 	}
 	var kinds []string
-	for _, k := range []manifests.JobKind{manifests.JobTake, manifests.JobProbe, manifests.JobCollect, manifests.JobDelete, manifests.JobVerify} {
+	for _, k := range []manifests.JobKind{manifests.JobTake, manifests.JobProbe, manifests.JobCollect, manifests.JobDelete, manifests.JobVerify, manifests.JobInspect, manifests.JobRestore} {
 		kinds = append(kinds, string(k))
 	}
 	for _, k := range job.Kinds {

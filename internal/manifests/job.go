@@ -23,6 +23,8 @@ const (
 	JobCollect JobKind = "collect"
 	JobDelete  JobKind = "delete"
 	JobVerify  JobKind = "verify"
+	JobInspect JobKind = "inspect"
+	JobRestore JobKind = "restore"
 )
 
 // ContainerJob is the only container of a Job's pod; its termination message is the Job's result.
@@ -64,11 +66,13 @@ type JobOptions struct {
 	Owner metav1.OwnerReference
 	// Backup is the RobustMQBackup that it works for; empty when it is about the destination as a whole.
 	Backup string
+	// Restore is the RobustMQRestore that it works for.
+	Restore string
 	// Request is the JSON of a job.Request: no secret is in it, as arguments can be read by whoever may read pods.
 	Request []byte
 	// Destination names the Secrets and the account.
 	Destination *v1alpha1.S3Destination
-	// IdentitySecretName holds the age identity, for a verification in full of what is encrypted; empty: none is mounted.
+	// IdentitySecretName holds the age identity, for a restore, or a verification in full, of what is encrypted; empty: none is mounted.
 	IdentitySecretName string
 	// Agent: it calls an agent, and gets the certificate for that.
 	Agent bool
@@ -95,6 +99,12 @@ func ProbeJobName(cluster string) string { return cluster + "-backup-probe" }
 // CollectJobName is the Job that removes what retention no longer keeps.
 func CollectJobName(cluster string) string { return cluster + "-backup-collect" }
 
+// InspectJobName is the Job that chooses and proves the backup of a restore.
+func InspectJobName(restore string) string { return restore + "-inspect" }
+
+// RestoreJobName is the Job that sends a backup to the members.
+func RestoreJobName(restore string) string { return restore + "-restore" }
+
 // Job is one piece of work on the backups of a cluster. Of a cluster that is gone, name and namespace are enough (UID empty): its Jobs then run under the namespace's default account and pull without its Secrets.
 //
 // It is never retried by Kubernetes: what went wrong is said by its own result, and whoever made it decides. Its pods are the cluster's own to the NetworkPolicies, and nobody's to Services and budgets.
@@ -103,6 +113,9 @@ func Job(cluster *v1alpha1.RobustMQCluster, in Inputs, j JobOptions) *batchv1.Jo
 	l[v1alpha1.LabelJob] = string(j.Kind)
 	if j.Backup != "" {
 		l[v1alpha1.LabelBackup] = j.Backup
+	}
+	if j.Restore != "" {
+		l[v1alpha1.LabelRestore] = j.Restore
 	}
 	var owners []metav1.OwnerReference
 	if j.Owner.UID != "" {

@@ -36,6 +36,8 @@ func jobs(t testing.TB) (*v1alpha1.RobustMQCluster, Inputs, []*batchv1.Job) {
 		{Kind: JobCollect, Name: CollectJobName(cluster.Name), Destination: whole, Deadline: time.Hour, Keep: time.Minute},
 		{Kind: JobDelete, Name: BackupDeletionJobName("before-upgrade"), Backup: "before-upgrade", Destination: whole, Deadline: time.Hour, Keep: time.Minute},
 		{Kind: JobVerify, Name: VerifyJobName(cluster.Name), Destination: whole, Deadline: time.Hour, Keep: time.Minute},
+		{Kind: JobInspect, Name: InspectJobName("undo-deletion"), Restore: "undo-deletion", Destination: whole, IdentitySecretName: "backup-identity", Deadline: time.Hour, Keep: time.Hour},
+		{Kind: JobRestore, Name: RestoreJobName("undo-deletion"), Restore: "undo-deletion", Destination: whole, Agent: true, IdentitySecretName: "backup-identity", Deadline: 24 * time.Hour, Keep: time.Hour},
 	}
 	var all []*batchv1.Job
 	for _, o := range options {
@@ -86,8 +88,10 @@ func TestEveryJobPassesThePodSecurityProfileRestrictedAndHasNoKubernetesToken(t 
 }
 
 func TestTheLongestNamesFitIntoTheLabelsOfAJobsPods(t *testing.T) {
-	backup, cluster := strings.Repeat("b", v1alpha1.MaxBackupNameLength), strings.Repeat("c", v1alpha1.MaxNameLength)
-	for _, name := range []string{BackupJobName(backup), BackupDeletionJobName(backup), ProbeJobName(cluster), CollectJobName(cluster), VerifyJobName(cluster)} {
+	backup, cluster, restore := strings.Repeat("b", v1alpha1.MaxBackupNameLength), strings.Repeat("c", v1alpha1.MaxNameLength), strings.Repeat("r", v1alpha1.MaxRestoreNameLength)
+	for _, name := range []string{
+		BackupJobName(backup), BackupDeletionJobName(backup), ProbeJobName(cluster), CollectJobName(cluster), VerifyJobName(cluster), InspectJobName(restore), RestoreJobName(restore),
+	} {
 		if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
 			t.Errorf("%s (%d characters): %v", name, len(name), problems)
 		}

@@ -119,6 +119,13 @@ func (s *Server) Corrupt(key string, change func([]byte) []byte) {
 	s.objects[key] = o
 }
 
+// Remove an object past the protocol.
+func (s *Server) Remove(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.objects, key)
+}
+
 // Age makes everything that lies there older.
 func (s *Server) Age(by time.Duration) {
 	s.mu.Lock()

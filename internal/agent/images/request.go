@@ -21,17 +21,18 @@ func checkPlacement(r protocol.PlacementRequest) error {
 		return refuse(protocol.ReasonBadRequest, "origin %.80q is neither Seeded nor Restored", r.Origin)
 	case r.ClusterUID == "" || r.NodeID == 0 || r.Generation < 0:
 		return refuse(protocol.ReasonBadRequest, "clusterUID %.80q, nodeID %d, generation %d: whose volume is it?", r.ClusterUID, r.NodeID, r.Generation)
-	case len(r.Files) == 0 || len(r.Files) > protocol.MaxPlacementFiles:
-		return refuse(protocol.ReasonBadRequest, "files: %d, an image has 1 to %d", len(r.Files), protocol.MaxPlacementFiles)
 	}
-	if err := checkFiles(r.Files); err != nil {
+	if err := CheckFiles(r.Files); err != nil {
 		return err
 	}
 	return CheckEdits(r.Edits)
 }
 
-// checkFiles admits the names that a database has and no others: they become names of files in the volume.
-func checkFiles(files []protocol.PlacementFile) error {
+// CheckFiles judges the files of an image by themselves. It admits the names that a database has and no others: they become names of files in the volume.
+func CheckFiles(files []protocol.PlacementFile) error {
+	if len(files) == 0 || len(files) > protocol.MaxPlacementFiles {
+		return refuse(protocol.ReasonBadRequest, "files: %d, an image has 1 to %d", len(files), protocol.MaxPlacementFiles)
+	}
 	seen := make(map[string]bool, len(files))
 	kinds := map[rocksdb.FileKind]int{}
 	total := int64(0)
