@@ -47,7 +47,7 @@ func Troubles(s Snapshot) []Trouble {
 	if len(h.leaders) == 0 && majorityLoss(s) != nil {
 		out = append(out, Trouble{Rung: RungMajorityLost})
 	}
-	if storms(s) && s.Seen[Symptom{Kind: SymptomLogStorm}] > s.Limits.LogStorm {
+	if storms(s, h) && s.Seen[Symptom{Kind: SymptomLogStorm}] > s.Limits.LogStorm {
 		out = append(out, Trouble{Rung: RungLogStorm})
 	}
 	for _, m := range s.Members {

@@ -50,7 +50,7 @@ func Symptoms(s Snapshot) []Symptom {
 	if _, common := h.CommonLeader(); h.ledAll() && !common {
 		out = append(out, Symptom{Kind: SymptomLeadersApart})
 	}
-	if storms(s) {
+	if storms(s, h) {
 		out = append(out, Symptom{Kind: SymptomLogStorm})
 	}
 	if len(missingCopies(s, 0)) > 0 {
