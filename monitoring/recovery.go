@@ -15,7 +15,7 @@ type Recoveries struct {
 func NewRecoveries() *Recoveries {
 	return &Recoveries{prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "robustmq_operator_recovery_duration_seconds",
-		Help: "How long a trouble of a cluster lasted, from when the operator saw it until what it struck was in service again, by kind (LeaderLost, MajorityLost, ServerCrashed, ServerHung, RaftDead, " +
+		Help: "How long a trouble of a cluster lasted, from when the operator saw it until what it struck was in service again, by kind (LeaderLost, MajorityLost, DataLost, ServerCrashed, ServerHung, RaftDead, " +
 			"Fenced, RogueMember, VolumeEmpty, FaultyMember, RegistryShort, PodGone, NodeLost, DuplicateNode, LogStorm, AgentUnreached).",
 		Buckets: []float64{2, 5, 10, 20, 40, 60, 120, 300, 600, 1800, 7200},
 	}, []string{"kind"})}

@@ -17,6 +17,13 @@ import (
 // act performs the plan's steps in order and stops at the first that fails: what an order that was not answered did is seen by the next pass.
 func (r *Reconciler) act(ctx context.Context, p *pass, plan topology.Plan) error {
 	for _, step := range plan.Steps {
+		switch restore, handed, err := r.handedOver(ctx, p); {
+		case err != nil:
+			return err
+		case handed:
+			p.log.Info("step left out, a restore has the members now", "step", step.Kind, "pod", step.Pod, "restore", restore.Name)
+			return nil
+		}
 		if step.Kind == topology.StepMarkFounded {
 			if err := r.markFounded(ctx, p); err != nil {
 				return err
@@ -40,6 +47,12 @@ func (r *Reconciler) act(ctx context.Context, p *pass, plan topology.Plan) error
 		if step.Kind == topology.StepPull {
 			do = r.pull
 		}
+		if step.Kind == topology.StepRestore {
+			do = r.beginRestore
+		}
+		if step.Kind == topology.StepStartEmpty {
+			do = r.startEmpty
+		}
 		if isSeedStep(step.Kind) {
 			do = r.seedOrder
 		}
@@ -50,7 +63,7 @@ func (r *Reconciler) act(ctx context.Context, p *pass, plan topology.Plan) error
 			}
 		}
 		if err := do(ctx, p, step); err != nil {
-			r.event(p.cluster, step.Pod, corev1.EventTypeWarning, v1alpha1.ReasonStepFailed, fmt.Sprintf("%s: %s failed: %v", step.Pod, step.Kind, err))
+			r.event(p.cluster, step.Pod, corev1.EventTypeWarning, v1alpha1.ReasonStepFailed, ofPod(step, fmt.Sprintf("%s failed: %v", step.Kind, err)))
 			return fmt.Errorf("%s %s: %w", step.Kind, step.Pod, err)
 		}
 		p.memory.tracker.Forget(step.Symptom())
@@ -65,9 +78,20 @@ func (r *Reconciler) act(ctx context.Context, p *pass, plan topology.Plan) error
 		if eventType, event, ok := eventOfSeed(step); ok {
 			kind, reason = eventType, event
 		}
-		r.event(p.cluster, step.Pod, kind, reason, fmt.Sprintf("%s: %s", step.Pod, step.Reason))
+		if eventType, event, ok := eventOfRestore(step); ok {
+			kind, reason = eventType, event
+		}
+		r.event(p.cluster, step.Pod, kind, reason, ofPod(step, step.Reason))
 	}
 	return nil
+}
+
+// ofPod puts the pod that a step is about before what is told of it.
+func ofPod(step topology.Step, text string) string {
+	if step.Pod == "" {
+		return text
+	}
+	return step.Pod + ": " + text
 }
 
 // eventOf names the event of a step that was done. Steps that repair something are warnings: something had gone wrong before.
@@ -123,11 +147,11 @@ func (r *Reconciler) order(ctx context.Context, p *pass, step topology.Step) err
 	}
 	switch step.Kind {
 	case topology.StepFound:
-		_, err = agent.Gate(ctx, p.gateOrder(protocol.GateFound, step.NodeID))
+		_, err = agent.Gate(ctx, p.gateOrder(protocol.GateFound, step))
 	case topology.StepOrderJoin:
-		_, err = agent.Gate(ctx, p.gateOrder(protocol.GateJoin, step.NodeID))
+		_, err = agent.Gate(ctx, p.gateOrder(protocol.GateJoin, step))
 	case topology.StepAdopt:
-		_, err = agent.Gate(ctx, p.gateOrder(protocol.GateAdopt, step.NodeID))
+		_, err = agent.Gate(ctx, p.gateOrder(protocol.GateAdopt, step))
 	case topology.StepJoin:
 		_, err = agent.Join(ctx, protocol.MembershipOrder{NodeID: step.NodeID, Addr: step.Addr})
 	case topology.StepLeave:
@@ -168,25 +192,25 @@ func (r *Reconciler) replace(ctx context.Context, p *pass, step topology.Step) e
 	return client.IgnoreNotFound(r.Delete(ctx, pod, client.Preconditions{UID: &pod.UID}))
 }
 
-func (p *pass) gateOrder(action protocol.GateAction, node uint64) protocol.GateOrder {
-	return protocol.GateOrder{Action: action, ClusterUID: p.id.uid, NodeID: node, Generation: p.id.generation}
+func (p *pass) gateOrder(action protocol.GateAction, step topology.Step) protocol.GateOrder {
+	order := protocol.GateOrder{Action: action, ClusterUID: p.id.uid, NodeID: step.NodeID, Generation: firstGeneration}
+	for _, m := range p.snapshot.Members {
+		if m.Pod == step.Pod {
+			order.Generation = p.generationIn(m.Role)
+		}
+	}
+	return order
 }
 
 // markFounded writes the record that this cluster was founded onto every volume claim of the placement centre. The next pass finds it there, and the status gets it.
 func (r *Reconciler) markFounded(ctx context.Context, p *pass) error {
 	for _, m := range p.snapshot.Members {
 		claim := p.observed.claims[m.Pod]
-		if m.Role != v1alpha1.RolePlacementCenter || claim == nil || m.ClaimFounded {
+		if claim == nil || !p.snapshot.LacksMark(m) {
 			continue
 		}
-		marked := claim.DeepCopy()
-		if marked.Annotations == nil {
-			marked.Annotations = map[string]string{}
-		}
-		marked.Annotations[v1alpha1.AnnotationFounded] = "true"
-		marked.Annotations[v1alpha1.AnnotationClusterUID] = p.id.uid
-		if err := r.Patch(ctx, marked, client.MergeFrom(claim)); err != nil {
-			return fmt.Errorf("marking volume claim %s: %w", claim.Name, err)
+		if err := r.mark(ctx, p, claim, true); err != nil {
+			return err
 		}
 	}
 	return nil

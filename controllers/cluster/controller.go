@@ -44,7 +44,8 @@ type Reconciler struct {
 	// DisableRelay switches the agents' heartbeat relay off (tests: without it one dead host empties the node registry).
 	DisableRelay bool
 
-	// Restores lists the restores of a namespace; nil where there are none (tests). Nothing that a running restore counts on is changed.
+	// Restores lists the restores of a namespace; nil where there are none (tests). Nothing that a running restore counts on is changed, and while one has the members in its hands nothing is done to any
+	// of them.
 	Restores func(ctx context.Context, namespace string) ([]v1alpha1.RobustMQRestore, error)
 
 	// Machines reads the Kubernetes nodes that carry the pods; nil: the operator may not, and nothing that depends on them is done.
@@ -96,6 +97,8 @@ type memory struct {
 	refused map[string]string
 	// seeds that came to nothing, by pod.
 	seeds topology.SeedMemory
+	// restoreRefused is why the last RobustMQRestore that was wanted could not be made.
+	restoreRefused string
 	// pace of the raft groups' logs.
 	pace topology.Pace
 	// compared are the objects that were last seen as they are wanted.
@@ -112,6 +115,7 @@ type pass struct {
 	version  robustmq.Version
 	traits   robustmq.Traits
 	id       identity
+	restores []v1alpha1.RobustMQRestore // of this cluster, ended or not
 	inputs   manifests.Inputs
 	observed *observation
 	snapshot topology.Snapshot
@@ -191,6 +195,10 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	if err != nil {
 		return ctrl.Result{}, r.refuse(ctx, p, v1alpha1.ReasonForeignVolume, err.Error())
 	}
+	if p.restores, err = r.observeRestores(ctx, p.cluster); err != nil {
+		return ctrl.Result{}, err
+	}
+	id.generation = generationBy(id.recorded, p.restores)
 	p.id = id
 	if changed && !p.cluster.Spec.Paused {
 		if err := r.recordIdentity(ctx, p.cluster, id); err != nil {
@@ -207,6 +215,7 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	}
 	r.observeAgents(ctx, p.dial, o)
 	p.snapshot = newSnapshot(p, r.Limits)
+	r.wantRestores(p)
 	p.snapshot.SeedTries = p.memory.seeds.Tries(r.Now())
 	noteStops(p, r.Now())
 	if failed := p.memory.transferFailed; !failed.IsZero() {
@@ -217,29 +226,32 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 			m.Agent.StartedFor = max(r.Now().Sub(*started), 1)
 		}
 	}
-	r.surveySegments(ctx, p, topology.Assess(p.snapshot))
-	p.snapshot.Rounds, p.snapshot.Faults = p.memory.censuses.facts(), p.memory.faults
-	p.snapshot.Pace = p.memory.pace.Observe(r.Now(), p.snapshot)
-	p.snapshot.PaceUnknown = p.snapshot.Pace == nil
-	p.snapshot.Duplicates = p.memory.sightings.Observe(r.Now(), p.snapshot)
-	r.observeClients(ctx, p)
-	p.snapshot.Seen = p.memory.tracker.Observe(r.Now(), topology.Symptoms(p.snapshot))
-	p.memory.faults = topology.Faults(p.snapshot)
-	p.snapshot.Faults = p.memory.faults
+	r.look(ctx, p)
 	health := topology.Assess(p.snapshot)
-	r.countKeys(ctx, p, health)
-	r.tellRecoveries(p)
+	if !p.aside() {
+		r.countKeys(ctx, p, health)
+		r.tellRecoveries(p)
+	}
 
 	if p.cluster.Spec.Paused {
 		return r.finish(ctx, p, health, topology.Plan{})
 	}
-	p.resize(health)
-	if err := r.holdBack(ctx, p, health); err != nil {
+	if err := r.recordGeneration(ctx, p); err != nil {
 		return ctrl.Result{}, err
 	}
+	if !p.aside() {
+		if err := r.forgetLeft(ctx, p, health); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	p.resize(health)
+	holdBack(p, health)
 	p.rest(health)
+	if p.aside() {
+		p.keepSizes()
+	}
 	p.inputs.VoterMissing = !health.EveryVoterWhole() // no pod is evicted while the quorum is not whole
-	if !p.upkeepOnly {
+	if !p.upkeepOnly && !p.aside() {
 		if err := r.growVolumes(ctx, p); err != nil {
 			return ctrl.Result{}, err
 		}
@@ -247,12 +259,13 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	if err := r.applyObjects(ctx, p); err != nil {
 		return ctrl.Result{}, err
 	}
-	if p.cluster.Spec.Hibernated {
+	if p.cluster.Spec.Hibernated && !p.aside() {
 		return r.finish(ctx, p, health, restPlan(p))
 	}
 	if err := wantSettings(p); err != nil {
 		return ctrl.Result{}, err
 	}
+	r.hurryGeneration(ctx, p)
 	plan, err := r.decide(ctx, p, health)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -269,9 +282,31 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	return result, nil
 }
 
+// look completes the snapshot with what takes more than one answer: what was asked for on purpose, what lasts, what has a rate. While a restore has the members in its hands nothing follows from any
+// of it, and what lasts is counted anew when it gives them back.
+func (r *Reconciler) look(ctx context.Context, p *pass) {
+	if p.aside() {
+		p.memory.tracker.Observe(r.Now(), nil)
+		return
+	}
+	r.surveySegments(ctx, p, topology.Assess(p.snapshot))
+	p.snapshot.Rounds, p.snapshot.Faults = p.memory.censuses.facts(), p.memory.faults
+	p.snapshot.Pace = p.memory.pace.Observe(r.Now(), p.snapshot)
+	p.snapshot.PaceUnknown = p.snapshot.Pace == nil
+	p.snapshot.Duplicates = p.memory.sightings.Observe(r.Now(), p.snapshot)
+	r.observeClients(ctx, p)
+	p.snapshot.Seen = p.memory.tracker.Observe(r.Now(), topology.Symptoms(p.snapshot))
+	p.memory.faults = topology.Faults(p.snapshot)
+	p.snapshot.Faults = p.memory.faults
+}
+
 // finish computes the status, writes it where it differs, and says when to look again.
 func (r *Reconciler) finish(ctx context.Context, p *pass, health topology.Health, plan topology.Plan) (ctrl.Result, error) {
-	plan.Waits = append(p.waits, plan.Waits...) // what a person has to give comes first
+	if p.aside() {
+		plan.Waits = append(plan.Waits, p.waits...)
+	} else {
+		plan.Waits = append(p.waits, plan.Waits...) // what a person has to give comes first
+	}
 	if plan.Settled() && !p.cluster.Spec.Hibernated && !p.snapshot.Wanted.Islands && p.traits.Replication {
 		if wait := r.awaitInnerTopics(ctx, p); wait != nil {
 			plan.Waits = append(plan.Waits, *wait)

@@ -60,10 +60,16 @@ func settingsRun(desired *v1alpha1.RobustMQCluster, o *observation, given map[v1
 	return len(o.sets) > 0
 }
 
-// keepsUp reports whether an object is brought to its form while the spec is refused: what keeps the quorum from being evicted follows the voters, not the spec.
-func keepsUp(object client.Object) bool {
-	_, ok := object.(*policyv1.PodDisruptionBudget)
-	return ok
+// keepsUp reports whether an object is brought to its form while the spec is refused: what keeps the quorum from being evicted follows the voters, not the spec; and the generation that a restore
+// makes reaches the members in their configuration, whose settings are those that they have.
+func (p *pass) keepsUp(object client.Object) bool {
+	switch object.(type) {
+	case *policyv1.PodDisruptionBudget:
+		return true
+	case *corev1.Secret:
+		return p.aside() && object.GetName() == manifests.ConfigSecretName(p.desired, v1alpha1.RolePlacementCenter)
+	}
+	return false
 }
 
 // actedUpon is the cluster as it was last acted upon: its replicas, volumes and version as the objects that exist have them; nil when nothing exists yet.

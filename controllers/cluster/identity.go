@@ -13,15 +13,43 @@ import (
 
 // identity is what makes this cluster's data this cluster's: it outlives the RobustMQCluster object when the volumes are retained.
 type identity struct {
-	uid        string
-	generation int64
-	founded    bool
+	uid string
+	// generation of the metadata, recorded the newest one that status and claims have: a restore raises it, or takes it back.
+	generation, recorded int64
+	founded              bool
+	// emptied: this generation was begun empty, after every copy of the one before it was lost, and was not founded yet.
+	emptied bool
+}
+
+// notFounded on a volume claim: its generation was begun empty, and is yet to be founded.
+const notFounded = "false"
+
+// record is what one of the places says in which the identity is kept.
+type record struct {
+	generation       int64
+	founded, emptied bool
+}
+
+// newest puts the records together: those of the highest generation count, as all that are older were written before it began.
+func newest(records []record) (out record) {
+	for _, r := range records {
+		if r.generation > out.generation {
+			out = record{generation: r.generation}
+		}
+		if r.generation == out.generation {
+			out.founded, out.emptied = out.founded || r.founded, out.emptied || r.emptied
+		}
+	}
+	out.emptied = out.emptied && !out.founded
+	return out
 }
 
 // identify finds the cluster's identity: on the volume claims of its name first (an object that was deleted and applied again adopts what it left), then in the status.
 // Only when neither has one is a new one made, by newUID; the caller writes it to the status before anything else is made.
+// Of the records of the generation the highest counts, as any of them may be lost and found again, and whether it was founded is what those of that generation say.
 func identify(cluster *v1alpha1.RobustMQCluster, o *observation, newUID func() string) (id identity, fresh bool, err error) {
-	id = identity{uid: cluster.Status.ClusterUID, generation: max(cluster.Status.Generation, 1), founded: cluster.Status.Founded}
+	id.uid = cluster.Status.ClusterUID
+	records := []record{{generation: max(cluster.Status.Generation, firstGeneration), founded: cluster.Status.Founded}}
 	var onClaims []string
 	for pod, claim := range o.claims {
 		uid := claim.Annotations[v1alpha1.AnnotationClusterUID]
@@ -31,10 +59,11 @@ func identify(cluster *v1alpha1.RobustMQCluster, o *observation, newUID func() s
 		if !slices.Contains(onClaims, uid) {
 			onClaims = append(onClaims, uid)
 		}
-		if claim.Annotations[v1alpha1.AnnotationFounded] == "true" {
-			id.founded = true
-		}
+		mark := claim.Annotations[v1alpha1.AnnotationFounded]
+		records = append(records, record{generation: generationOn(claim), founded: mark == "true", emptied: mark == notFounded})
 	}
+	counts := newest(records)
+	id.recorded, id.generation, id.founded, id.emptied = counts.generation, counts.generation, counts.founded, counts.emptied
 	slices.Sort(onClaims)
 	switch {
 	case len(onClaims) > 1:

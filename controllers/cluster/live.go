@@ -1,8 +1,6 @@
 package cluster
 
 import (
-	"context"
-	"fmt"
 	"slices"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
@@ -14,18 +12,14 @@ import (
 
 // holdBack asks the rules of admission once more, right before anything is done, of the cluster as its objects and its members' own answers show it: what was admitted
 // while all was well, or with a status that somebody wrote, may be wrong now. What they forbid waits, with its reason; everything else, repairs above all, goes on.
-func (r *Reconciler) holdBack(ctx context.Context, p *pass, health topology.Health) error {
+func holdBack(p *pass, health topology.Health) {
 	was := lived(p, health)
 	if was == nil {
-		return nil // nothing exists yet
+		return // nothing exists yet
 	}
 	var around *rules.Around
-	if r.Restores != nil && rules.ChangesWhatARestoreCountsOn(was, p.desired) {
-		restores, err := r.Restores(ctx, p.cluster.Namespace)
-		if err != nil {
-			return fmt.Errorf("listing the restores of cluster %s: %w", p.cluster.Name, err)
-		}
-		around = &rules.Around{Restores: restores}
+	if rules.ChangesWhatARestoreCountsOn(was, p.desired) {
+		around = &rules.Around{Restores: p.restores}
 	}
 	present := map[v1alpha1.Role]int32{}
 	for _, view := range was.Spec.Roles() {
@@ -51,7 +45,6 @@ func (r *Reconciler) holdBack(ctx context.Context, p *pass, health topology.Heal
 		}
 	}
 	p.inputs.Members = p.inputs.Replicas[v1alpha1.RolePlacementCenter]
-	return nil
 }
 
 // lived is the cluster as it lives: spec as the objects that exist have it, status as it is seen in this pass, version as the newest that any server says it runs. nil when nothing exists.

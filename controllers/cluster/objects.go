@@ -59,7 +59,7 @@ func (r *Reconciler) applyObjects(ctx context.Context, p *pass) error {
 		return fmt.Errorf("building the objects of cluster %s: %w", p.cluster.Name, err)
 	}
 	for _, object := range wanted {
-		if p.templatesHeld && shapesPods(object) || p.upkeepOnly && !keepsUp(object) {
+		if p.templatesHeld && shapesPods(object) || p.upkeepOnly && !p.keepsUp(object) {
 			continue
 		}
 		if set, ok := object.(*appsv1.StatefulSet); ok {

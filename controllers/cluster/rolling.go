@@ -67,12 +67,13 @@ func revisionStale(pod *corev1.Pod, set *appsv1.StatefulSet) bool {
 // decide plans, and plans once more where the next step depends on something that is only asked for when it matters.
 func (r *Reconciler) decide(ctx context.Context, p *pass, health topology.Health) (topology.Plan, error) {
 	wantTemplates(p)
+	if p.aside() {
+		return topology.Decide(p.snapshot), nil
+	}
 	if err := r.observePulls(ctx, p); err != nil {
 		return topology.Plan{}, err
 	}
-	if err := r.holdRoll(ctx, p); err != nil {
-		return topology.Plan{}, err
-	}
+	holdRoll(p)
 	p.snapshot.Replicated = p.traits.Decommission
 	plan := topology.Decide(p.snapshot)
 	if !plan.AskSegments {
@@ -86,23 +87,13 @@ func (r *Reconciler) decide(ctx context.Context, p *pass, health topology.Health
 }
 
 // holdRoll notes what forbids to restart or replace anything for the sake of a change.
-func (r *Reconciler) holdRoll(ctx context.Context, p *pass) error {
+func holdRoll(p *pass) {
 	if i := slices.IndexFunc(p.waits, func(w topology.Wait) bool { return w.Reason == v1alpha1.ReasonWaitingForSecret }); i >= 0 {
 		p.snapshot.RollHeld = &topology.Wait{Reason: v1alpha1.ReasonWaitingForSecret, Message: "a pod that is made anew could not start: " + p.waits[i].Message}
-		return nil
+		return
 	}
 	changing := slices.ContainsFunc(p.snapshot.Members, func(m topology.Member) bool { return m.TemplateStale || m.Agent != nil && m.Agent.ConfigStale })
-	if !changing || r.Restores == nil {
-		return nil
+	if restore := p.snapshot.Wanted.Restore; changing && restore.UnderWay() {
+		p.snapshot.RollHeld = &topology.Wait{Reason: v1alpha1.ReasonChangeHeld, Message: fmt.Sprintf("the restore %s of this cluster is under way", restore.Name)}
 	}
-	restores, err := r.Restores(ctx, p.cluster.Namespace)
-	if err != nil {
-		return fmt.Errorf("listing the restores of cluster %s: %w", p.cluster.Name, err)
-	}
-	for i := range restores {
-		if restore := &restores[i]; restore.Spec.ClusterName == p.cluster.Name && !restore.Ended() {
-			p.snapshot.RollHeld = &topology.Wait{Reason: v1alpha1.ReasonChangeHeld, Message: fmt.Sprintf("the restore %s of this cluster is under way", restore.Name)}
-		}
-	}
-	return nil
 }

@@ -70,6 +70,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o Options) error {
 	if r.Machines != nil {
 		building = building.Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.clustersOn), builder.WithPredicates(machineChanges()))
 	}
+	if r.Restores != nil {
+		building = building.Watches(&v1alpha1.RobustMQRestore{}, handler.EnqueueRequestsFromMapFunc(clusterOfRestore), builder.WithPredicates(restoreSteps()))
+	}
 	return building.Complete(r)
 }
 

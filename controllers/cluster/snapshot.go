@@ -26,6 +26,7 @@ func newSnapshot(p *pass, limits topology.Limits) topology.Snapshot {
 			Static: p.traits.Formation == robustmq.FormationStatic, Islands: p.traits.Tier == robustmq.TierIslands,
 			Groups: p.traits.StatusGroups, Replicas: map[v1alpha1.Role]int32{},
 			Decommission: p.traits.Decommission, VolumesGo: volumesGo(cluster),
+			Restore: underWay(p.restores),
 		},
 		Limits: limits, Machines: o.machines,
 	}
@@ -75,8 +76,20 @@ func newSnapshot(p *pass, limits topology.Limits) topology.Snapshot {
 			s.Members = append(s.Members, m)
 		}
 	}
+	s.OtherVolumes = otherVolumes(p, s.Members)
 	noteRegistrations(&s)
 	return s
+}
+
+// otherVolumes are the claims that are marked as a member's and that none of the pods has. A member that left and was emptied lost the mark (forgetLeft).
+func otherVolumes(p *pass, members []topology.Member) (names []string) {
+	for _, claim := range p.metadataClaims() {
+		pod, _ := manifests.PodOfVolumeClaim(claim.Name)
+		if claim.Annotations[v1alpha1.AnnotationFounded] == "true" && !slices.ContainsFunc(members, func(m topology.Member) bool { return m.Pod == pod }) {
+			names = append(names, claim.Name)
+		}
+	}
+	return names
 }
 
 // noteRegistrations takes those that the metadata leader has.

@@ -23,7 +23,7 @@ import (
 func computeStatus(p *pass, health topology.Health, plan topology.Plan, now time.Time) v1alpha1.RobustMQClusterStatus {
 	next := *p.cluster.Status.DeepCopy()
 	next.ObservedGeneration = p.cluster.Generation
-	next.ClusterUID, next.Generation, next.Founded = p.id.uid, p.id.generation, p.id.founded
+	next.ClusterUID, next.Generation, next.Founded = p.id.uid, p.generationToTell(), p.id.founded
 	if next.Founded && (next.Version == "" || allRun(p, health)) {
 		next.Version = p.version.String()
 	}

@@ -27,7 +27,7 @@ func AgentConfig(cluster *v1alpha1.RobustMQCluster, in Inputs, r v1alpha1.Role) 
 		Cluster:       cluster.Name,
 		Namespace:     cluster.Namespace,
 		ClusterUID:    in.ClusterUID,
-		Generation:    in.Generation,
+		Generation:    generationOf(in, r),
 		Version:       cluster.Spec.Version,
 		Role:          string(r),
 		Members:       membersOf(cluster, in),
@@ -41,6 +41,25 @@ func AgentConfig(cluster *v1alpha1.RobustMQCluster, in Inputs, r v1alpha1.Role) 
 		WorkerThreads: workerThreads(row.Resources),
 		DisableRelay:  in.DisableRelay,
 	}, nil
+}
+
+// generationOf is the generation that the volumes of a role shall have: restores replace metadata, and brokers and journal servers have none.
+func generationOf(in Inputs, r v1alpha1.Role) int64 {
+	if r == v1alpha1.RolePlacementCenter {
+		return in.Generation
+	}
+	return 1
+}
+
+// GivesGeneration is the generation of the data that a configuration Secret gives its servers; 0 when it gives none.
+func GivesGeneration(secret *corev1.Secret) int64 {
+	var given struct {
+		Generation int64 `json:"generation"`
+	}
+	if json.Unmarshal(secret.Data[configKey], &given) != nil {
+		return 0
+	}
+	return given.Generation
 }
 
 // GivesSettings reports whether a configuration Secret gives its servers exactly these keys and values of spec.config.

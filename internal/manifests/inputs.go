@@ -10,7 +10,7 @@ import (
 type Inputs struct {
 	// ClusterUID is the identity of the data; it stands in configuration, markers and on the volumes.
 	ClusterUID string
-	// Generation of the data: volumes of an older one stay shut.
+	// Generation of the metadata: the placement centre's volumes of an older one stay shut.
 	Generation int64
 	// ServerImage runs RobustMQ (see ServerImage), AgentImage holds the agent.
 	ServerImage, AgentImage string

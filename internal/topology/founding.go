@@ -26,13 +26,16 @@ func adoptVolumes(s Snapshot, _ Health, p *Plan) bool {
 func found(s Snapshot, h Health, p *Plan) bool {
 	members := s.of(v1alpha1PlacementCenter)
 	if s.Wanted.Founded {
-		return foundedGoesOn(members, p)
+		return foundedGoesOn(s, p)
 	}
 	if len(members) == 0 {
 		return false
 	}
+	if !unmarkOld(s, members, p) {
+		return false
+	}
 	for _, m := range members {
-		if s.ours(m) && m.Agent.Marker.Origin != OriginFounded {
+		if s.ours(m) && !unopened(m) && m.Agent.Marker.Generation >= s.Wanted.Generation && m.Agent.Marker.Origin != OriginFounded {
 			p.step(Step{Kind: StepMarkFounded, Reason: m.Pod + " holds data of this cluster: it was founded before"})
 			return false
 		}
@@ -44,6 +47,10 @@ func found(s Snapshot, h Health, p *Plan) bool {
 		}
 	}
 	founder := members[0]
+	if outdated(s, founder) {
+		p.trouble(v1alpha1.ReasonOldGeneration, "nothing is founded while the volume of %s holds data of before the cluster was given up", founder.Pod)
+		return false
+	}
 	for _, m := range members[1:] {
 		if m.Agent != nil && !m.Agent.VolumeEmpty {
 			p.trouble(v1alpha1.ReasonForeignVolume, "nothing is founded while the volume of %s holds data: %s", m.Pod, m.Agent.GateMessage)
@@ -69,22 +76,34 @@ func found(s Snapshot, h Health, p *Plan) bool {
 	return false
 }
 
-// foundedGoesOn handles a cluster with a record: its claims all carry the mark, and total loss is never answered by founding.
-func foundedGoesOn(members []Member, p *Plan) bool {
+// unmarkOld removes what empty volumes are marked with from before the cluster was given up: no data is there, and with it they could not be founded or joined anew.
+func unmarkOld(s Snapshot, members []Member, p *Plan) bool {
 	for _, m := range members {
-		if m.ClaimExists && !m.ClaimFounded {
+		if s.ours(m) && m.Agent.VolumeEmpty && m.Agent.Marker.Generation < s.Wanted.Generation && unsettled(m) == "" {
+			p.step(Step{Kind: StepWipe, Pod: m.Pod, NodeID: m.NodeID, Planned: true, Reason: "its volume is empty, and is still marked as one of the cluster that was given up"})
+			return false
+		}
+	}
+	return true
+}
+
+// LacksMark reports whether the claim of a member is to be marked as one of a founded cluster. A member that leaves and was emptied is none any more.
+func (s Snapshot) LacksMark(m Member) bool {
+	left := !s.wantedOf(m) && m.Agent != nil && m.Agent.VolumeEmpty
+	return m.Role == v1alpha1PlacementCenter && m.ClaimExists && !m.ClaimFounded && !left
+}
+
+// foundedGoesOn handles a cluster with a record: the claims of its members all carry the mark, and total loss is never answered by founding.
+func foundedGoesOn(s Snapshot, p *Plan) bool {
+	members := s.of(v1alpha1PlacementCenter)
+	for _, m := range members {
+		if s.LacksMark(m) {
 			p.step(Step{Kind: StepMarkFounded, Reason: "the volume claim of " + m.Pod + " lacks the record that the cluster was founded"})
 			break
 		}
 	}
-	empty := 0
-	for _, m := range members {
-		if m.Agent != nil && m.Agent.VolumeEmpty {
-			empty++
-		}
-	}
-	if empty == len(members) && empty > 0 {
-		p.trouble(v1alpha1.ReasonDataLost, "every volume of the placement centre is empty although the cluster was founded: it is not founded again, its metadata must come from a backup")
+	if l := totalLoss(s); l.lost {
+		answerLoss(s, l, p)
 		return false
 	}
 	return true
@@ -95,7 +114,7 @@ func foundedGoesOn(members []Member, p *Plan) bool {
 func foundStatic(s Snapshot, h Health, p *Plan) bool {
 	members := s.of(v1alpha1PlacementCenter)
 	if s.Wanted.Founded {
-		if !foundedGoesOn(members, p) {
+		if !foundedGoesOn(s, p) {
 			return false
 		}
 		if !h.ledAll() { // else seedMembers says what is done about it
@@ -109,6 +128,15 @@ func foundStatic(s Snapshot, h Health, p *Plan) bool {
 			p.wait(v1alpha1.ReasonMembersMissing, "%s", problem)
 		}
 		return h.ledAll()
+	}
+	if !unmarkOld(s, members, p) {
+		return false
+	}
+	for _, m := range members {
+		if s.ours(m) && !unopened(m) && m.Agent.Marker.Origin == OriginRestored {
+			p.step(Step{Kind: StepMarkFounded, Reason: m.Pod + " holds what was restored"})
+			return false
+		}
 	}
 	for _, m := range members {
 		if s.wantedOf(m) && m.Agent == nil {
@@ -152,6 +180,9 @@ func releaseHeld(s Snapshot, h Health, p *Plan) bool {
 		if m.Role != v1alpha1PlacementCenter && s.Wanted.Decommission {
 			if !s.wantedOf(m) {
 				continue // it is drained
+			}
+			if s.Wanted.Restore.Stage == v1alpha1.RestoreStarting {
+				return releaseRestored(s, h, m, p)
 			}
 			if takeBack(s, h, m, p) {
 				return false
@@ -198,6 +229,22 @@ func releaseHeld(s Snapshot, h Health, p *Plan) bool {
 		return false
 	}
 	return true
+}
+
+// releaseRestored lets a broker or journal server go that a restore has stopped, one after another. Nothing was moved off it, and nothing on its volume is given up, whoever names it.
+func releaseRestored(s Snapshot, h Health, m Member, p *Plan) bool {
+	for _, other := range s.Members {
+		if other.Role != v1alpha1PlacementCenter && other.Agent != nil && other.Agent.GateOpen && !h.inService(other) && s.Seen[Symptom{SymptomStarting, other.Pod}] <= s.Limits.NodeStart {
+			p.wait(v1alpha1.ReasonStartingNode, "%s starts again after %s", m.Pod, other.Pod)
+			return true
+		}
+	}
+	if problem := quorumForNodes(s, h); problem != "" {
+		p.wait(v1alpha1.ReasonQuorumLost, "%s waits for the placement centre: %s", m.Pod, problem)
+		return true
+	}
+	p.step(Step{Kind: StepStart, Pod: m.Pod, NodeID: m.NodeID, Planned: true, Reason: "the placement centre has its metadata again"})
+	return false
 }
 
 // ledElsewhere reports whether some group is led by another member: only then is it worth holding m back.

@@ -91,6 +91,11 @@ func (h Health) TakenOut(m Member) bool {
 	return m.Role == v1alpha1PlacementCenter && !h.s.wantedOf(m) && (shut(m) || h.outside(m.NodeID))
 }
 
+// LeftEmpty reports whether the member is no longer wanted, belongs to no raft group, and has an empty volume: there is nothing on it that its pod could come back to.
+func (h Health) LeftEmpty(m Member) bool {
+	return m.Role == v1alpha1PlacementCenter && !h.s.wantedOf(m) && awaitsOrder(m) && h.outside(m.NodeID)
+}
+
 // shut reports whether the pod's server does not run, and does not start by itself.
 func shut(m Member) bool {
 	return m.Agent != nil && !m.Agent.GateOpen && m.Agent.Server == ServerStopped

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -56,6 +57,8 @@ type Step struct {
 	Cures SymptomKind
 	// Planned: the user asked for it; nothing had gone wrong.
 	Planned bool
+	// Trigger is what the restore is for (StepRestore).
+	Trigger v1alpha1.RestoreTrigger
 	// Transfer is the ID of a transfer of leadership (StepEndTransfer).
 	Transfer string
 	// Terms by raft group, of a StepSeed while nobody leads: the votes in the image are replaced by one for nobody in this term.
@@ -64,7 +67,7 @@ type Step struct {
 
 // Symptom is the one whose time starts anew when the step is done.
 func (s Step) Symptom() Symptom {
-	if s.Cures == SymptomLeadersApart {
+	if s.Cures == SymptomLeadersApart || s.Cures == SymptomTotalLoss {
 		return Symptom{Kind: s.Cures}
 	}
 	return Symptom{s.Cures, s.Pod}
@@ -115,14 +118,18 @@ type decision func(s Snapshot, h Health, p *Plan) (goOn bool)
 
 // Decide returns the next steps. The decisions stand in the order of their danger: what must be stopped comes before what may be started, and the quorum before the nodes that need it.
 func Decide(s Snapshot) Plan {
+	if wait, aside := standAside(s); aside {
+		return Plan{Waits: []Wait{wait}}
+	}
 	h := assess(s)
 	var p Plan
 	noteUnreachable(s, &p)
 	chain := []decision{replaceStuck, replaceLost, replaceBroken, adoptVolumes, stopRogues, stopDuplicates, finishTransfers, releaseHeld, freeElections, cureRaft}
+	chain = append(chain, beginWithBackup)
 	if s.Wanted.Static {
 		chain = append(chain, foundStatic, seedMembers, cureFaults)
 	} else {
-		chain = append(chain, found, surviveMajority, finishJoins, seedMembers, cureFaults, joinNext)
+		chain = append(chain, found, surviveMajority, finishJoins, seedMembers, cureFaults, emptyOutdated, joinNext)
 	}
 	chain = append(chain, renewVolumes)
 	if s.Wanted.Islands {
@@ -136,15 +143,9 @@ func Decide(s Snapshot) Plan {
 			break
 		}
 	}
-	// What somebody has to act upon is told before what ends by itself.
+	// What somebody has to act upon is told before what ends by itself, and that everything is lost before what comes of it.
 	slices.SortStableFunc(p.Waits, func(a, b Wait) int {
-		switch {
-		case a.Trouble == b.Trouble:
-			return 0
-		case a.Trouble:
-			return -1
-		}
-		return 1
+		return cmp.Or(compareBool(a.Reason != v1alpha1.ReasonDataLost, b.Reason != v1alpha1.ReasonDataLost), compareBool(!a.Trouble, !b.Trouble))
 	})
 	return p
 }
@@ -223,7 +224,7 @@ func reasonOfGate(gate string) string {
 		return v1alpha1.ReasonForeignVolume
 	case "DataLost":
 		return v1alpha1.ReasonEmptyVolume
-	case "OldGeneration":
+	case GateOldGeneration:
 		return v1alpha1.ReasonOldGeneration
 	case "VolumeUnusable":
 		return v1alpha1.ReasonVolumeUnusable

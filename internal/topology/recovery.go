@@ -13,6 +13,7 @@ type Rung string
 const (
 	RungLeaderLost     Rung = "LeaderLost"     // a raft group has no leader with a quorum behind it
 	RungMajorityLost   Rung = "MajorityLost"   // the volumes of a majority are empty
+	RungDataLost       Rung = "DataLost"       // every volume of the placement centre is empty
 	RungServerCrashed  Rung = "ServerCrashed"  // a server ended by itself
 	RungServerHung     Rung = "ServerHung"     // a server runs and does not answer
 	RungRaftDead       Rung = "RaftDead"       // a raft core has stopped while the process lives
@@ -46,6 +47,9 @@ func Troubles(s Snapshot) []Trouble {
 	}
 	if len(h.leaders) == 0 && majorityLoss(s) != nil {
 		out = append(out, Trouble{Rung: RungMajorityLost})
+	}
+	if totalLoss(s).lost {
+		out = append(out, Trouble{Rung: RungDataLost})
 	}
 	if storms(s, h) && s.Seen[Symptom{Kind: SymptomLogStorm}] > s.Limits.LogStorm {
 		out = append(out, Trouble{Rung: RungLogStorm})
@@ -120,6 +124,9 @@ type Watch struct{ since map[Trouble]time.Time }
 
 // Observe takes what is seen now and returns what is over.
 func (w *Watch) Observe(now time.Time, s Snapshot) (over []Ended) {
+	if !s.Wanted.Founded {
+		return nil // one that begins empty again is over it when it serves
+	}
 	if w.since == nil {
 		w.since = map[Trouble]time.Time{}
 	}
@@ -154,7 +161,7 @@ func (w *Watch) Observe(now time.Time, s Snapshot) (over []Ended) {
 // Words say what the trouble was.
 func (r Rung) Words() string {
 	return map[Rung]string{
-		RungLeaderLost: "a raft group had no leader", RungMajorityLost: "the volumes of a majority were empty", RungServerCrashed: "its server had ended by itself", RungServerHung: "its server did not answer",
+		RungLeaderLost: "a raft group had no leader", RungMajorityLost: "the volumes of a majority were empty", RungDataLost: "every copy of the metadata was lost", RungServerCrashed: "its server had ended by itself", RungServerHung: "its server did not answer",
 		RungRaftDead: "a raft core had stopped", RungFenced: "it reached no majority", RungRogueMember: "it ran a cluster of its own", RungVolumeEmpty: "its volume was empty",
 		RungFaultyMember: "it held other data than its position claims", RungRegistryShort: "it was not registered", RungPodGone: "its pod did not run", RungAgentUnreached: "its agent did not answer", RungDuplicateNode: "another process was registered under its node id", RungLogStorm: "the log of the metadata grew although no client was connected", RungNodeLost: "the node that carried it, or its volume, was gone or did not report",
 	}[r]

@@ -80,7 +80,7 @@ func seedMembers(s Snapshot, h Health, p *Plan) bool {
 			return rollBackEmpty(h, m, p)
 		case h.known(m.NodeID):
 			return orderSeed(s, h, m, p)
-		case m.Agent.GateReason == GateDataLost && h.ledAll() && s.ours(m):
+		case m.Agent.GateReason != GateAwaitsOrder && h.ledAll() && s.ours(m):
 			p.step(Step{Kind: StepWipe, Pod: m.Pod, NodeID: m.NodeID, Reason: "its data is gone, and no member counts it in any raft group: its marker goes, too"})
 			return false
 		}
@@ -101,7 +101,7 @@ func rollBackEmpty(h Health, m Member, p *Plan) bool {
 
 // lostVolume reports whether the pod waits at its gate with an empty volume.
 func lostVolume(m Member) bool {
-	return awaitsOrder(m) || m.State == PodRunning && m.Agent != nil && !m.Agent.Terminating && m.Agent.VolumeEmpty && !m.Agent.GateOpen && m.Agent.GateReason == GateDataLost
+	return awaitsOrder(m) || m.State == PodRunning && m.Agent != nil && !m.Agent.Terminating && m.Agent.VolumeEmpty && !m.Agent.GateOpen && (m.Agent.GateReason == GateDataLost || m.Agent.GateReason == GateOldGeneration)
 }
 
 // tendSeed brings a seed further.

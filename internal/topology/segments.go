@@ -97,12 +97,12 @@ func topicsOf(segments []Segment) string {
 	return strings.Join(names, ", ")
 }
 
-// Leaving are the ids of the nodes whose segments have to be known: those whose ordinals are no longer wanted, those that are held and wanted again (members once they left), and those whose volume is lost.
+// Leaving are the ids of the nodes whose segments have to be known: those whose ordinals are no longer wanted, those that are held and wanted again (members once they left), those that a restore left out, and those whose volume is lost.
 func Leaving(s Snapshot) []uint64 {
 	var out []uint64
 	h := assess(s)
 	for _, m := range s.Members {
-		if !s.wantedOf(m) || volumeLost(s, m) || held(m) && (m.Role != v1alpha1PlacementCenter || h.outside(m.NodeID)) {
+		if !s.wantedOf(m) || volumeLost(s, m) || outdated(s, m) && h.outside(m.NodeID) || held(m) && (m.Role != v1alpha1PlacementCenter || h.outside(m.NodeID)) {
 			out = append(out, m.NodeID)
 		}
 	}

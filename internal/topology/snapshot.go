@@ -42,6 +42,8 @@ type Snapshot struct {
 	Duplicates    map[uint64]Duplicate
 	// Clients are those that are connected by MQTT; nil: not every broker said, or nobody was asked because the log of the metadata grows no faster than it should.
 	Clients *int
+	// OtherVolumes are the volume claims of the placement centre that were a member's and that no pod has, sorted: nobody can look into them.
+	OtherVolumes []string
 }
 
 // Wanted is what the user wants and what was recorded because it cannot be observed again.
@@ -71,6 +73,11 @@ type Wanted struct {
 	Refused map[string]string
 	// NoSeeds says why no member of this version can be filled with another's metadata; empty: it can.
 	NoSeeds string
+	// Restore is the restore of this cluster that is under way.
+	Restore Restore
+	// Bootstrap is the backup that the cluster begins with; nil: it begins empty. Rescue is what answers the loss of every copy.
+	Bootstrap *Bootstrap
+	Rescue    Rescue
 }
 
 // Limits are the times after which something that looks wrong is acted on. The sources of the defaults are seen times of RobustMQ 0.4.11.
@@ -120,6 +127,8 @@ type Limits struct {
 	Diverged time.Duration
 	// MajorityLost: a majority of the voters whose volumes are seen empty, before a survivor's data is put into them.
 	MajorityLost time.Duration
+	// TotalLoss: every volume of the placement centre is seen empty, before a backup is put into them. What mends by itself, a mount that was wrong for a moment say, has mended by then.
+	TotalLoss time.Duration
 	// MachineLost: a pod whose machine is proven dead. Kubernetes waits 40 s before it removes pods of a Node that was deleted; one that was deleted by mistake is made again by its kubelet.
 	MachineLost time.Duration
 	// VolumeLost: a volume that was on a machine which no longer exists.
@@ -149,7 +158,7 @@ func DefaultLimits() Limits {
 		ListIncomplete: 15 * time.Second, RegistryShort: 45 * time.Second, RaftDead: 15 * time.Second, LoginRefused: 10 * time.Second, StaleLeader: 90 * time.Second,
 		LeadersApart: 15 * time.Second, Hold: 100 * time.Second, PodPending: 10 * time.Second,
 		Unregister: 25 * time.Second, Stranded: 15 * time.Second, Quiesce: 15 * time.Second, CopiesMissing: 2 * time.Minute, Lag: 200, TransferRetry: 30 * time.Second, TransferSettle: 15 * time.Second,
-		Diverged: 10 * time.Second, MajorityLost: 2 * time.Minute, MachineLost: 40 * time.Second, VolumeLost: 2 * time.Minute, Duplicate: time.Minute, LogGrowth: 10, LogStorm: 2 * time.Minute,
+		Diverged: 10 * time.Second, MajorityLost: 2 * time.Minute, TotalLoss: 2 * time.Minute, MachineLost: 40 * time.Second, VolumeLost: 2 * time.Minute, Duplicate: time.Minute, LogGrowth: 10, LogStorm: 2 * time.Minute,
 		SeedPause: 10 * time.Second, SeedPauseMax: 5 * time.Minute, SeedStall: 10 * time.Minute,
 		RestartAway: 5 * time.Second, ReplaceAway: 15 * time.Second, Calm: 5 * time.Minute, Pace: 5 * time.Second,
 	}
@@ -163,7 +172,7 @@ func (l Limits) Scale(speed float64) Limits {
 		ListIncomplete: s(l.ListIncomplete), RegistryShort: s(l.RegistryShort), RaftDead: s(l.RaftDead), LoginRefused: s(l.LoginRefused), StaleLeader: s(l.StaleLeader),
 		LeadersApart: s(l.LeadersApart), Hold: s(l.Hold), PodPending: s(l.PodPending),
 		Unregister: s(l.Unregister), Stranded: s(l.Stranded), Quiesce: s(l.Quiesce), CopiesMissing: s(l.CopiesMissing), Lag: l.Lag, TransferRetry: s(l.TransferRetry), TransferSettle: s(l.TransferSettle),
-		Diverged: s(l.Diverged), MajorityLost: s(l.MajorityLost), MachineLost: s(l.MachineLost), VolumeLost: s(l.VolumeLost), Duplicate: s(l.Duplicate), LogGrowth: l.LogGrowth * speed, LogStorm: s(l.LogStorm),
+		Diverged: s(l.Diverged), MajorityLost: s(l.MajorityLost), TotalLoss: s(l.TotalLoss), MachineLost: s(l.MachineLost), VolumeLost: s(l.VolumeLost), Duplicate: s(l.Duplicate), LogGrowth: l.LogGrowth * speed, LogStorm: s(l.LogStorm),
 		SeedPause: s(l.SeedPause), SeedPauseMax: s(l.SeedPauseMax), SeedStall: s(l.SeedStall),
 		RestartAway: s(l.RestartAway), ReplaceAway: s(l.ReplaceAway), Calm: s(l.Calm), Pace: s(l.Pace),
 	}
@@ -282,9 +291,10 @@ type Marker struct {
 
 // Origins of a volume's data.
 const (
-	OriginFounded = "Founded"
-	OriginJoined  = "Joined"
-	OriginSeeded  = "Seeded"
+	OriginFounded  = "Founded"
+	OriginJoined   = "Joined"
+	OriginSeeded   = "Seeded"
+	OriginRestored = "Restored"
 )
 
 // Reasons of a closed gate that decisions are made on (the agent's protocol has the same words).
@@ -293,9 +303,10 @@ const (
 	GateForeign     = "Foreign"
 	GateHeld        = "Held"
 	// GateTransferring: leadership is being moved; it opens by itself within 20 s.
-	GateTransferring = "Transferring"
-	GateDataLost     = "DataLost" // the volume is empty, and its marker saw data
-	GatePlacing      = "Placing"  // an image is being received or put in place, or waits to be opened
+	GateTransferring  = "Transferring"
+	GateDataLost      = "DataLost"      // the volume is empty, and its marker saw data
+	GateOldGeneration = "OldGeneration" // the volume is older than the last restore
+	GatePlacing       = "Placing"       // an image is being received or put in place, or waits to be opened
 )
 
 // ServerPhase is the state of a pod's server process.

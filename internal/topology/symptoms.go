@@ -30,6 +30,7 @@ const (
 	SymptomHeld           SymptomKind = "Held"           // a whole member that is stopped by order
 	SymptomLeadersApart   SymptomKind = "LeadersApart"   // the raft groups are led by different members (of no pod in particular)
 	SymptomMajorityLost   SymptomKind = "MajorityLost"   // nobody leads, and the volumes of a majority are seen empty (of no pod in particular)
+	SymptomTotalLoss      SymptomKind = "TotalLoss"      // every volume of the placement centre is seen empty, and nothing speaks against it (of no pod in particular)
 	SymptomDiverged       SymptomKind = "Diverged"       // leads with a log that is shorter than a follower's in its term
 	SymptomDown           SymptomKind = "Down"           // the pod runs, and its server, which should, does not answer
 	SymptomStranded       SymptomKind = "Stranded"       // not registered and not running, while segments name it
@@ -58,6 +59,9 @@ func Symptoms(s Snapshot) []Symptom {
 	}
 	if len(h.leaders) == 0 && s.Wanted.Founded && majorityLoss(s) != nil {
 		out = append(out, Symptom{Kind: SymptomMajorityLost})
+	}
+	if l := totalLoss(s); l.lost && l.unproven == "" {
+		out = append(out, Symptom{Kind: SymptomTotalLoss})
 	}
 	if writesFast(s, h) {
 		out = append(out, Symptom{Kind: SymptomWritesFast})

@@ -39,6 +39,9 @@ func (w *World) Live() (end string, err error) {
 		if w.chance(0.5) {
 			w.change1()
 		}
+		if w.restores && w.chance(0.4) {
+			w.restoreInVain()
+		}
 		for range w.rng.IntN(3) {
 			w.suffer()
 		}

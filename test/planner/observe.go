@@ -46,6 +46,7 @@ func (w *World) observe(v view) topology.Snapshot {
 		Wanted: topology.Wanted{
 			ClusterUID: clusterUID, Generation: 1, Founded: v.founded, Groups: groupNames, Replicas: map[v1alpha1.Role]int32{},
 			Decommission: true, VolumesGo: w.spec.volumesGo, LeadOn: w.spec.leadOn,
+			Restore: w.restore, Rescue: topology.Rescue{Restore: topology.Restore{Name: "c-loss-1"}, Hindrance: "there is no backup"},
 		},
 		Limits:  topology.DefaultLimits(),
 		Present: map[v1alpha1.Role]int32{},

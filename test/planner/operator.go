@@ -60,7 +60,11 @@ func (w *World) pass() time.Duration {
 		s.Drain = w.drain(s, leaving)
 	}
 	s.Rounds, s.Faults = w.op.rounds, w.op.faults
-	s.Seen = w.op.tracker.Observe(w.clock(), topology.Symptoms(s))
+	symptoms := topology.Symptoms(s)
+	if s.Wanted.Restore.HasMembers() {
+		symptoms = nil
+	}
+	s.Seen = w.op.tracker.Observe(w.clock(), symptoms)
 	w.op.faults = topology.Faults(s)
 	s.Faults = w.op.faults
 	h := topology.Assess(s)
@@ -75,8 +79,11 @@ func (w *World) pass() time.Duration {
 	sizes := topology.Sizes(s, h)
 	w.holdBack(&s, h, sizes)
 	asleep := w.rest(s, h, sizes)
+	if s.Wanted.Restore.HasMembers() {
+		asleep = w.keepSizes(sizes)
+	}
 	w.apply(s, sizes, asleep)
-	if w.spec.hibernated {
+	if w.spec.hibernated && !s.Wanted.Restore.HasMembers() {
 		return busy
 	}
 	plan := w.decide(s, v)
@@ -85,6 +92,9 @@ func (w *World) pass() time.Duration {
 	}
 	w.op.last = plan
 	w.op.settled = plan.Settled()
+	if s.Wanted.Restore.HasMembers() && (len(plan.Steps) > 0 || len(plan.Waits) != 1 || plan.Waits[0].Reason != v1alpha1.ReasonRestoring) {
+		w.violate("restore", "the members are a restore's, and the plan is %+v", plan)
+	}
 	w.checkPlan(s, plan, truth)
 	w.act(s, v, plan)
 	if w.op.settled {
@@ -147,6 +157,16 @@ func (w *World) rest(s topology.Snapshot, h topology.Health, sizes map[v1alpha1.
 		}
 		asleep[i] = sizes[role]
 		sizes[role] = 0
+	}
+	return asleep
+}
+
+// keepSizes leaves every set as large, and as asleep, as it is.
+func (w *World) keepSizes(sizes map[v1alpha1.Role]int32) (asleep [roleCount]int32) {
+	for i, role := range roles {
+		if set := w.kube.sets[i]; set.exists {
+			sizes[role], asleep[i] = set.replicas, set.asleep
+		}
 	}
 	return asleep
 }

@@ -95,6 +95,17 @@ var changes = []change{
 	}},
 }
 
+// restoreInVain has a restore take the members into its hands, and give them back before it changed anything.
+func (w *World) restoreInVain() {
+	if w.restore.UnderWay() || w.spec.hibernated {
+		return
+	}
+	w.Count.Changes["a restore that is taken back"]++
+	w.tell("the user: a restore that is taken back")
+	w.restore = topology.Restore{Name: "undo", Stage: v1alpha1.RestoreStopping}
+	w.later(w.between(5, 90), "the restore is taken back before it changed anything", func() { w.restore = topology.Restore{} })
+}
+
 func (w *World) scale(role int, by, least, most int32) bool {
 	n := w.spec.replicas[role] + by
 	if n < least || n > most {

@@ -50,6 +50,8 @@ type World struct {
 	destroyed bool                // the world took so many volumes that nothing is owed any more
 	lives     int                 // counts contents of volumes
 	effects   []effect            // what ends by itself
+	restore   topology.Restore    // of a backup, that has the members in its hands
+	restores  bool                // users restore backups, too
 	tracing   bool
 	Trace     []string
 }
