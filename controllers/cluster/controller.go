@@ -198,7 +198,7 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	if p.restores, err = r.observeRestores(ctx, p.cluster); err != nil {
 		return ctrl.Result{}, err
 	}
-	id.generation = generationBy(id.recorded, p.restores)
+	id.generation = generationBy(id.recorded, p.generationOnClaims(), p.restores)
 	p.id = id
 	if changed && !p.cluster.Spec.Paused {
 		if err := r.recordIdentity(ctx, p.cluster, id); err != nil {

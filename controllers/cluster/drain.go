@@ -102,6 +102,9 @@ func noteStops(p *pass, now time.Time) {
 		if ok && m.Agent != nil && state.Server.Phase == protocol.ServerStopped && state.Server.LastExit != nil {
 			m.Agent.StoppedFor = max(0, now.Sub(state.Server.LastExit.At))
 		}
+		if ok && m.Agent != nil && state.Gate.Reason == protocol.GateHeld {
+			m.Agent.RestoreStopped = stoppedByRestore(state.Server.LastExit, p.restores)
+		}
 	}
 }
 

@@ -17,8 +17,9 @@ import (
 const firstGeneration int64 = 1
 
 // generationBy is the generation that the metadata shall have: the one on record, unless a restore is making a newer one, or is being taken back. In its stage Stopping a restore has chosen its
-// number, and nothing of it is in any volume yet.
-func generationBy(recorded int64, restores []v1alpha1.RobustMQRestore) int64 {
+// number, and nothing of it is in any volume yet. onClaims is the highest that the claims have: where it is the one before the number of a restore that was taken back, the status is what is behind, as
+// claims are written first.
+func generationBy(recorded, onClaims int64, restores []v1alpha1.RobustMQRestore) int64 {
 	raised, back := recorded, false
 	for i := range restores {
 		switch made := restores[i].Status.Generation; restores[i].Status.Stage {
@@ -26,6 +27,8 @@ func generationBy(recorded int64, restores []v1alpha1.RobustMQRestore) int64 {
 			raised = max(raised, made)
 		case v1alpha1.RestoreAborting:
 			back = back || made == recorded && made > firstGeneration
+		case v1alpha1.RestoreAborted, v1alpha1.RestoreFailed:
+			back = back || made == recorded && made > firstGeneration && onClaims == made-1
 		}
 	}
 	if back && raised == recorded {
@@ -60,6 +63,15 @@ func (p *pass) generationToTell() int64 {
 		}
 	}
 	return p.id.generation
+}
+
+// generationOnClaims is the highest that the claims of the placement centre have.
+func (p *pass) generationOnClaims() int64 {
+	highest := firstGeneration
+	for _, claim := range p.metadataClaims() {
+		highest = max(highest, generationOn(claim))
+	}
+	return highest
 }
 
 // metadataClaims are those of the placement centre, by name, also those that no pod has.

@@ -27,23 +27,31 @@ func TestARestoreRaisesTheGenerationFromItsFirstByteOnAndTakesItBackWhileItIsAbo
 		recorded int64
 		restores []v1alpha1.RobustMQRestore
 		want     int64
+		onClaims int64 // 0: as the record
 	}{
-		"no restore":                        {3, nil, 3},
-		"its number was only chosen":        {3, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreStopping, 4)}, 3},
-		"bytes move":                        {3, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreTransferring, 4)}, 4},
-		"the members swap":                  {3, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreOpening, 4)}, 4},
-		"they are verified":                 {4, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreVerifying, 4)}, 4},
-		"brokers start":                     {4, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreStarting, 4)}, 4},
-		"the record was lost":               {1, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreComplete, 4)}, 4},
-		"a later one is older than records": {6, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreComplete, 4)}, 6},
-		"taken back":                        {4, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreAborting, 4)}, 3},
-		"taken back already":                {3, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreAborting, 4)}, 3},
-		"aborted before it had a number":    {1, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreAborting, 0)}, 1},
-		"aborted for good":                  {3, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreAborted, 4)}, 3},
-		"an older one was aborted with the number that this one has": {4, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreAborted, 4), restoreAt("b", v1alpha1.RestoreComplete, 4)}, 4},
-		"failed": {3, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreFailed, 4)}, 3},
+		"no restore":                        {3, nil, 3, 0},
+		"its number was only chosen":        {3, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreStopping, 4)}, 3, 0},
+		"bytes move":                        {3, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreTransferring, 4)}, 4, 0},
+		"the members swap":                  {3, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreOpening, 4)}, 4, 0},
+		"they are verified":                 {4, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreVerifying, 4)}, 4, 0},
+		"brokers start":                     {4, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreStarting, 4)}, 4, 0},
+		"the record was lost":               {1, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreComplete, 4)}, 4, 0},
+		"a later one is older than records": {6, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreComplete, 4)}, 6, 0},
+		"taken back":                        {4, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreAborting, 4)}, 3, 0},
+		"taken back already":                {3, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreAborting, 4)}, 3, 0},
+		"aborted before it had a number":    {1, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreAborting, 0)}, 1, 0},
+		"aborted for good":                  {3, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreAborted, 4)}, 3, 0},
+		"an older one was aborted with the number that this one has": {4, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreAborted, 4), restoreAt("b", v1alpha1.RestoreComplete, 4)}, 4, 0},
+		"failed": {3, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreFailed, 4)}, 3, 0},
+		"it ended before the status was behind it": {4, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreAborted, 4)}, 3, 3},
+		"the same of one that failed":              {4, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreFailed, 4)}, 3, 3},
+		"an aborted one and lost claims":           {4, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreAborted, 4)}, 4, 1},
+		"a later one has its number":               {4, []v1alpha1.RobustMQRestore{restoreAt("a", v1alpha1.RestoreAborted, 4)}, 4, 4},
 	} {
-		if got := generationBy(c.recorded, c.restores); got != c.want {
+		if c.onClaims == 0 {
+			c.onClaims = c.recorded
+		}
+		if got := generationBy(c.recorded, c.onClaims, c.restores); got != c.want {
 			t.Errorf("%s: %d, want %d", what, got, c.want)
 		}
 	}

@@ -188,7 +188,7 @@ func given(t *testing.T, r *Reconciler, p *pass) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id.generation = generationBy(id.recorded, p.restores)
+	id.generation = generationBy(id.recorded, p.generationOnClaims(), p.restores)
 	p.id = id
 	p.inputs.Generation = id.generation
 	p.snapshot = newSnapshot(p, topology.DefaultLimits())

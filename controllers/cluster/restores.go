@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
@@ -13,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/manifests"
 	"github.com/robustmq/robustmq-operator/internal/topology"
 )
@@ -76,6 +78,16 @@ func (r *Reconciler) handedOver(ctx context.Context, p *pass) (topology.Restore,
 
 // aside reports whether a restore has the members in its hands, so that this pass only watches, and brings objects to their form.
 func (p *pass) aside() bool { return p.snapshot.Wanted.Restore.HasMembers() }
+
+// stoppedByRestore reports whether a held server ended before a restore did that stopped servers. A hold does not outlive its agent, so one whose end is not known was down when it was held.
+func stoppedByRestore(exit *protocol.Exit, restores []v1alpha1.RobustMQRestore) bool {
+	return slices.ContainsFunc(restores, func(r v1alpha1.RobustMQRestore) bool {
+		if r.Status.Generation == 0 || !r.Ended() { // it never came to stopping anything, or starts what it stopped
+			return false
+		}
+		return exit == nil || !exit.At.After(r.Status.CompletionTime.Time)
+	})
+}
 
 // keepSizes leaves every StatefulSet as large, and as asleep, as it is: a restore counts on the pods that are there. One that was deleted is made again in the size of the spec.
 func (p *pass) keepSizes() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -12,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/manifests"
 	"github.com/robustmq/robustmq-operator/internal/topology"
 )
@@ -111,6 +113,35 @@ func TestPodsStayAsManyAndAsAsleepAsTheyAreWhileARestoreHasThem(t *testing.T) {
 	p.keepSizes()
 	if got := p.inputs.Replicas[v1alpha1.RoleMQTTBroker]; got != 1 {
 		t.Errorf("a StatefulSet that somebody deleted is made again with %d pods", got)
+	}
+}
+
+func TestWhichHeldServersARestoreMayHaveStopped(t *testing.T) {
+	ended := func(stage v1alpha1.RestoreStage, generation int64) v1alpha1.RobustMQRestore {
+		r := restoreAt("a", stage, generation)
+		r.Status.CompletionTime = metav1.NewTime(noon)
+		return r
+	}
+	before, after := &protocol.Exit{At: noon.Add(-time.Minute)}, &protocol.Exit{At: noon.Add(time.Minute)}
+	for what, c := range map[string]struct {
+		exit    *protocol.Exit
+		restore v1alpha1.RobustMQRestore
+		want    bool
+	}{
+		"before it was aborted":      {before, ended(v1alpha1.RestoreAborted, 2), true},
+		"before it failed":           {before, ended(v1alpha1.RestoreFailed, 2), true},
+		"before it was complete":     {before, ended(v1alpha1.RestoreComplete, 2), true},
+		"after that":                 {after, ended(v1alpha1.RestoreAborted, 2), false},
+		"it was down before already": {nil, ended(v1alpha1.RestoreAborted, 2), true},
+		"one that stopped nothing":   {before, ended(v1alpha1.RestoreFailed, 0), false},
+		"one that goes on":           {before, restoreAt("a", v1alpha1.RestoreStarting, 2), false},
+	} {
+		if got := stoppedByRestore(c.exit, []v1alpha1.RobustMQRestore{c.restore}); got != c.want {
+			t.Errorf("%s: %t", what, got)
+		}
+	}
+	if stoppedByRestore(nil, nil) {
+		t.Error("without any restore")
 	}
 }
 

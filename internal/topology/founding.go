@@ -181,7 +181,7 @@ func releaseHeld(s Snapshot, h Health, p *Plan) bool {
 			if !s.wantedOf(m) {
 				continue // it is drained
 			}
-			if s.Wanted.Restore.Stage == v1alpha1.RestoreStarting {
+			if s.Wanted.Restore.Stage == v1alpha1.RestoreStarting || m.Agent.RestoreStopped {
 				return releaseRestored(s, h, m, p)
 			}
 			if takeBack(s, h, m, p) {

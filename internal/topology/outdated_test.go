@@ -102,3 +102,18 @@ func TestBrokersThatARestoreStoppedStartOneAfterAnotherWithWhatTheyHave(t *testi
 	w.member(2).Agent, w.member(3).Agent = nil, nil
 	expect(t, w, v1alpha1.ReasonQuorumLost)
 }
+
+func TestABrokerThatARestoreLeftStoppedIsNoNodeThatWasDrained(t *testing.T) {
+	for _, by := range []bool{false, true} {
+		w := newWorld(3, 2).founded().form(1, 1, 2, 3).brokersUp(1001, 1002)
+		w.s.Wanted.Decommission, w.s.Drain.Complete = true, true
+		a := w.member(1002).Agent
+		a.GateOpen, a.GateReason, a.Server, a.MQTTOpen, a.RestoreStopped = false, GateHeld, ServerStopped, false, by
+		w.register()
+		if by {
+			expect(t, w, "", "Start c-mqtt-broker-1")
+		} else {
+			expect(t, w, "", "Wipe c-mqtt-broker-1")
+		}
+	}
+}

@@ -269,6 +269,8 @@ type Agent struct {
 	StartedFor time.Duration
 	// LoginRefused: a broker that does not accept the MQTT user of its mounted credentials.
 	LoginRefused bool
+	// RestoreStopped: it is held, and its server ended before a restore of the cluster did, which may be what stopped it: nothing was moved off it.
+	RestoreStopped bool
 	// EmptySnapshot are the raft groups that took a snapshot without its entries into the present data, sorted.
 	EmptySnapshot []string
 	// Starts is how often the server was started since its agent was.
