@@ -100,17 +100,18 @@ func TestARestoreThatCannotWorkIsRefusedBeforeAnythingStops(t *testing.T) {
 		"for a new cluster, and something else": {newCluster(nil), bootstrap(func(s *v1alpha1.RestoreSource) {
 			*s = v1alpha1.RestoreSource{Destination: &v1alpha1.S3Destination{Bucket: "backups"}}
 		}), "RestoreTriggerFits@spec.trigger: create a cluster with spec.bootstrap.restoreFrom"},
-		"for a new cluster on its way out":        {newCluster(func(c *cluster) { c.DeletionTimestamp = &now }), bootstrap(nil), "RestoreTargetExists@spec.clusterName: being deleted"},
-		"for no cluster":                          {func(a *Around) { a.Clusters = nil }, bootstrap(nil), "RestoreTargetExists@spec.clusterName: no such RobustMQCluster"},
-		"after a total loss":                      {saves(nil), lost(nil), ""},
-		"after a loss of what was never founded":  {saves(func(c *cluster) { c.Status.Founded = false }), lost(nil), "RestoreTargetExists@spec.clusterName: never founded"},
-		"after a loss, without backups":           {nil, lost(nil), "RestoreTriggerFits@spec.trigger: spec.backup.destination"},
-		"after a loss, from elsewhere":            {saves(nil), lost(func(s *v1alpha1.RestoreSource) { s.Destination.Prefix = "other" }), "RestoreTriggerFits@spec.trigger: SkipSafetyBackup"},
-		"after a loss, another's":                 {saves(nil), lost(func(s *v1alpha1.RestoreSource) { s.ClusterUID = "other" }), "RestoreTriggerFits@spec.trigger: status.clusterUID"},
-		"after a loss, anybody's":                 {saves(nil), lost(func(s *v1alpha1.RestoreSource) { s.ClusterUID = "" }), "RestoreTriggerFits@spec.trigger: status.clusterUID"},
-		"after a loss, a chosen one":              {saves(nil), lost(func(s *v1alpha1.RestoreSource) { s.Key = "a/manifest.json" }), "RestoreTriggerFits@spec.trigger: alone"},
-		"after a loss, an older one":              {saves(nil), lost(func(s *v1alpha1.RestoreSource) { s.Before = &now }), "RestoreTriggerFits@spec.trigger: alone"},
-		"after a loss, a backup of the namespace": {saves(nil), lost(func(s *v1alpha1.RestoreSource) { *s = v1alpha1.RestoreSource{BackupName: "saved"} }), "RestoreTriggerFits@spec.trigger: alone"},
+		"for a new cluster on its way out":                       {newCluster(func(c *cluster) { c.DeletionTimestamp = &now }), bootstrap(nil), "RestoreTargetExists@spec.clusterName: being deleted"},
+		"for no cluster":                                         {func(a *Around) { a.Clusters = nil }, bootstrap(nil), "RestoreTargetExists@spec.clusterName: no such RobustMQCluster"},
+		"after a total loss":                                     {saves(nil), lost(nil), ""},
+		"after a loss of what was never founded":                 {saves(func(c *cluster) { c.Status.Founded = false }), lost(nil), "RestoreTargetExists@spec.clusterName: never founded"},
+		"after a loss of what was never founded, from elsewhere": {saves(func(c *cluster) { c.Status.Founded = false }), lost(func(s *v1alpha1.RestoreSource) { s.ClusterUID = "" }), "RestoreTargetExists@spec.clusterName: never founded"},
+		"after a loss, without backups":                          {nil, lost(nil), "RestoreTriggerFits@spec.trigger: spec.backup.destination"},
+		"after a loss, from elsewhere":                           {saves(nil), lost(func(s *v1alpha1.RestoreSource) { s.Destination.Prefix = "other" }), "RestoreTriggerFits@spec.trigger: SkipSafetyBackup"},
+		"after a loss, another's":                                {saves(nil), lost(func(s *v1alpha1.RestoreSource) { s.ClusterUID = "other" }), "RestoreTriggerFits@spec.trigger: status.clusterUID"},
+		"after a loss, anybody's":                                {saves(nil), lost(func(s *v1alpha1.RestoreSource) { s.ClusterUID = "" }), "RestoreTriggerFits@spec.trigger: status.clusterUID"},
+		"after a loss, a chosen one":                             {saves(nil), lost(func(s *v1alpha1.RestoreSource) { s.Key = "a/manifest.json" }), "RestoreTriggerFits@spec.trigger: alone"},
+		"after a loss, an older one":                             {saves(nil), lost(func(s *v1alpha1.RestoreSource) { s.Before = &now }), "RestoreTriggerFits@spec.trigger: alone"},
+		"after a loss, a backup of the namespace":                {saves(nil), lost(func(s *v1alpha1.RestoreSource) { *s = v1alpha1.RestoreSource{BackupName: "saved"} }), "RestoreTriggerFits@spec.trigger: alone"},
 		"by a person, who may choose": {saves(nil), func(r *restore) {
 			lost(nil)(r)
 			r.Spec.Trigger, r.Spec.Source.Key = v1alpha1.RestoreManual, "a/manifest.json"
