@@ -364,6 +364,8 @@ const (
 	ReasonRestoreAborting = "RestoreAborting"
 	// ReasonRestoreAborted: the restore was taken back, and the cluster has what it had.
 	ReasonRestoreAborted = "RestoreAborted"
+	// ReasonRestoreLeft: the object was deleted while members could not be asked, and they may still hold what it gave them (event).
+	ReasonRestoreLeft = "RestoreLeft"
 	// ReasonCopyLeft: a restore after a total loss found a volume that still holds data; nothing was overwritten.
 	ReasonCopyLeft = "CopyLeft"
 	// ReasonAutoRestore: every copy of the metadata was lost, and a restore of the newest good backup was begun (event).

@@ -149,6 +149,10 @@ type RobustMQRestoreStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=2
 	Generation int64 `json:"generation,omitempty"`
+	// term is that of the vote with which the members come back: greater than every term that the backup or a member has shown. It is fixed before the first byte goes to a member.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	Term int64 `json:"term,omitempty"`
 	// members are the placement centre's, one row each.
 	// +optional
 	// +listType=map

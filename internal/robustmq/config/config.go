@@ -124,7 +124,7 @@ func Render(in Input) (Rendered, error) {
 
 // compose makes the document of one pod.
 func compose(in Input, v robustmq.Version) (*renderer, error) {
-	roles, err := roles(in.Config, v)
+	roles, err := ServerRoles(in.Config, v)
 	if err != nil {
 		return nil, err
 	}
@@ -140,9 +140,9 @@ func compose(in Input, v robustmq.Version) (*renderer, error) {
 	return r, r.complete()
 }
 
-// roles returns the server's roles. Since 0.4.0 a process without "engine" exits 1 at its first or next start (seen on 0.4.11), so every pod has it.
+// ServerRoles returns the server's roles. Since 0.4.0 a process without "engine" exits 1 at its first or next start (seen on 0.4.11), so every pod has it.
 // Islands: 0.3.0 to 0.3.7 form a raft of "meta" alone, and work as single nodes with all three.
-func roles(c protocol.Config, v robustmq.Version) ([]string, error) {
+func ServerRoles(c protocol.Config, v robustmq.Version) ([]string, error) {
 	islands := c.Islands || robustmq.Lookup(v).Tier == robustmq.TierIslands
 	switch {
 	case c.Role == RolePlacementCenter && islands:
