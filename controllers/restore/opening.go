@@ -2,6 +2,7 @@ package restore
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
@@ -66,7 +67,7 @@ func (o *observation) opened(v verdict, voters []member) verdict {
 		return v.awaiting("the gates of " + podsOf(shut) + " to open")
 	}
 	next := at(v1alpha1.RestoreVerifying, "the servers of %s start", names(voters))
-	next.orders = append(v.orders, starts(voters)...)
+	next.orders = slices.Concat(v.orders, starts(voters))
 	return next
 }
 

@@ -120,7 +120,7 @@ func requestOf(kind job.Kind, j *batchv1.Job) (job.Request, error) {
 	command := containers[0].Command
 	text, ok := strings.CutPrefix(command[len(command)-1], requestFlag)
 	if !ok {
-		return job.Request{}, fmt.Errorf("Job %s has no request", j.Name)
+		return job.Request{}, fmt.Errorf("the pod of Job %s is given no request", j.Name)
 	}
 	return job.Parse(kind, text)
 }

@@ -91,7 +91,7 @@ func pushing(o *observation, t Timings, v verdict) verdict {
 	case run.Phase == outcome.Pending && run.Message != "":
 		return v.awaiting(fmt.Sprintf("Job %s: %s", name, run.Message))
 	}
-	return v.awaiting(fmt.Sprintf("Job %s sends the backup: %s", name, o.byMember()))
+	return v.awaiting(fmt.Sprintf("Job %s, which sends the backup to %s", name, names(o.voters()))) // how far each is stands in its row: a line that moved with every byte would be written as often
 }
 
 // reaches reports whether the Job sends to where the voters are now.
@@ -109,19 +109,3 @@ func (o *observation) reaches() bool {
 }
 
 func agentAddress(m member) string { return net.JoinHostPort(m.address, strconv.Itoa(protocol.Port)) }
-
-// byMember says how far each voter is.
-func (o *observation) byMember() string {
-	line := ""
-	for _, m := range o.voters() {
-		percent := int64(0)
-		if p := o.placement(m); p != nil && p.Total > 0 {
-			percent = 100 * p.Received / p.Total
-		}
-		if line != "" {
-			line += ", "
-		}
-		line += fmt.Sprintf("%s has %d %%", m.pod, percent)
-	}
-	return line
-}
