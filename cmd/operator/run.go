@@ -25,6 +25,7 @@ import (
 	"github.com/robustmq/robustmq-operator/controllers/backup/plan"
 	"github.com/robustmq/robustmq-operator/controllers/cluster"
 	"github.com/robustmq/robustmq-operator/controllers/policy"
+	"github.com/robustmq/robustmq-operator/controllers/restore"
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/monitoring"
 	"github.com/robustmq/robustmq-operator/webhooks"
@@ -82,7 +83,7 @@ func run(ctx context.Context, o *options) error {
 	if err := metrics.Registry.Register(recoveries); err != nil {
 		return fmt.Errorf("metrics of recoveries: %w", err)
 	}
-	restores := restoresFrom(mgr.GetClient())
+	restores := restoresOf(mgr.GetClient())
 	reconciler := &cluster.Reconciler{
 		Agents: agents, ServerImage: o.serverImage, AgentImage: o.agentImage,
 		ClusterDomain: o.clusterDomain, OperatorNamespace: namespace(), DisableRelay: o.disableRelay, Recoveries: recoveries, Restores: restores,
@@ -101,6 +102,10 @@ func run(ctx context.Context, o *options) error {
 	if err := backups.SetupWithManager(mgr, backup.Options{Concurrency: o.concurrency}); err != nil {
 		return fmt.Errorf("backup controller: %w", err)
 	}
+	restorer := &restore.Reconciler{Agents: agents, AgentImage: o.agentImage, ClusterDomain: o.clusterDomain}
+	if err := restorer.SetupWithManager(mgr, restore.Options{Concurrency: o.concurrency}); err != nil {
+		return fmt.Errorf("restore controller: %w", err)
+	}
 	exported := monitoring.NewBackups()
 	if err := metrics.Registry.Register(exported); err != nil {
 		return fmt.Errorf("metrics of backups: %w", err)
@@ -113,8 +118,8 @@ func run(ctx context.Context, o *options) error {
 	return mgr.Start(ctx)
 }
 
-// restoresFrom lists the restores of a namespace from a cache: they are asked for at every pass of every cluster.
-func restoresFrom(cached client.Reader) func(context.Context, string) ([]v1alpha1.RobustMQRestore, error) {
+// restoresOf lists the restores of a namespace from a cache: they are asked for at every pass of every cluster.
+func restoresOf(cached client.Reader) func(context.Context, string) ([]v1alpha1.RobustMQRestore, error) {
 	return func(ctx context.Context, namespace string) ([]v1alpha1.RobustMQRestore, error) {
 		var list v1alpha1.RobustMQRestoreList
 		err := cached.List(ctx, &list, client.InNamespace(namespace))
