@@ -60,6 +60,7 @@ func TestTheBackupIsSentUntilEveryVoterHasAllOfIt(t *testing.T) {
 		"one has that of another generation":      {[]func(*observation){placed3(protocol.PlacementReceived), at3(2, func(s *protocol.State) { s.Images.Placement.Generation = 3 })}, v1alpha1.RestoreTransferring, true, false},
 		"one has that of another restore":         {[]func(*observation){placed3(protocol.PlacementReceived), at3(2, func(s *protocol.State) { s.Images.Placement.ID = "restore-other" })}, v1alpha1.RestoreTransferring, true, false},
 		"the Job lost an agent":                   {[]func(*observation){placed3(protocol.PlacementReceiving), ended3(job.AgentLost, true)}, v1alpha1.RestoreTransferring, false, true},
+		"a member refuses it":                     {[]func(*observation){placed3(protocol.PlacementReceiving), ended3(job.PlacementRefused, true)}, v1alpha1.RestoreTransferring, false, true},
 		"the Job was killed":                      {[]func(*observation){placed3(protocol.PlacementReceiving), ended3("OOMKilled", false)}, v1alpha1.RestoreTransferring, false, true},
 		"a pod has another address":               {[]func(*observation){placed3(protocol.PlacementReceiving), push3, func(o *observation) { o.members[1].address = "10.9.9.9" }}, v1alpha1.RestoreTransferring, false, true},
 		"the credentials are wrong":               {[]func(*observation){placed3(protocol.PlacementReceiving), ended3(job.AccessDenied, true)}, v1alpha1.RestoreAborting, false, true},
@@ -341,7 +342,14 @@ func TestGoingBackStopsAllThenPutsAllBackThenStartsAll(t *testing.T) {
 		"one that cannot be asked, before the others are back": {[]func(*observation){placed3(protocol.PlacementOpen), restored(1, 2, 3), silence(3)}, nil, nil, nil, nil, v1alpha1.RestoreAborting},
 		"the Job may still send":                               {[]func(*observation){former, push3}, nil, nil, nil, nil, v1alpha1.RestoreAborting},
 		"there is no cluster any more":                         {[]func(*observation){placed3(protocol.PlacementOpen), func(o *observation) { o.cluster = nil }}, nil, nil, nil, nil, v1alpha1.RestoreFailed},
-		"a person wanted it":                                   {[]func(*observation){func(o *observation) { o.restore.Annotations = map[string]string{v1alpha1.AnnotationAbort: "true"} }}, nil, nil, nil, nil, v1alpha1.RestoreAborted},
+		"the cluster is at the new generation yet":             {[]func(*observation){func(o *observation) { o.cluster.Status.Generation = 2 }}, nil, nil, nil, nil, v1alpha1.RestoreAborting},
+		"brokers start last, and one after the other": {[]func(*observation){func(o *observation) {
+			for i := range o.nodes {
+				stop3(o.nodes[i].state)
+			}
+		}}, nil, nil, []string{"broker-0"}, nil, v1alpha1.RestoreAborting},
+		"a broker that cannot be asked is not waited for": {[]func(*observation){func(o *observation) { o.nodes[0].state = nil }}, nil, nil, nil, nil, v1alpha1.RestoreFailed},
+		"a person wanted it":                              {[]func(*observation){func(o *observation) { o.restore.Annotations = map[string]string{v1alpha1.AnnotationAbort: "true"} }}, nil, nil, nil, nil, v1alpha1.RestoreAborted},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := decide(seen(v1alpha1.RestoreAborting, c.change...), DefaultTimings())

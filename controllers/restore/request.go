@@ -37,6 +37,9 @@ func (r *Reconciler) inspectJob(ctx context.Context, o *observation) (*batchv1.J
 		inspect.Source = job.SourceRequest{ClusterUID: o.named.Status.ClusterUID, ID: idOfKey(o.named.Status.Key), ManifestSHA256: o.named.Status.ManifestSHA256}
 	default:
 		inspect.Source.ClusterUID, inspect.Key = source.ClusterUID, source.Key
+		if b := o.cluster.Status.Backup; b != nil && source.Key == "" {
+			inspect.Damaged = b.Verification.Damaged
+		}
 		if source.Before != nil {
 			inspect.Before = source.Before.UTC()
 		}

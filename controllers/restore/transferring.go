@@ -79,7 +79,7 @@ func pushing(o *observation, t Timings, v verdict) verdict {
 		return v.awaiting(fmt.Sprintf("Job %s, which sends the backup to %s", name, names(o.voters())))
 	case run.Phase == outcome.Ended && !run.OK():
 		reason := job.Reason(run.Reason)
-		if o.overwrites() && run.Result != nil && !reason.Passing() {
+		if o.overwrites() && run.Result != nil && !mayPass(reason) {
 			return back(run.Reason, "the backup cannot be sent to the members: %s", run.Message)
 		}
 		v.removePush = o.now.Sub(run.Since) >= t.Retry
@@ -92,6 +92,11 @@ func pushing(o *observation, t Timings, v verdict) verdict {
 		return v.awaiting(fmt.Sprintf("Job %s: %s", name, run.Message))
 	}
 	return v.awaiting(fmt.Sprintf("Job %s, which sends the backup to %s", name, names(o.voters()))) // how far each is stands in its row: a line that moved with every byte would be written as often
+}
+
+// mayPass reports whether another Job may well succeed. A member whose pod was made anew refuses, until it is told to stop again or has the operator's certificates.
+func mayPass(reason job.Reason) bool {
+	return reason.Passing() || reason == job.PlacementRefused || reason == job.AgentRefused
 }
 
 // reaches reports whether the Job sends to where the voters are now.
