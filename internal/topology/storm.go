@@ -38,7 +38,7 @@ func calmLog(s Snapshot, h Health, p *Plan) bool {
 	for _, m := range s.Members {
 		switch {
 		case !s.wantedOf(m):
-		case !h.inService(m) && !(serving(m) && h.unregistered(m)):
+		case !h.inService(m) && (!serving(m) || !h.unregistered(m)):
 			p.wait(v1alpha1.ReasonLogStorm, "the log of the metadata grows by %.0f entries a second although no client is connected; the next server is restarted when %s is in service", pace, m.Pod)
 			return true
 		case m.Agent.StartedFor > lasted:
