@@ -13,7 +13,12 @@ func emptySnapshots(marker *protocol.Marker) []string {
 	return slices.Sorted(maps.Keys(marker.EmptySnapshot))
 }
 
-// lifeOf names the data that a marker stands for: it changes when the volume gets other data, and never when the agent adds to its marker what it learned.
+// lifeOf names the data that a marker stands for: it changes when the volume gets other data, also by a snapshot without its entries, so that what was counted before that says nothing of it.
+// It does not change with what the agent learns of the data otherwise.
 func lifeOf(marker *protocol.Marker) string {
-	return fmt.Sprintf("%s %d %d", marker.Origin, marker.Generation, marker.Written.UnixNano())
+	life := fmt.Sprintf("%s %d %d", marker.Origin, marker.Generation, marker.Written.UnixNano())
+	for _, group := range emptySnapshots(marker) {
+		life += fmt.Sprintf(" %s %d", group, marker.EmptySnapshot[group])
+	}
+	return life
 }

@@ -132,8 +132,8 @@ func findFaults(s Snapshot, h Health) (faults []Fault, unsure string) {
 		if m.Agent == nil || m.Agent.VolumeEmpty || !s.ours(m) {
 			continue
 		}
-		// A member that has the majority's keys is whole, however it came by them: the server took a snapshot that was no newer than its data.
-		if len(m.Agent.EmptySnapshot) > 0 && !slices.Contains(last.sound, m.NodeID) {
+		// A member that has the majority's keys is whole, however it came by them: the server took a snapshot that was no newer than its data. That was counted in these data, not in those before.
+		if len(m.Agent.EmptySnapshot) > 0 && (!slices.Contains(last.sound, m.NodeID) || s.Rounds[len(s.Rounds)-1][m.NodeID].Life != life(m)) {
 			add(Fault{NodeID: m.NodeID, Kind: FaultEmptySnapshot, Life: life(m), Why: fmt.Sprintf("its server took a snapshot of raft group %s without its entries, so it holds less than its position claims", m.Agent.EmptySnapshot[0])})
 		}
 		why, odd := last.odd[m.NodeID]

@@ -82,6 +82,9 @@ func TestAMemberThatTookAnEmptySnapshotIsTakenOutAtOnce(t *testing.T) {
 	if p := expect(t, w, ""); !p.Settled() {
 		t.Errorf("%+v", p.Waits)
 	}
+	// What was counted were the data that it had before: of these nothing is known.
+	w.member(2).Agent.Marker.Life = "2"
+	expect(t, w, v1alpha1.ReasonFaultyMember, "Stop "+pc1)
 }
 
 func TestAFaultyMemberIsLeftAloneWhereTakingItOutWouldHarm(t *testing.T) {
