@@ -183,3 +183,19 @@ func TestWhileASpecIsRefusedARestoresGenerationReachesTheMembersAllTheSame(t *te
 		t.Errorf("without a restore %v, with one %v", without, with)
 	}
 }
+
+func TestWhatLastedBeforeARestoreIsCountedAnewAfterIt(t *testing.T) {
+	now := noon
+	r := &Reconciler{Now: func() time.Time { return now }}
+	p := formed(t)
+	p.memory = &memory{}
+	symptom := topology.Symptom{Kind: topology.SymptomTotalLoss}
+	p.memory.tracker.Observe(now, []topology.Symptom{symptom})
+	now = now.Add(time.Hour)
+	p.snapshot.Wanted.Restore = topology.Restore{Name: "a", Stage: v1alpha1.RestoreVerifying}
+	r.look(t.Context(), p)
+	now = now.Add(time.Second)
+	if lasted := p.memory.tracker.Observe(now, []topology.Symptom{symptom})[symptom]; lasted != 0 {
+		t.Errorf("it has lasted for %s", lasted)
+	}
+}
