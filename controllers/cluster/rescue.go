@@ -82,13 +82,13 @@ func restoreNamed(p *pass, name string) *v1alpha1.RobustMQRestore {
 
 // beginRestore makes the restore that the step asks for. One that is there already is the same one.
 func (r *Reconciler) beginRestore(ctx context.Context, p *pass, step topology.Step) error {
-	wanted := manifests.LossRestore
+	// Of the spec as it was written: the rules compare the two.
+	var restore *v1alpha1.RobustMQRestore
 	if step.Trigger == v1alpha1.RestoreBootstrap {
-		wanted = func(c *v1alpha1.RobustMQCluster, _ manifests.Inputs) *v1alpha1.RobustMQRestore {
-			return manifests.BootstrapRestore(c)
-		}
+		restore = manifests.BootstrapRestore(p.cluster)
+	} else {
+		restore = manifests.LossRestore(p.cluster, p.inputs)
 	}
-	restore := wanted(p.desired, p.inputs)
 	err := r.Create(ctx, restore, client.FieldOwner(FieldManager))
 	p.memory.restoreRefused = ""
 	if err != nil && !apierrors.IsAlreadyExists(err) {

@@ -123,8 +123,8 @@ func TestOnlyAClusterThatWasNeverFoundedAndNotGivenUpBeginsWithABackup(t *testin
 func TestTheRestoresThatTheOperatorMakes(t *testing.T) {
 	p := savable(formed(t))
 	r, _ := stored(t, p)
-	p.desired.Spec.Bootstrap = &v1alpha1.BootstrapSpec{RestoreFrom: &v1alpha1.RestoreSource{BackupName: "old"}}
-	p.desired.Spec.Unsafe = []v1alpha1.UnsafeEscape{v1alpha1.AllowEvenPlacementCenter, v1alpha1.AllowInsecureS3}
+	p.cluster.Spec.Bootstrap = &v1alpha1.BootstrapSpec{RestoreFrom: &v1alpha1.RestoreSource{BackupName: "old"}}
+	p.cluster.Spec.Unsafe = []v1alpha1.UnsafeEscape{v1alpha1.AllowEvenPlacementCenter, v1alpha1.AllowInsecureS3}
 	for _, trigger := range []v1alpha1.RestoreTrigger{v1alpha1.RestoreBootstrap, v1alpha1.RestoreTotalLoss} {
 		for range 2 { // made once, however often it is asked for
 			if err := r.beginRestore(t.Context(), p, topology.Step{Kind: topology.StepRestore, Trigger: trigger}); err != nil {
@@ -149,8 +149,8 @@ func TestTheRestoresThatTheOperatorMakes(t *testing.T) {
 		loss.Spec.Source.Key != "" || loss.Spec.Source.Before != nil {
 		t.Errorf("%+v", loss.Spec)
 	}
-	p.desired.Spec.Unsafe = nil
-	if got := manifests.LossRestore(p.desired, p.inputs); len(got.Spec.Unsafe) != 0 {
+	p.cluster.Spec.Unsafe = nil
+	if got := manifests.LossRestore(p.cluster, p.inputs); len(got.Spec.Unsafe) != 0 {
 		t.Errorf("%v is carried over", got.Spec.Unsafe)
 	}
 }

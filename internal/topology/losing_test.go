@@ -196,6 +196,11 @@ func TestAClusterThatBeginsEmptyIsFoundedAsOneOfItsNewGeneration(t *testing.T) {
 	expect(t, w, "", "Wipe "+pc2)
 	w.lose(3)
 	expect(t, w, "", "Found "+pc0)
+	// What was ordered for this generation is no leftover of the one before.
+	first := w.member(1).Agent
+	first.GateReason, first.Marker = "ConfigInvalid", &Marker{ClusterUID: uid, NodeID: 1, Generation: 2, Origin: OriginFounded}
+	expect(t, w, v1alpha1.ReasonFounding)
+	w.lose(1)
 	w.s.Wanted.Static = true
 	w.member(3).Agent.GateReason, w.member(3).Agent.Marker = GateOldGeneration, &Marker{ClusterUID: uid, NodeID: 3, Generation: 1, Origin: OriginFounded}
 	expect(t, w, "", "Wipe "+pc2)
@@ -207,7 +212,9 @@ func TestAVolumeThatTurnsUpWithWhatWasGivenUpKeepsTheClusterFromBeingFounded(t *
 		w.s.Wanted.Generation = 2
 		m := w.start(id, OriginJoined)
 		m.Agent.GateOpen, m.Agent.GateReason, m.Agent.Server, m.Agent.Groups = false, GateOldGeneration, ServerStopped, nil
-		if p := expect(t, w, reason); !slices.ContainsFunc(p.Waits, func(x Wait) bool { return x.Reason == reason && x.Trouble }) {
+		if p := expect(t, w, reason); !slices.ContainsFunc(p.Waits, func(x Wait) bool {
+			return x.Reason == reason && x.Trouble && strings.HasPrefix(x.Message, "nothing is founded")
+		}) {
 			t.Errorf("%+v", p.Waits)
 		}
 	}

@@ -53,6 +53,7 @@ func TestAMemberOfAnOlderGenerationKeepsItsVolumeWhile(t *testing.T) {
 		"its pod is being ended":            func(w *world) { w.member(4).State = PodTerminating },
 		"its server runs":                   func(w *world) { w.member(4).Agent.Server = ServerRunning },
 		"it is of the cluster's generation": func(w *world) { w.member(4).Agent.Marker.Generation, w.member(4).Agent.GateReason = 2, "ConfigInvalid" },
+		"the cluster goes back to it":       func(w *world) { w.member(4).Agent.Marker.Generation = 2 }, // its configuration is still the one of a restore that is taken back
 		"it belongs to another cluster": func(w *world) {
 			w.member(4).Agent.Marker.ClusterUID, w.member(4).Agent.GateReason = "other", GateForeign
 		},
