@@ -2,7 +2,9 @@ package restore
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
@@ -329,6 +331,22 @@ func (a *fakeAgent) DiscardPlacement(_ context.Context, id string) error {
 
 // AbandonSeed see agentclient.Client.
 func (a *fakeAgent) AbandonSeed(context.Context, string) error { return nil }
+
+// Admin see agentclient.Client: the lists of a cluster whose old data knows a topic more.
+func (a *fakeAgent) Admin(_ context.Context, _, path string, _ any) (json.RawMessage, error) {
+	a.w.mu.Lock()
+	defer a.w.mu.Unlock()
+	if !a.alive || !a.running {
+		return nil, &agentclient.Error{Status: 503, Reason: protocol.ReasonServerDown, Message: "the server does not run"}
+	}
+	if !strings.HasPrefix(path, protocol.CountPaths["topics"]) {
+		return json.RawMessage(`{"data":[],"total_count":7}`), nil
+	}
+	if a.w.agents[0].data == "old" {
+		return json.RawMessage(`{"data":[{"topic_id":"1","topic_name":"a","tenant":"default"},{"topic_id":"2","topic_name":"late","tenant":"x"}],"total_count":2}`), nil
+	}
+	return json.RawMessage(`{"data":[{"topic_id":"1","topic_name":"a","tenant":"default"}],"total_count":1}`), nil
+}
 
 // Census see agentclient.Client.
 func (a *fakeAgent) Census(_ context.Context, id string) (protocol.Census, error) {

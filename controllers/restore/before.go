@@ -65,7 +65,7 @@ func validating(o *observation, t Timings) verdict {
 		v := inspecting(o, t, v1alpha1.RestoreValidating)
 		if run := o.inspect.run; o.inspect.job != nil && run.Phase == outcome.Ended && !run.OK() {
 			passing := job.Reason(run.Reason).Passing() || run.Result == nil
-			if !passing || o.after(o.restore.Status.StartTime) >= t.Inspect {
+			if !passing || o.ago(o.restore.Status.StartTime) >= t.Inspect {
 				return refuse("the backup cannot be read: %s: %s", run.Reason, run.Message)
 			}
 		}

@@ -82,6 +82,9 @@ type memory struct {
 	uid   types.UID
 	stage v1alpha1.RestoreStage
 	since time.Time // when it was first seen in its stage
+	// before is what the cluster held before it was stopped; asked: it was tried to find that out.
+	before *inventory
+	asked  bool
 }
 
 // Reconcile is one pass: observe, decide, status, act.
@@ -195,10 +198,31 @@ func (r *Reconciler) seenSince(x *v1alpha1.RobustMQRestore, now time.Time) time.
 		r.memory = map[types.NamespacedName]memory{}
 	}
 	key := client.ObjectKeyFromObject(x)
-	if m := r.memory[key]; m.uid != x.UID || m.stage != x.Status.Stage {
-		r.memory[key] = memory{uid: x.UID, stage: x.Status.Stage, since: now}
+	m := r.memory[key]
+	if m.uid != x.UID {
+		m = memory{uid: x.UID}
 	}
-	return r.memory[key].since
+	if m.stage != x.Status.Stage {
+		m.stage, m.since = x.Status.Stage, now
+	}
+	r.memory[key] = m
+	return m.since
+}
+
+// stock is what the cluster held before it was stopped, found out once by take; nil where that is not known.
+func (r *Reconciler) stock(x *v1alpha1.RobustMQRestore, take func() *inventory) *inventory {
+	key := client.ObjectKeyFromObject(x)
+	r.mu.Lock()
+	m := r.memory[key]
+	r.mu.Unlock()
+	if m.asked || take == nil {
+		return m.before
+	}
+	m.asked, m.before = true, take()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.memory[key] = m
+	return m.before
 }
 
 func (r *Reconciler) forget(key types.NamespacedName) {

@@ -23,6 +23,7 @@ type verdict struct {
 	generation int64
 	term       int64
 	stopping   bool
+	orphans    []string // topics that nothing names any more
 
 	// What is done after the status was written.
 	inspect, save, push       bool // make the Job, the backup, the Job
@@ -93,7 +94,7 @@ func decide(o *observation, t Timings) verdict {
 	case v1alpha1.RestoreVerifying:
 		return verifying(o, t)
 	}
-	return starting(o)
+	return starting(o, t)
 }
 
 // at is the verdict that a restore stays in, or enters, a stage. What it awaits may follow.
@@ -137,8 +138,8 @@ func takeBack(o *observation) verdict {
 	return back(v1alpha1.ReasonRestoreAborting, "taken back because %s", why)
 }
 
-// since is how long ago something was.
-func (o *observation) after(at metav1.Time) time.Duration {
+// ago is how long ago something was; 0 where it was not yet.
+func (o *observation) ago(at metav1.Time) time.Duration {
 	if at.IsZero() {
 		return 0
 	}

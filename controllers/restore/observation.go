@@ -45,6 +45,8 @@ type observation struct {
 	members, nodes []member
 	// counted are the members' censuses of this pass by node id, asked for once their raft groups are as they shall be; nil: they were not.
 	counted map[uint64]protocol.Census
+	// before and after are what a broker said that the cluster holds: before it was stopped, as far as this operator saw it, and now that all serve again. nil: not known. They are for words alone.
+	before, after *inventory
 	// since is when this operator first saw the restore in its stage. It is for words alone.
 	since time.Time
 }

@@ -61,10 +61,25 @@ func (r *Reconciler) observe(ctx context.Context, x *v1alpha1.RobustMQRestore) (
 	if err := r.observePods(ctx, o); err != nil {
 		return nil, err
 	}
+	r.observeStock(ctx, o)
 	if x.Status.Stage == v1alpha1.RestoreVerifying && o.found != nil && o.unproven(o.voters()) == "" {
 		r.count(ctx, o)
 	}
 	return o, nil
+}
+
+// observeStock has a broker say what the cluster holds, once before it is stopped and once when all serve again. Who restores after a loss has nothing to compare with.
+func (r *Reconciler) observeStock(ctx context.Context, o *observation) {
+	switch stage := o.restore.Status.Stage; {
+	case !o.overwrites():
+	case stage == v1alpha1.RestoreStopping:
+		o.before = r.stock(o.restore, func() *inventory { return r.takeStock(ctx, o) })
+	case stage == v1alpha1.RestoreStarting:
+		o.before = r.stock(o.restore, nil)
+		if len(o.outOfService()) == 0 {
+			o.after = r.takeStock(ctx, o)
+		}
+	}
 }
 
 // foundBy is what the inspection found, of the backup that was chosen.

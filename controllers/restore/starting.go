@@ -4,28 +4,55 @@ import (
 	"fmt"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 )
 
 // starting leaves brokers and journal servers to controllers/cluster, which lets them start one after the other, and stops those that were not down meanwhile: what they have in their caches is
 // of before. The restore is complete when all that the spec asks for serve.
-func starting(o *observation) verdict {
+func starting(o *observation, t Timings) verdict {
 	v := at(v1alpha1.RestoreStarting, "brokers and journal servers to come back")
+	v.orders = starts(o.voters())
+	for _, m := range o.nodes {
+		if m.wanted && m.state != nil && o.stale(m) {
+			v.orders = append(v.orders, order{pod: m.pod, do: stop})
+		}
+	}
+	if missing := o.outOfService(); len(missing) > 0 {
+		return v.awaiting("to serve: " + strings.Join(missing, ", "))
+	}
+	if o.before != nil && o.after == nil && o.now.Sub(o.since) < t.Verify {
+		return v.awaiting("a broker to list the topics, so that those which the backup does not know are named")
+	}
+	done := verdict{stage: v1alpha1.RestoreComplete, reason: v1alpha1.ReasonRestoreComplete, orphans: orphans(o.before, o.after)}
+	done.message = fmt.Sprintf("the cluster has what %s held at %s", o.restore.Status.Source.Key, o.restore.Status.Source.RecoveryPoint.Time.UTC().Format("2006-01-02T15:04:05Z"))
+	if n := len(done.orphans); n > 0 {
+		done.message += fmt.Sprintf("; %d topics that were made after it are gone, and nothing names their messages any more: %s", n, strings.Join(done.orphans[:min(n, 5)], ", "))
+	}
+	if c := meta.FindStatusCondition(o.restore.Status.Conditions, v1alpha1.ConditionVerified); o.found != nil && c != nil {
+		if counts := compared(o.found.Counts, o.after); counts != "" {
+			done.verified = &opinion{c.Status, c.Reason, c.Message + "; " + counts}
+		}
+	}
+	return done
+}
+
+// outOfService are the pods that do not serve on what was restored, with what they lack.
+func (o *observation) outOfService() []string {
 	var missing []string
 	for _, m := range o.voters() {
 		if !serves(m, o) {
 			missing = append(missing, m.pod)
 		}
 	}
-	v.orders = starts(o.voters())
 	for _, m := range o.nodes {
 		switch {
 		case !m.wanted:
 		case m.state == nil:
 			missing = append(missing, fmt.Sprintf("%s (%s)", m.pod, m.silent()))
 		case o.stale(m):
-			v.orders = append(v.orders, order{pod: m.pod, do: stop})
 			missing = append(missing, m.pod+" (it ran all the while, and is started again)")
 		case m.state.Server.Phase != protocol.ServerRunning:
 			missing = append(missing, fmt.Sprintf("%s (%s)", m.pod, oneOf(m.state.Server.Waiting, m.state.Server.Phase)))
@@ -33,17 +60,10 @@ func starting(o *observation) verdict {
 			missing = append(missing, m.pod+" (its MQTT port is closed)")
 		}
 	}
-	if o.found == nil { // only its words are missing: who votes is known from the members
+	if o.found == nil { // who votes is known from the members' rows then
 		missing = append(missing, unnamedVoters(o)...)
 	}
-	if len(missing) > 0 {
-		return v.awaiting("to serve: " + strings.Join(missing, ", "))
-	}
-	point := o.restore.Status.Source.RecoveryPoint.Time
-	return verdict{
-		stage: v1alpha1.RestoreComplete, reason: v1alpha1.ReasonRestoreComplete,
-		message: fmt.Sprintf("the cluster has what %s held at %s", o.restore.Status.Source.Key, point.UTC().Format("2006-01-02T15:04:05Z")),
-	}
+	return missing
 }
 
 // unnamedVoters are the members that got the backup and do not serve, by the status' rows.

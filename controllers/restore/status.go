@@ -2,6 +2,7 @@ package restore
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -82,6 +83,9 @@ func record(next *v1alpha1.RobustMQRestoreStatus, o *observation, v verdict) {
 	if v.stopping && next.StoppedTime.IsZero() {
 		next.StoppedTime = metav1.NewTime(o.now)
 	}
+	if n := len(v.orphans); n > 0 {
+		next.OrphanTopicCount, next.OrphanTopics = int32(min(n, math.MaxInt32)), v.orphans[:min(n, maxOrphans)] //nolint:gosec // bounded
+	}
 	switch v.stage {
 	case v1alpha1.RestoreValidating, v1alpha1.RestoreSaving:
 		next.JobName = manifests.InspectJobName(o.restore.Name)
@@ -152,7 +156,7 @@ func moveProgress(next *v1alpha1.RobustMQRestoreStatus, o *observation, v verdic
 	if now.TotalBytes == 0 || now.Bytes == was.Progress.Bytes && now.TotalBytes == was.Progress.TotalBytes {
 		return
 	}
-	if v.stage == was.Stage && now.Bytes < now.TotalBytes && o.after(was.Progress.LastMoved) < t.Progress && !was.Progress.LastMoved.IsZero() && was.Progress.TotalBytes > 0 {
+	if v.stage == was.Stage && now.Bytes < now.TotalBytes && o.ago(was.Progress.LastMoved) < t.Progress && !was.Progress.LastMoved.IsZero() && was.Progress.TotalBytes > 0 {
 		for i := range next.Members {
 			next.Members[i].Bytes = rowOf(was.Members, next.Members[i].Pod).Bytes
 		}

@@ -65,7 +65,7 @@ func down(o *observation, t Timings) (orders []order, awaits string) {
 	if len(orders) > 0 {
 		return orders, "brokers and journal servers to stop: " + podsOf(orders)
 	}
-	if silent := silentOf(running(o.nodes)); silent != "" && o.after(o.restore.Status.StoppedTime) < t.Brokers {
+	if silent := silentOf(running(o.nodes)); silent != "" && o.ago(o.restore.Status.StoppedTime) < t.Brokers {
 		return nil, silent
 	}
 	var followers, leaders []member

@@ -28,7 +28,7 @@ func transferring(o *observation, t Timings) verdict {
 		next.orders = v.orders
 		return next
 	}
-	if o.overwrites() && !o.restore.Status.Progress.LastMoved.IsZero() && o.after(o.restore.Status.Progress.LastMoved) >= t.Stuck {
+	if o.overwrites() && !o.restore.Status.Progress.LastMoved.IsZero() && o.ago(o.restore.Status.Progress.LastMoved) >= t.Stuck {
 		why := oneOf(o.push.run.Message, oneOf(silentOf(o.voters()), "the members do not say why"))
 		return back(v1alpha1.ReasonDeadline, "no byte of the backup arrived for %s: %s", t.Stuck, why)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-logr/logr"
 	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -41,6 +42,12 @@ func TestARestoreThatNothingDisturbsIsCompleteAndLetsGoOfWhatWasThereBefore(t *t
 	s := x.Status
 	if s.Generation != 2 || s.Term != 4 || s.Source.ManifestSHA256 != digits || s.Source.Version != "0.4.11" || len(s.Members) != 3 || s.Progress.Percent != 100 || s.StoppedTime.IsZero() || s.CompletionTime.IsZero() || s.Awaits != "" {
 		t.Errorf("status %+v", s)
+	}
+	if s.OrphanTopicCount != 1 || !slices.Equal(s.OrphanTopics, []string{"x/late"}) {
+		t.Errorf("orphans %d: %v", s.OrphanTopicCount, s.OrphanTopics)
+	}
+	if v := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionVerified); !strings.HasSuffix(v.Message, "as in the manifest: 1 topics; otherwise than in the manifest: 3 users in the manifest, and 7 now (brokers and clients may have changed that since they are back)") {
+		t.Errorf("%s", v.Message)
 	}
 	for _, c := range s.Conditions {
 		if c.Status != metav1.ConditionTrue {

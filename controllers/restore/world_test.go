@@ -141,7 +141,7 @@ func newRestore(change ...func(*v1alpha1.RobustMQRestore)) *v1alpha1.RobustMQRes
 func foundBackup(change ...func(*job.Result)) job.Result {
 	r := job.Result{
 		Kind: job.Inspect, Reason: job.BackupFound, Message: "found", ID: backupID, Key: "eu/" + clusterUID + "/backups/" + backupID + "/manifest.json", ManifestSHA256: digits, SizeBytes: imageBytes,
-		RecoveryPoint: noon.Add(-10 * time.Hour),
+		RecoveryPoint: noon.Add(-10 * time.Hour), Counts: map[string]int64{"users": 3, "topics": 1},
 		Inspected: &job.Inspected{
 			ClusterUID: clusterUID, ClusterName: "c", Namespace: "ns", Version: "0.4.11", Nodes: archive.Nodes{PlacementCenter: 3, MQTTBroker: 2}, Bytes: imageBytes, Files: 3, Tables: 1,
 		},
