@@ -135,6 +135,7 @@ func TestWhichHeldServersARestoreMayHaveStopped(t *testing.T) {
 		"it was down before already": {nil, ended(v1alpha1.RestoreAborted, 2), true},
 		"one that stopped nothing":   {before, ended(v1alpha1.RestoreFailed, 0), false},
 		"one that goes on":           {before, restoreAt("a", v1alpha1.RestoreStarting, 2), false},
+		"down, and one that goes on": {nil, restoreAt("a", v1alpha1.RestoreStopping, 2), false},
 	} {
 		if got := stoppedByRestore(c.exit, []v1alpha1.RobustMQRestore{c.restore}); got != c.want {
 			t.Errorf("%s: %t", what, got)
