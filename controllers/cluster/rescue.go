@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/manifests"
 	"github.com/robustmq/robustmq-operator/internal/topology"
 )
@@ -99,8 +100,11 @@ func (r *Reconciler) beginRestore(ctx context.Context, p *pass, step topology.St
 }
 
 // startEmpty records, on the first of the placement centre's claims and in one write, that a new generation begins and that it was not founded. All other records are older from then on, and follow
-// (recordGeneration): whoever dies in between is followed by one that goes on.
-func (r *Reconciler) startEmpty(ctx context.Context, p *pass, _ topology.Step) error {
+// (recordGeneration): whoever dies in between is followed by one that goes on. Before it, brokers and journal servers let go of what they know.
+func (r *Reconciler) startEmpty(ctx context.Context, p *pass, step topology.Step) error {
+	if err := forget(ctx, p, step.Reason); err != nil {
+		return err
+	}
 	for _, claim := range p.metadataClaims() {
 		if claim.DeletionTimestamp != nil {
 			continue
@@ -118,6 +122,31 @@ func (r *Reconciler) startEmpty(ctx context.Context, p *pass, _ topology.Step) e
 		return nil
 	}
 	return errors.New("the placement centre has no volume claim that it could be recorded on")
+}
+
+// forget restarts the server of every broker and journal server. RobustMQ reads the metadata into its caches once, at its start (load_cache.rs): one that went on running would list, and let in, users
+// that the cluster no longer has. One whose agent cannot be asked is waited for, as long as its pod exists.
+func forget(ctx context.Context, p *pass, reason string) error {
+	for _, m := range p.snapshot.Members {
+		if m.Role == v1alpha1.RolePlacementCenter || p.observed.pods[m.Pod] == nil {
+			continue
+		}
+		state, answers := p.observed.states[m.Pod]
+		if !answers {
+			return fmt.Errorf("the server of %s may run on what was lost, and its agent does not answer: see to the pod, or delete it", m.Pod)
+		}
+		if state.Server.Started == nil || state.Server.Phase == protocol.ServerStopped {
+			continue
+		}
+		agent, err := p.agent(m.Pod)
+		if err == nil {
+			_, err = agent.Server(ctx, protocol.ServerOrder{Action: protocol.ServerRestart, Reason: reason, IfStarted: state.Server.Started})
+		}
+		if err != nil {
+			return fmt.Errorf("restarting the server of %s, which runs on what was lost: %w", m.Pod, err)
+		}
+	}
+	return nil
 }
 
 // eventOfRestore names the event of a step that brings metadata from elsewhere, or does without.
