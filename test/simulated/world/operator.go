@@ -13,10 +13,13 @@ import (
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/controllers/backup"
 	"github.com/robustmq/robustmq-operator/controllers/cluster"
+	"github.com/robustmq/robustmq-operator/controllers/restore"
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/internal/topology"
 )
@@ -110,8 +113,13 @@ func (w *World) startOperator(killAfter, lastOrder int) *Operator {
 	agents := &pool{o: o, Pool: agentclient.NewPool(limits, func(ctx context.Context, network, address string) (net.Conn, error) {
 		return o.dial(ctx, host.DialContext, network, address)
 	})}
+	restores := func(ctx context.Context, namespace string) ([]v1alpha1.RobustMQRestore, error) {
+		var list v1alpha1.RobustMQRestoreList
+		err := mgr.GetClient().List(ctx, &list, client.InNamespace(namespace))
+		return list.Items, err
+	}
 	reconciler := &cluster.Reconciler{
-		Agents:      agents,
+		Agents: agents, Restores: restores,
 		ServerImage: ServerImage, AgentImage: w.agentImage(), ClusterDomain: ClusterDomain, OperatorNamespace: "robustmq-operator-system",
 		Timings: cluster.Timings{
 			Busy: w.scaledAtLeast(2*time.Second, 50*time.Millisecond), Quiet: w.Scaled(30 * time.Second),
@@ -128,13 +136,26 @@ func (w *World) startOperator(killAfter, lastOrder int) *Operator {
 		w.T.Fatalf("operator: %v", err)
 	}
 	backups := &backup.Reconciler{
-		Agents: agents, AgentImage: AgentImage,
+		Agents: agents, AgentImage: AgentImage, Restores: restores,
 		Timings: backup.Timings{
 			Waiting: w.scaledAtLeast(2*time.Second, 50*time.Millisecond), Progress: w.scaledAtLeast(5*time.Second, 100*time.Millisecond), Observe: w.scaledAtLeast(5*time.Second, 3*time.Second),
 			CatchUp: w.scaledAtLeast(15*time.Second, 3*time.Second), Slack: w.scaledAtLeast(30*time.Second, time.Second), Deletion: w.scaledAtLeast(10*time.Minute, 20*time.Second), Retry: w.scaledAtLeast(time.Minute, time.Second),
 		},
 	}
 	if err := backups.SetupWithManager(mgr, backup.Options{Concurrency: 2, SkipNameValidation: true}); err != nil {
+		w.T.Fatalf("operator: %v", err)
+	}
+	restorer := &restore.Reconciler{
+		Agents: agents, AgentImage: AgentImage, ClusterDomain: ClusterDomain,
+		Timings: restore.Timings{
+			Waiting: w.scaledAtLeast(2*time.Second, 50*time.Millisecond), Busy: w.scaledAtLeast(2*time.Second, 50*time.Millisecond), Left: w.scaledAtLeast(30*time.Second, time.Second),
+			Progress: w.scaledAtLeast(5*time.Second, 100*time.Millisecond), Observe: w.scaledAtLeast(5*time.Second, 3*time.Second), Order: w.scaledAtLeast(45*time.Second, 2*time.Second),
+			Poll: 50 * time.Millisecond, Inspect: w.scaledAtLeast(10*time.Minute, 20*time.Second), Retry: w.scaledAtLeast(15*time.Second, time.Second),
+			Brokers: w.scaledAtLeast(2*time.Minute, 5*time.Second), Stuck: w.scaledAtLeast(15*time.Minute, time.Minute), Verify: w.scaledAtLeast(5*time.Minute, 30*time.Second),
+			Deletion: w.scaledAtLeast(10*time.Minute, 20*time.Second),
+		},
+	}
+	if err := restorer.SetupWithManager(mgr, restore.Options{Concurrency: 2, SkipNameValidation: true}); err != nil {
 		w.T.Fatalf("operator: %v", err)
 	}
 	ctx, cancel := context.WithCancel(w.ctx)
