@@ -87,18 +87,38 @@ func newAgent(t testing.TB, root string, files map[string]content) *fakeAgent {
 	for name, data := range made.Secrets.Job {
 		put(t, root, filepath.Join(protocol.PKIDir, name), data)
 	}
-	pair, err := tls.X509KeyPair(made.Secrets.Agent[pki.KeyCert], made.Secrets.Agent[pki.KeyKey])
-	if err != nil {
+	for name, data := range made.Secrets.Agent {
+		put(t, root, filepath.Join(agentPKI, name), data)
+	}
+	a.Server = httptest.NewUnstartedServer(a)
+	if a.TLS, err = agentTLS(root); err != nil {
 		t.Fatal(err)
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(made.Secrets.Agent[pki.KeyTrust])
-	a.Server = httptest.NewUnstartedServer(a)
-	a.TLS = &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots}
 	a.Config.ErrorLog = nil
 	a.StartTLS()
 	t.Cleanup(func() { a.CloseClientConnections(); a.Close() })
 	return a
+}
+
+// agentPKI is the folder of the agents' certificate.
+const agentPKI = "agent-pki"
+
+func agentTLS(root string) (*tls.Config, error) {
+	var files [3][]byte
+	for i, name := range []string{pki.KeyCert, pki.KeyKey, pki.KeyTrust} {
+		b, err := os.ReadFile(filepath.Join(root, agentPKI, name))
+		if err != nil {
+			return nil, err
+		}
+		files[i] = b
+	}
+	pair, err := tls.X509KeyPair(files[0], files[1])
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(files[2])
+	return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots}, nil
 }
 
 func imageFile(name string, c content) protocol.ImageFile {

@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -148,6 +149,26 @@ func writeFile(b *testing.B, name string, content io.Reader) {
 type minioServer struct {
 	url, address, accessKey, secretKey string
 	authority                          []byte // of its certificate, in PEM
+	pid                                int
+}
+
+// cpu is the processor time that it took so far.
+func (s minioServer) cpu(b *testing.B) time.Duration {
+	b.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	var ticks int64 // of user and kernel, in hundredths of a second (proc(5), sysconf(_SC_CLK_TCK))
+	for _, field := range fields[11:13] {
+		n, err := strconv.ParseInt(string(field), 10, 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
 func startMinIO(b *testing.B, program string, secure bool) minioServer {
@@ -174,6 +195,7 @@ func startMinIO(b *testing.B, program string, secure bool) minioServer {
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
+	s.pid = cmd.Process.Pid
 	b.Cleanup(func() {
 		cmd.Process.Kill() //nolint:errcheck // it may have ended
 		cmd.Wait()         //nolint:errcheck // killed
@@ -233,12 +255,13 @@ func (m mcClient) trust(b *testing.B) {
 
 func (m mcClient) run(b *testing.B, args ...string) {
 	b.Helper()
-	if err := m.try(b, args...); err != nil {
+	if _, err := m.try(b, args...); err != nil {
 		b.Fatal(err)
 	}
 }
 
-func (m mcClient) try(b *testing.B, args ...string) error {
+// try says what processor time it took.
+func (m mcClient) try(b *testing.B, args ...string) (time.Duration, error) {
 	cmd := exec.CommandContext(b.Context(), m.program, append([]string{"--config-dir", m.config}, args...)...)
 	scheme := "http"
 	if len(m.server.authority) > 0 {
@@ -246,7 +269,7 @@ func (m mcClient) try(b *testing.B, args ...string) error {
 	}
 	cmd.Env = append(os.Environ(), fmt.Sprintf("MC_HOST_bench=%s://%s:%s@%s", scheme, m.server.accessKey, m.server.secretKey, m.server.address))
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("mc %v: %w\n%s", args, err, out)
+		return 0, fmt.Errorf("mc %v: %w\n%s", args, err, out)
 	}
-	return nil
+	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
 }

@@ -3,6 +3,7 @@ package job_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -66,12 +67,12 @@ func (q quick) Create(name string) (bimage.WriteFile, error) {
 // memberAt is member n of the cluster that is restored, 1 or more, with its volume in a folder.
 func (w *world) memberAt(n uint64, volume string) *restoredMember {
 	w.t.Helper()
+	if err := os.MkdirAll(volume, 0o700); err != nil {
+		w.t.Fatal(err)
+	}
 	m := &restoredMember{t: w.t, dir: filepath.Join(volume, "placement")}
 	m.Pod, m.NodeID = fmt.Sprintf("my-cluster-placement-center-%d", n-1), n
-	m.Server = httptest.NewUnstartedServer(m)
-	m.TLS = w.agent.TLS.Clone()
-	m.StartTLS()
-	m.Agent = m.Listener.Addr().String()
+	m.serve(w.agent.TLS.Clone())
 	w.t.Cleanup(func() {
 		m.CloseClientConnections()
 		m.Close()
@@ -80,6 +81,13 @@ func (w *world) memberAt(n uint64, volume string) *restoredMember {
 	})
 	m.restart()
 	return m
+}
+
+func (m *restoredMember) serve(config *tls.Config) {
+	m.Server = httptest.NewUnstartedServer(m)
+	m.TLS = config
+	m.StartTLS()
+	m.Agent = m.Listener.Addr().String()
 }
 
 // members of the cluster, from 1 on.
@@ -94,6 +102,12 @@ func (w *world) members(n int) []*restoredMember {
 // restart is a new agent over the same volume.
 func (m *restoredMember) restart() {
 	m.t.Helper()
+	if err := m.start(); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *restoredMember) start() error {
 	target := images.NewTarget(images.TargetOptions{
 		FS: quick{}, Dir: m.dir, Database: func() string { return filepath.Join(filepath.Dir(m.dir), "_rocksdb") }, Beside: func() []string { return nil },
 		Pod: func() images.Pod {
@@ -103,7 +117,8 @@ func (m *restoredMember) restart() {
 	})
 	ctx, stop := context.WithCancel(context.Background())
 	if err := target.Start(ctx); err != nil {
-		m.t.Fatal(err)
+		stop()
+		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -111,6 +126,7 @@ func (m *restoredMember) restart() {
 		m.stop()
 	}
 	m.target, m.stop = target, stop
+	return nil
 }
 
 func (m *restoredMember) with(change func(*restoredMember)) {
@@ -208,6 +224,11 @@ func (m *restoredMember) wantWhole(files map[string]content) {
 	if phase := m.phase(); phase != protocol.PlacementReceived {
 		m.t.Errorf("%s: its placement is %q", m.Pod, phase)
 	}
+	m.wantFiles(files)
+}
+
+func (m *restoredMember) wantFiles(files map[string]content) {
+	m.t.Helper()
 	entries, err := os.ReadDir(filepath.Join(m.dir, "files"))
 	if err != nil {
 		m.t.Error(err)

@@ -327,7 +327,7 @@ func (t *target) judge(doing string, err error) verdict {
 	case protocol.ReasonConflict: // a server that is being stopped, a transfer that ends
 		return verdict{t.refused(fmt.Errorf("%s: %w", doing, err), ""), t.patience.Lost}
 	}
-	return verdict{t.silent(doing, err), t.limit}
+	return verdict{t.refused(fmt.Errorf("%s: its agent fails at it for %s: %w", doing, t.limit, err), "look at the pod's log and at its volume"), t.limit}
 }
 
 func (t *target) refused(err error, advice string) error {

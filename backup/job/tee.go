@@ -138,18 +138,72 @@ func (l *leg) bytes() int64 {
 
 // Read implements io.Reader. That it is called says that the member took what it was given before.
 func (l *leg) Read(p []byte) (int, error) {
+	if err := l.await(); err != nil {
+		return 0, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return 0, errLegEnded
+	}
+	n := copy(p, l.now.data)
+	l.taken += int64(n)
+	if l.now.data = l.now.data[n:]; len(l.now.data) == 0 {
+		l.drop()
+	}
+	return n, nil
+}
+
+// WriteTo implements io.WriterTo: whole blocks go out, without a copy.
+func (l *leg) WriteTo(w io.Writer) (written int64, err error) {
+	for {
+		if err := l.await(); errors.Is(err, io.EOF) {
+			return written, nil
+		} else if err != nil {
+			return written, err
+		}
+		p, err := l.take()
+		if err != nil {
+			return written, err
+		}
+		n, err := w.Write(p.data)
+		p.block.release()
+		written += int64(n)
+		l.mu.Lock()
+		l.taken += int64(n)
+		l.mu.Unlock()
+		if err != nil {
+			return written, err
+		}
+	}
+}
+
+// take the piece that is there: whoever has it gives it back, also when the leg has ended meanwhile.
+func (l *leg) take() (piece, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return piece{}, errLegEnded
+	}
+	p := l.now
+	l.now = piece{}
+	return p, nil
+}
+
+// await the next piece. The member has something to do from when there is one, or when there is no more.
+func (l *leg) await() error {
 	l.watch.rest()
 	for {
-		n, wait, err := l.read(p)
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				l.watch.answering()
-			}
-			return 0, err
+		there, err := l.look()
+		if errors.Is(err, io.EOF) {
+			l.watch.answering()
 		}
-		if !wait {
+		if err != nil {
+			return err
+		}
+		if there {
 			l.watch.taking()
-			return n, nil
+			return nil
 		}
 		select {
 		case next, open := <-l.queue:
@@ -166,26 +220,21 @@ func (l *leg) Read(p []byte) (int, error) {
 	}
 }
 
-// read what is there; wait says that nothing is, yet.
-func (l *leg) read(p []byte) (n int, wait bool, err error) {
+// look whether there is a piece, or why there will be none.
+func (l *leg) look() (there bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case l.ended:
-		return 0, false, errLegEnded
-	case l.now.block == nil && l.closed && len(l.queue) == 0 && l.failure != nil:
-		return 0, false, l.failure
-	case l.now.block == nil && l.closed && len(l.queue) == 0:
-		return 0, false, io.EOF
-	case l.now.block == nil:
-		return 0, true, nil
+		return false, errLegEnded
+	case l.now.block != nil:
+		return true, nil
+	case !l.closed || len(l.queue) > 0:
+		return false, nil
+	case l.failure != nil:
+		return false, l.failure
 	}
-	n = copy(p, l.now.data)
-	l.taken += int64(n)
-	if l.now.data = l.now.data[n:]; len(l.now.data) == 0 {
-		l.drop()
-	}
-	return n, false, nil
+	return false, io.EOF
 }
 
 // watchdog ends a call whose member takes nothing, or does not answer when it has everything. While the member waits for bytes it is not to blame.

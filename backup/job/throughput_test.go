@@ -28,7 +28,7 @@ import (
 
 // Programs that this test's binary can be, so that what is measured has a process of its own.
 const (
-	envChild = "BACKUP_JOB_TEST_CHILD" // "job" or "plain"
+	envChild = "BACKUP_JOB_TEST_CHILD" // "job", "plain" or "member"
 	envInput = "BACKUP_JOB_TEST_INPUT" // JSON of childInput
 )
 
@@ -37,6 +37,8 @@ type childInput struct {
 	Kind    job.Kind // of the Job; empty: Take
 	Request job.Request
 	Tables  []int64 // sizes, for the plain upload
+	Volume  string  // of a member
+	NodeID  uint64
 }
 
 type childOutput struct {
@@ -55,6 +57,13 @@ func TestMain(m *testing.M) {
 	if err := json.Unmarshal([]byte(os.Getenv(envInput)), &in); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
+	}
+	if child == "member" {
+		if err := memberProgram(in); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
 	var out childOutput
 	if name := os.Getenv("BENCH_CPU_PROFILE"); name != "" && child == "job" {

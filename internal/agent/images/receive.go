@@ -2,8 +2,11 @@ package images
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"path/filepath"
 
@@ -26,7 +29,12 @@ func (t *Target) Put(ctx context.Context, id, name string, offset int64, body io
 		return at, t.complete(id) // the last one was verified when this could not be noted
 	}
 	part := filepath.Join(t.o.Dir, partsName, name)
-	n, err := t.appendTo(part, body, file.Size-offset)
+	// Who sees every byte go by need not read them back: what comes of the disk's cache is the same.
+	var sum hash.Hash
+	if offset == 0 {
+		sum = sha256.New()
+	}
+	n, err := t.appendTo(part, body, file.Size-offset, sum)
 	at.Received += n
 	t.note(name, at.Received, false)
 	if err != nil {
@@ -39,7 +47,7 @@ func (t *Target) Put(ctx context.Context, id, name string, offset int64, body io
 	if at.Received < file.Size {
 		return at, nil
 	}
-	if err := t.verify(ctx, file, part); err != nil {
+	if err := t.verify(ctx, file, part, sum); err != nil {
 		return at, err
 	}
 	at.Verified = true
@@ -92,8 +100,8 @@ func (t *Target) note(name string, received int64, verified bool) {
 	t.received[name], t.verified[name] = received, verified
 }
 
-// appendTo writes at most limit bytes, and refuses a body that has more. It returns how many are in the file.
-func (t *Target) appendTo(part string, body io.Reader, limit int64) (written int64, err error) {
+// appendTo writes at most limit bytes, also into sum where it is not nil, and refuses a body that has more. It returns how many are in the file.
+func (t *Target) appendTo(part string, body io.Reader, limit int64, sum hash.Hash) (written int64, err error) {
 	f, err := t.o.FS.Append(part)
 	if err != nil {
 		return 0, err
@@ -107,12 +115,15 @@ func (t *Target) appendTo(part string, body io.Reader, limit int64) (written int
 			}
 			left = spaceStep
 		}
-		n, readErr := body.Read(buffer)
+		n, readErr := fill(body, buffer)
 		if int64(n) > limit-written {
 			return written, refuse(protocol.ReasonBadRequest, "file %s has more bytes than the %d that were announced", filepath.Base(part), limit)
 		}
 		m, err := f.Write(buffer[:n])
 		written += int64(m)
+		if sum != nil {
+			sum.Write(buffer[:m])
+		}
 		switch {
 		case err != nil:
 			return written, err
@@ -124,9 +135,19 @@ func (t *Target) appendTo(part string, body io.Reader, limit int64) (written int
 	}
 }
 
-// verify reads back what was received, and gives the file its place if it is what was announced.
-func (t *Target) verify(ctx context.Context, file protocol.PlacementFile, part string) error {
-	sum, size, err := sumOf(ctx, t.o.FS, part)
+// fill reads until a buffer is full or nothing more comes: a network has small pieces, and each of them would be a write.
+func fill(body io.Reader, buffer []byte) (n int, err error) {
+	for n < len(buffer) && err == nil {
+		var m int
+		m, err = body.Read(buffer[n:])
+		n += m
+	}
+	return n, err
+}
+
+// verify compares what was received with what was announced, and gives the file its place if it is that. seen is the hash of all its bytes as they were written; nil: they are read back.
+func (t *Target) verify(ctx context.Context, file protocol.PlacementFile, part string, seen hash.Hash) error {
+	sum, size, err := t.sumOf(ctx, part, seen)
 	if err != nil {
 		return fmt.Errorf("verifying %s: %w", file.Name, err)
 	}
@@ -138,6 +159,14 @@ func (t *Target) verify(ctx context.Context, file protocol.PlacementFile, part s
 		return fmt.Errorf("verifying %s: %w", file.Name, err)
 	}
 	return t.o.FS.Sync(filepath.Join(t.o.Dir, filesName))
+}
+
+func (t *Target) sumOf(ctx context.Context, part string, seen hash.Hash) (sum string, size int64, err error) {
+	if seen == nil {
+		return sumOf(ctx, t.o.FS, part)
+	}
+	info, err := t.o.FS.Stat(part) // what stood in the file before, if anything, went by nobody
+	return hex.EncodeToString(seen.Sum(nil)), info.Size, err
 }
 
 // restart throws away what was received of a file.

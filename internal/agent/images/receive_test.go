@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +17,7 @@ import (
 	"github.com/robustmq/robustmq-operator/backup/image"
 	"github.com/robustmq/robustmq-operator/backup/image/imagetest"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/agent/volume"
 )
 
 func TestAFileGoesOnWhereItWasCut(t *testing.T) {
@@ -84,6 +87,53 @@ func TestBytesThatAreNotTheAnnouncedOnesAreThrownAway(t *testing.T) {
 		if _, err := m.target.Put(t.Context(), "a", name, 0, bytes.NewReader(good)); reasonOf(err) != protocol.ReasonNotFound {
 			t.Errorf("%q: %v", name, err)
 		}
+	}
+}
+
+func TestBytesThatNobodyCountedAreSeen(t *testing.T) {
+	m, a := newMember(t, ""), backup(t, imagetest.Follower)
+	if _, err := m.target.Begin(a.request("a")); err != nil {
+		t.Fatal(err)
+	}
+	f := a.files[0]
+	good := a.read(t, f.Name)
+	// As after a removal that failed: the file is there, and the agent counts from 0.
+	part := filepath.Join(m.volume.Path(volume.PlacementDir), partsName, f.Name)
+	if err := os.WriteFile(part, []byte("what was spoiled before"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.target.Put(t.Context(), "a", f.Name, 0, bytes.NewReader(good)); reasonOf(err) != protocol.ReasonBadData {
+		t.Errorf("%v", err)
+	}
+	if file, err := m.target.Put(t.Context(), "a", f.Name, 0, bytes.NewReader(good)); err != nil || !file.Verified {
+		t.Errorf("once more: %+v, %v", file, err)
+	}
+	if got, err := os.ReadFile(filepath.Join(m.volume.Path(volume.PlacementDir), filesName, f.Name)); err != nil || !bytes.Equal(got, good) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}
+
+func TestAFileThatComesInSmallPiecesIsWrittenInLargeOnes(t *testing.T) {
+	m, a := newMember(t, ""), backup(t, imagetest.Follower)
+	if _, err := m.target.Begin(a.request("a")); err != nil {
+		t.Fatal(err)
+	}
+	largest := slices.MaxFunc(a.files, func(x, y protocol.PlacementFile) int { return int(x.Size - y.Size) })
+	writes := 0
+	m.disk.set(func(d *disk) {
+		d.fault = func(op, name string) error {
+			if op == "write" && filepath.Base(name) == largest.Name {
+				writes++
+			}
+			return nil
+		}
+	})
+	file, err := m.target.Put(t.Context(), "a", largest.Name, 0, iotest.OneByteReader(bytes.NewReader(a.read(t, largest.Name))))
+	if err != nil || !file.Verified {
+		t.Fatalf("%+v, %v", file, err)
+	}
+	if most := int(largest.Size/chunk) + 2; writes > most {
+		t.Errorf("%d bytes were written in %d pieces", largest.Size, writes)
 	}
 }
 
