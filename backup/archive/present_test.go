@@ -78,7 +78,7 @@ func TestABackupThatIsGoneHasALimitedListOfProblems(t *testing.T) {
 func TestATableIsReadFromAnyByteOn(t *testing.T) {
 	for name, recipients := range map[string]bool{"plain": false, "encrypted": true} {
 		t.Run(name, func(t *testing.T) {
-			a, server, _ := bucket(t, nil)
+			a, server, faults := bucket(t, nil)
 			r := request("one", noon, 1)
 			identities := ""
 			if recipients {
@@ -116,6 +116,18 @@ func TestATableIsReadFromAnyByteOn(t *testing.T) {
 				if _, err := read(1000); !errors.As(err, &broken) || broken.Key != key {
 					t.Errorf("%s: %v", problem, err)
 				}
+				// Between the question and the reading.
+				server.Corrupt(key, func([]byte) []byte { return whole })
+				faults.Choose(func(r *http.Request) s3test.Fault {
+					if r.Method == http.MethodGet {
+						server.Corrupt(key, change)
+					}
+					return s3test.None
+				})
+				if _, err := read(1000); err == nil {
+					t.Errorf("%s while it was read: taken for whole", problem)
+				}
+				faults.Choose(nil)
 				server.Corrupt(key, func([]byte) []byte { return whole })
 			}
 		})
