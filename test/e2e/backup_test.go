@@ -23,6 +23,7 @@ func (s *scene) backUp(c *v1alpha1.RobustMQCluster) {
 	s3 := s.s3(bed.MinIO)
 	c.Spec.Backup = &v1alpha1.BackupSpec{Destination: s.place(s3)}
 	s.apply(c)
+	s.makeUsers("kept", 2)
 	begin := time.Now()
 	s.ask("by-hand", v1alpha1.RobustMQBackupSpec{Verification: v1alpha1.VerificationFull})
 	b, found := s.complete("by-hand", s3, time.Minute)

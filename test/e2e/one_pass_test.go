@@ -51,6 +51,7 @@ func TestOnePass(t *testing.T) {
 	})
 	step("a message sent to one broker is received from another", func(s *scene) { s.messages("e2e/one") })
 	step("a backup is in the bucket", func(s *scene) { s.backUp(c) })
+	step("what was done since the backup is undone by a restore of it", func(s *scene) { s.takeBack() })
 	step("applying the same file again changes nothing", func(s *scene) { s.applyTwice(c) })
 	step("a leader that is restarted in place is back within 10 s, in the same term", func(s *scene) { s.restartLeaderInPlace() })
 	step("a broker whose pod is killed comes back", func(s *scene) { s.killPod("broker pod", s.broker(0)) })

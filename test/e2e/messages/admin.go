@@ -35,6 +35,55 @@ func (a Admin) CreateUser(ctx context.Context, name, password string) (made bool
 	return a.create(ctx, "user "+name, "/api/cluster/user/create", map[string]any{"tenant": "default", "username": name, "password": password, "is_superuser": false})
 }
 
+// DeleteUser removes an MQTT user.
+func (a Admin) DeleteUser(ctx context.Context, name string) error {
+	if _, err := a.post(ctx, "/api/cluster/user/delete", map[string]any{"tenant": "default", "username": name}); err != nil {
+		return fmt.Errorf("deleting user %s: %w", name, err)
+	}
+	return nil
+}
+
+// DeleteTopic removes a topic, with its messages.
+func (a Admin) DeleteTopic(ctx context.Context, name string) error {
+	if _, err := a.post(ctx, "/api/cluster/topic/delete", map[string]any{"tenant": "default", "topic_name": name}); err != nil {
+		return fmt.Errorf("deleting topic %s: %w", name, err)
+	}
+	return nil
+}
+
+// Users are the MQTT users that the server knows, at most 100,000.
+func (a Admin) Users(ctx context.Context) ([]string, error) {
+	return a.names(ctx, "users", "/api/cluster/user/list?limit=100000", "username")
+}
+
+// Topics are the topics that the server knows, its own among them, at most 100,000.
+func (a Admin) Topics(ctx context.Context) ([]string, error) {
+	return a.names(ctx, "topics", "/api/cluster/topic/list?limit=100000", "topic_name")
+}
+
+// names are one field of every row of a list.
+func (a Admin) names(ctx context.Context, what, path, field string) ([]string, error) {
+	data, err := a.loggedIn(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return nil, fmt.Errorf("listing %s: %w", what, err)
+	}
+	var list struct {
+		Data []map[string]any `json:"data"`
+	}
+	if err := json.Unmarshal(data, &list); err != nil {
+		return nil, fmt.Errorf("listing %s: %w", what, err)
+	}
+	var names []string
+	for _, row := range list.Data {
+		name, ok := row[field].(string)
+		if !ok {
+			return nil, fmt.Errorf("listing %s: a row has no %s", what, field)
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}
+
 // Read returns what is stored of a topic, RobustMQ 0.4.11: the first 100 messages, whatever is asked for.
 func (a Admin) Read(ctx context.Context, topic string) ([]string, error) {
 	data, err := a.post(ctx, "/api/cluster/message/read", map[string]any{"tenant": "default", "topic": topic, "offset": 0})
@@ -56,13 +105,17 @@ func (a Admin) Read(ctx context.Context, topic string) ([]string, error) {
 	return out, nil
 }
 
-// post logs in, as a person would, and makes a call.
 func (a Admin) post(ctx context.Context, path string, body any) (json.RawMessage, error) {
+	return a.loggedIn(ctx, http.MethodPost, path, body)
+}
+
+// loggedIn logs in, as a person would, and makes a call.
+func (a Admin) loggedIn(ctx context.Context, method, path string, body any) (json.RawMessage, error) {
 	http1 := &http.Client{Transport: &http.Transport{
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return a.Dial(ctx) },
 		DisableKeepAlives: true,
 	}}
-	data, err := a.call(ctx, http1, "", "/api/v1/login", map[string]any{"username": a.Username, "password": a.Password})
+	data, err := a.call(ctx, http1, "", http.MethodPost, "/api/v1/login", map[string]any{"username": a.Username, "password": a.Password})
 	if err != nil {
 		return nil, fmt.Errorf("logging in to the admin API: %w", err)
 	}
@@ -72,7 +125,7 @@ func (a Admin) post(ctx context.Context, path string, body any) (json.RawMessage
 	if err := json.Unmarshal(data, &session); err != nil || session.Token == "" {
 		return nil, fmt.Errorf("logging in to the admin API: no token in the answer (%w)", err)
 	}
-	return a.call(ctx, http1, session.Token, path, body)
+	return a.call(ctx, http1, session.Token, method, path, body)
 }
 
 func (a Admin) create(ctx context.Context, what, path string, body any) (made bool, err error) {
@@ -87,12 +140,16 @@ func (a Admin) create(ctx context.Context, what, path string, body any) (made bo
 	return true, nil
 }
 
-func (a Admin) call(ctx context.Context, c *http.Client, token, path string, body any) (json.RawMessage, error) {
-	encoded, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
+// call sends a body unless it is nil.
+func (a Admin) call(ctx context.Context, c *http.Client, token, method, path string, body any) (json.RawMessage, error) {
+	var encoded []byte
+	if body != nil {
+		var err error
+		if encoded, err = json.Marshal(body); err != nil {
+			return nil, err
+		}
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://robustmq"+path, bytes.NewReader(encoded))
+	request, err := http.NewRequestWithContext(ctx, method, "http://robustmq"+path, bytes.NewReader(encoded))
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +162,7 @@ func (a Admin) call(ctx context.Context, c *http.Client, token, path string, bod
 		return nil, err
 	}
 	defer response.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	answer, err := io.ReadAll(io.LimitReader(response.Body, 32<<20))
 	if err != nil {
 		return nil, err
 	}
