@@ -95,7 +95,7 @@ func TestARestoreThatIsTakenBackInAnyStageLeavesTheClusterAsItWas(t *testing.T) 
 	r := rescued(t, world.Options{HoldJob: held.wait})
 	w := r.w
 	for i, s := range stations(held) {
-		if !allStages() && i%2 == 0 { // Validating, Stopping, Opening (nothing in place), Verifying
+		if !allStages() && i != 3 && i != 7 { // Stopping, and Verifying
 			continue
 		}
 		name := fmt.Sprintf("abort-%d", i)

@@ -57,10 +57,10 @@ func TestAnOperatorKilledAfterAnyActOfARestoreLeavesItComplete(t *testing.T) {
 		w.StartOperator()
 		r.complete(name)
 	}
-	for _, n := range some(len(made), 2) {
+	for _, n := range some(len(made), 1) {
 		one(fmt.Sprintf("write-%d", n), made[n-1].String(), func() *world.Operator { return w.StartOperatorUntil(n) })
 	}
-	for _, n := range some(len(given), 3) {
+	for _, n := range some(len(given), 2) {
 		one(fmt.Sprintf("order-%d", n), given[n-1].String(), func() *world.Operator { return w.StartOperatorUntilOrder(n) })
 	}
 }
