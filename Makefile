@@ -53,7 +53,7 @@ help: ## this list
 
 ##@ demo: from nothing to a running cluster
 .PHONY: demo demo-down
-demo: ## a Kubernetes, the operator and a RobustMQ cluster, and messages through it (DEMO_CLUSTER=current: in your own Kubernetes)
+demo: ## a Kubernetes, the operator and a RobustMQ cluster, messages through it, a backup and a restore (DEMO_CLUSTER=current: in your own Kubernetes)
 	$(Q)export DEMO_BEGAN=$$(date +%s%N); $(step) "compile the demo" go build -o $(ROBUSTMQ_OPERATOR_CACHE)/demo ./test/demo; $(ROBUSTMQ_OPERATOR_CACHE)/demo
 
 demo-down: ## end the demo; nothing is left (with DEMO_CLUSTER=current the operator stays: make uninstall)

@@ -128,7 +128,7 @@ func (r *Reconciler) startEmpty(ctx context.Context, p *pass, step topology.Step
 // that the cluster no longer has. One whose agent cannot be asked is waited for, as long as its pod exists.
 func forget(ctx context.Context, p *pass, reason string) error {
 	for _, m := range p.snapshot.Members {
-		if m.Role == v1alpha1.RolePlacementCenter || m.State != topology.PodRunning && m.State != topology.PodTerminating {
+		if m.Role == v1alpha1.RolePlacementCenter || p.observed.pods[m.Pod] == nil {
 			continue
 		}
 		state, answers := p.observed.states[m.Pod]

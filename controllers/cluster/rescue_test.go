@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 
@@ -13,7 +12,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
-	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/manifests"
 	"github.com/robustmq/robustmq-operator/internal/topology"
@@ -258,72 +256,6 @@ func TestAClusterThatIsGivenUpBeginsANewGenerationWhateverIsRecordedWhen(t *test
 	for pod, g := range generationsOn(p) {
 		if g != "2 founded true" {
 			t.Errorf("%s: %s", pod, g)
-		}
-	}
-}
-
-// obedient is an agent that notes what its server is told.
-type obedient struct {
-	agentclient.Client
-	pod  string
-	told *[]string
-	err  error
-}
-
-func (o obedient) Server(_ context.Context, order protocol.ServerOrder) (protocol.State, error) {
-	if order.IfStarted == nil {
-		*o.told = append(*o.told, "whichever runs in "+o.pod)
-	}
-	*o.told = append(*o.told, string(order.Action)+" "+o.pod)
-	return protocol.State{}, o.err
-}
-
-func TestBeforeAClusterBeginsEmptyItsNodesForgetWhatTheyKnow(t *testing.T) {
-	fresh := func() (*pass, *[]string) {
-		p, told := savable(formed(t)), &[]string{}
-		for pod, state := range p.observed.states {
-			began := noon
-			state.Server.Started = &began
-			p.observed.states[pod] = state
-		}
-		p.dial = func(pod *corev1.Pod) (agentclient.Client, error) { return obedient{pod: pod.Name, told: told}, nil }
-		return p, told
-	}
-	p, told := fresh()
-	r, written := stored(t, p)
-	reread(t, r, p)
-	if err := r.startEmpty(t.Context(), p, topology.Step{Reason: "lost"}); err != nil || !slices.Equal(*told, []string{"Restart c-mqtt-broker-0", "Restart c-mqtt-broker-1"}) || len(*written) != 1 {
-		t.Errorf("%v, told %v, written %v", err, *told, *written)
-	}
-	for what, c := range map[string]struct {
-		change func(p *pass)
-		told   int
-		fails  bool
-	}{
-		"its server is stopped": {func(p *pass) {
-			s := p.observed.states["c-mqtt-broker-0"]
-			s.Server.Phase = protocol.ServerStopped
-			p.observed.states["c-mqtt-broker-0"] = s
-		}, 1, false},
-		"its agent does not answer": {func(p *pass) { delete(p.observed.states, "c-mqtt-broker-0") }, 0, true},
-		"its pod does not run": {func(p *pass) {
-			delete(p.observed.states, "c-mqtt-broker-0")
-			p.observed.pods["c-mqtt-broker-0"].Status.Phase = corev1.PodPending
-		}, 1, false},
-		"its agent refuses": {func(p *pass) {
-			p.dial = func(pod *corev1.Pod) (agentclient.Client, error) {
-				return obedient{pod: pod.Name, told: &[]string{}, err: errors.New("no")}, nil
-			}
-		}, 0, true},
-	} {
-		p, told := fresh()
-		r, written := stored(t, p)
-		reread(t, r, p)
-		c.change(p)
-		p.snapshot = newSnapshot(p, topology.DefaultLimits())
-		err := r.startEmpty(t.Context(), p, topology.Step{Reason: "lost"})
-		if (err != nil) != c.fails || len(*told) != c.told || c.fails != (len(*written) == 0) {
-			t.Errorf("%s: %v, told %v, written %v", what, err, *told, *written)
 		}
 	}
 }

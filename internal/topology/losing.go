@@ -69,16 +69,6 @@ func unsettled(m Member) string {
 	return ""
 }
 
-// unasked names a broker or journal server that may run, and whose agent does not answer; empty: there is none.
-func unasked(s Snapshot) string {
-	for _, m := range s.Members {
-		if m.Role != v1alpha1PlacementCenter && m.Agent == nil && (m.State == PodRunning || m.State == PodTerminating) {
-			return m.Pod
-		}
-	}
-	return ""
-}
-
 // answerLoss says what becomes of a founded cluster that lost every copy of its metadata, and does it. It is never founded as if nothing had been:
 //
 //  1. While a restore is under way, whoever made it, that is the answer.
@@ -102,8 +92,6 @@ func answerLoss(s Snapshot, l losing, p *Plan) {
 		tell("nothing is done about it yet: %s", l.unproven)
 	case lasted <= s.Limits.TotalLoss:
 		tell("nothing is done about it before it has been so for %s", s.Limits.TotalLoss)
-	case rescue.StartEmpty && unasked(s) != "":
-		tell("its annotation says to begin empty, and %s may run on what was lost while its agent does not answer: see to the pod, or delete it", unasked(s))
 	case rescue.StartEmpty:
 		tell("its annotation says to begin empty")
 		p.step(Step{Kind: StepStartEmpty, Cures: SymptomTotalLoss,

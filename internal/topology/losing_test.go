@@ -179,14 +179,6 @@ func TestAPersonsWordToBeginEmptyCountsBeforeWhatWasPlanned(t *testing.T) {
 			t.Errorf("%s: %+v", what, p.Steps[0])
 		}
 	}
-	silent := lostAll()
-	silent.s.Wanted.Rescue.StartEmpty = true
-	silent.member(1002).Agent = nil
-	if text := lossWait(t, expect(t, silent, v1alpha1.ReasonDataLost)).Message; !strings.Contains(text, "c-mqtt-broker-1") {
-		t.Error(text)
-	}
-	silent.member(1002).State = PodPending // nothing runs in it
-	expect(t, silent, v1alpha1.ReasonDataLost, "StartEmpty ")
 	w := newWorld(3, 0).founded().form(1, 1, 2, 3)
 	w.s.Wanted.Rescue.StartEmpty = true
 	expect(t, w, "")

@@ -127,3 +127,23 @@ func TestABackupTellsEachChangeOnceAndWhyItFailed(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestARestoreTellsItsStageWhatItWaitsForAndWhyItFailed(t *testing.T) {
+	r := &v1alpha1.RobustMQRestore{}
+	if got := course(r); got != "not looked at yet" {
+		t.Errorf("%q", got)
+	}
+	r.Status.Stage, r.Status.Progress.Summary, r.Status.Awaits = v1alpha1.RestoreTransferring, "37 % of 12.3 MiB", "the Job"
+	if got := course(r); got != "Transferring, 37 % of 12.3 MiB; waits for the Job" {
+		t.Errorf("%q", got)
+	}
+	r.Status.Stage = v1alpha1.RestoreFailed
+	r.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionComplete, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRestoreRefused, Message: "too few nodes"}}
+	if got := course(r); got != "Failed: RestoreRefused: too few nodes" {
+		t.Errorf("%q", got)
+	}
+	r.Status.Stage, r.Status.Conditions = v1alpha1.RestoreComplete, nil
+	if got := course(r); got != "Complete" {
+		t.Errorf("%q", got)
+	}
+}

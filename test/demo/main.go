@@ -1,7 +1,7 @@
-// Command demo brings up a RobustMQ cluster from nothing, sends messages through it and backs it up: `make demo`.
+// Command demo brings up a RobustMQ cluster from nothing, sends messages through it, backs it up and restores it: `make demo`.
 //
 // It compiles what it needs, starts a Kubernetes of several nodes and MinIO on this machine (test/bed), installs the operator as users do, applies a sample, shows the
-// cluster form, uses it, and takes a backup. A second run finds everything in place. Settings, in the environment:
+// cluster form, uses it, takes a backup, deletes a user by mistake, and restores. A second run finds everything in place. Settings, in the environment:
 //
 //	DEMO_CLUSTER=current    use the cluster of the current kubectl context, and published images, instead of a bed
 //	DEMO_SAMPLE=path        the RobustMQCluster to apply (config/samples/quickstart.yaml)

@@ -47,7 +47,7 @@ func show(ctx context.Context, s settings, n *narrator) error {
 		err = use(ctx, n, k, cluster, run)
 	}
 	if err == nil && !s.Current {
-		err = save(ctx, n, k, key, "demo-"+run)
+		err = protect(ctx, n, k, cluster, run)
 	}
 	if err != nil {
 		if ctx.Err() == nil {
@@ -156,18 +156,17 @@ func removeNamespace(ctx context.Context, k *live.Kubernetes) error {
 
 // use makes a topic and sends messages from one broker to another.
 func use(ctx context.Context, n *narrator, k *live.Kubernetes, cluster *v1alpha1.RobustMQCluster, run string) error {
-	version, err := robustmq.ParseVersion(cluster.Spec.Version)
+	islands, err := isIslands(cluster)
 	if err != nil {
 		return err
 	}
-	islands := robustmq.Lookup(version).Tier == robustmq.TierIslands
 	access, err := messages.Reach(ctx, k, cluster)
 	if err != nil {
 		return err
 	}
 	from, to := int32(0), cluster.Spec.MQTTBroker.Replicas-1
 	if islands {
-		n.say("RobustMQ %s cannot cluster brokers: broker 0 alone is served, so messages go through it and come from it; topics are made by their first message", version)
+		n.say("RobustMQ %s cannot cluster brokers: broker 0 alone is served, so messages go through it and come from it; topics are made by their first message", cluster.Spec.Version)
 		to = 0
 	} else if _, err := n.step(fmt.Sprintf("Create topic %s through the admin API, as user admin", topic), func() error {
 		made, err := access.Admin(from).CreateTopic(ctx, topic, min(3, cluster.Spec.Engines()))
@@ -184,6 +183,15 @@ func use(ctx context.Context, n *narrator, k *live.Kubernetes, cluster *v1alpha1
 		return err
 	})
 	return err
+}
+
+// isIslands says whether the brokers of the cluster's version cannot form a cluster.
+func isIslands(cluster *v1alpha1.RobustMQCluster) (bool, error) {
+	version, err := robustmq.ParseVersion(cluster.Spec.Version)
+	if err != nil {
+		return false, err
+	}
+	return robustmq.Lookup(version).Tier == robustmq.TierIslands, nil
 }
 
 // report shows the end state as a user sees it, and what it was.
@@ -207,6 +215,10 @@ func report(ctx context.Context, s settings, n *narrator, k *live.Kubernetes, ke
 			return err
 		}
 		fmt.Fprintf(n.out, "\n$ kubectl get rmqb -n %s\n%s", key.Namespace, out)
+		if out, err = k.Kubectl(ctx, nil, "get", "rmqr", "-n", key.Namespace); err != nil {
+			return err
+		}
+		fmt.Fprintf(n.out, "\n$ kubectl get rmqr -n %s\n%s", key.Namespace, out)
 	}
 	fmt.Fprintln(n.out, "\nMembers")
 	live.WriteMembers(n.out, &cluster)
@@ -235,7 +247,7 @@ func report(ctx context.Context, s settings, n *narrator, k *live.Kubernetes, ke
 		fmt.Fprintf(n.out, "Look at it:       test/bed/bed kubectl get rmqc,pods -n %s\n", key.Namespace)
 		fmt.Fprintln(n.out, "End it:           make demo-down")
 	}
-	fmt.Fprintf(n.out, "\nTotal %s: compiling %s, starting Kubernetes and loading images %s, operator, cluster, messages and backup %s.\n",
+	fmt.Fprintf(n.out, "\nTotal %s: compiling %s, starting Kubernetes and loading images %s, operator, cluster, messages, backup and restore %s.\n",
 		seconds(n.elapsed()), seconds(s.Compiling), seconds(n.elapsed()-took-s.Compiling), seconds(took))
 	return nil
 }
