@@ -250,7 +250,9 @@ func (s *scene) deleteCluster() {
 			return false, "", err
 		}
 		// The Job that looked at a restore's backup is the restore's, which outlives the cluster; its pod has ended.
-		pods.Items = slices.DeleteFunc(pods.Items, func(p corev1.Pod) bool { return p.Labels[v1alpha1.LabelJob] != "" && p.Status.Phase == corev1.PodSucceeded })
+		pods.Items = slices.DeleteFunc(pods.Items, func(p corev1.Pod) bool {
+			return p.Labels[v1alpha1.LabelJob] != "" && p.Status.Phase == corev1.PodSucceeded
+		})
 		return len(pods.Items)+len(sets.Items) == 0, fmt.Sprintf("%d pods, %d StatefulSets", len(pods.Items), len(sets.Items)), nil
 	}))
 }
