@@ -15,7 +15,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
-	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
+	"github.com/robustmq/robustmq-operator/controllers/agents"
+	"github.com/robustmq/robustmq-operator/controllers/backup/removal"
+	"github.com/robustmq/robustmq-operator/controllers/installation"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 )
 
@@ -26,7 +28,7 @@ type Reconciler struct {
 	Reader client.Reader
 	Events events.EventRecorder
 	// Agents makes clients of the agents, with one mutual-TLS transport a cluster.
-	Agents AgentPool
+	Agents agents.Pool
 	// AgentImage carries the program of the Jobs.
 	AgentImage string
 	// Restores lists the restores of a namespace; nil where there are none (tests). No backup is begun beside one that is under way, and none that it reads is removed.
@@ -38,15 +40,9 @@ type Reconciler struct {
 	// beginning lets one pass at a time look past the cache and make a Job.
 	beginning sync.Mutex
 
-	mu         sync.Mutex
-	memory     map[types.NamespacedName]*memory
-	kubeSystem string
-}
-
-// AgentPool gives clients of agents.
-type AgentPool interface {
-	// Client gives the client of the agent at podIP; key tells clusters apart.
-	Client(key string, identity agentclient.Identity, podIP string) (agentclient.Client, error)
+	mu           sync.Mutex
+	memory       map[types.NamespacedName]*memory
+	installation installation.ID
 }
 
 // Timings are the reconciler's own times. Zero values are replaced by the defaults.
@@ -128,7 +124,7 @@ func (r *Reconciler) reconcile(ctx context.Context, b *v1alpha1.RobustMQBackup) 
 		}
 	}
 	if v.remove {
-		if err := r.removeJob(ctx, o.job); err != nil {
+		if err := removal.Job(ctx, r.Client, o.job); err != nil {
 			return ctrl.Result{}, err
 		}
 	}

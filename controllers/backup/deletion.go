@@ -16,6 +16,7 @@ import (
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/backup/job"
 	"github.com/robustmq/robustmq-operator/controllers/backup/outcome"
+	"github.com/robustmq/robustmq-operator/controllers/backup/removal"
 	"github.com/robustmq/robustmq-operator/internal/manifests"
 )
 
@@ -115,11 +116,11 @@ func (r *Reconciler) finalize(ctx context.Context, b *v1alpha1.RobustMQBackup) (
 	case step.release:
 		return ctrl.Result{}, r.release(ctx, b, step)
 	case step.removeTake:
-		err = r.removeJob(ctx, l.take)
+		err = removal.Job(ctx, r.Client, l.take)
 	case step.removeJob && l.job != nil:
-		err = r.removeJob(ctx, l.job)
+		err = removal.Job(ctx, r.Client, l.job)
 	case step.removeJob:
-		err = r.removeJob(ctx, l.foreign)
+		err = removal.Job(ctx, r.Client, l.foreign)
 	case step.create:
 		err = r.createDeletion(ctx, b)
 	}
@@ -177,7 +178,7 @@ func (r *Reconciler) createDeletion(ctx context.Context, b *v1alpha1.RobustMQBac
 	if err != nil {
 		return err
 	}
-	installation, err := r.installation(ctx)
+	installation, err := r.installation.Get(ctx, r.Reader)
 	if err != nil {
 		return err
 	}

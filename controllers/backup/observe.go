@@ -14,12 +14,12 @@ import (
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/backup/job"
+	"github.com/robustmq/robustmq-operator/controllers/agents"
 	"github.com/robustmq/robustmq-operator/controllers/backup/outcome"
 	"github.com/robustmq/robustmq-operator/controllers/backup/refused"
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/manifests"
-	"github.com/robustmq/robustmq-operator/internal/pki"
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
 )
 
@@ -137,7 +137,7 @@ func (r *Reconciler) askSource(ctx context.Context, o *observation) (*protocol.I
 	if err := r.Get(ctx, types.NamespacedName{Namespace: o.backup.Namespace, Name: o.record.take.Member.Pod}, &pod); err != nil {
 		return nil, fmt.Errorf("reading pod %s: %w", o.record.take.Member.Pod, err)
 	}
-	identity, err := r.identity(ctx, o.cluster)
+	identity, err := agents.Identity(ctx, r.Client, o.cluster)
 	if err != nil {
 		return nil, err
 	}
@@ -210,7 +210,7 @@ func (r *Reconciler) restoreUnderWay(ctx context.Context, b *v1alpha1.RobustMQBa
 
 // findSource asks every member at once, fixes the recovery point when it can first be read, and chooses.
 func (r *Reconciler) findSource(ctx context.Context, o *observation) (choice, *wait, error) {
-	identity, err := r.identity(ctx, o.cluster)
+	identity, err := agents.Identity(ctx, r.Client, o.cluster)
 	if err != nil {
 		return choice{}, &wait{v1alpha1.ReasonWaitingForSecret, err.Error()}, nil
 	}
@@ -260,24 +260,12 @@ func (r *Reconciler) askAll(ctx context.Context, cluster *v1alpha1.RobustMQClust
 
 func (r *Reconciler) ask(ctx context.Context, cluster *v1alpha1.RobustMQCluster, identity agentclient.Identity, pod *corev1.Pod) member {
 	m := member{pod: pod.Name, address: pod.Status.PodIP, imageDigest: digestOf(pod)}
-	if pod.Status.PodIP == "" || pod.Status.Phase != corev1.PodRunning {
-		m.problem = "its pod does not run"
-		return m
-	}
-	agent, err := r.Agents.Client(client.ObjectKeyFromObject(cluster).String(), identity, pod.Status.PodIP)
+	state, err := agents.Ask(ctx, r.Agents, cluster, identity, pod)
 	if err != nil {
 		m.problem = err.Error()
 		return m
 	}
-	state, err := agent.State(ctx)
-	switch {
-	case err != nil:
-		m.problem = err.Error()
-	case state.Pod != pod.Name:
-		m.problem = fmt.Sprintf("the agent at %s is that of pod %s", pod.Status.PodIP, state.Pod)
-	default:
-		m.state, m.nodeID = &state, state.NodeID
-	}
+	m.state, m.nodeID = &state, state.NodeID
 	return m
 }
 
@@ -292,16 +280,4 @@ func digestOf(pod *corev1.Pod) string {
 		}
 	}
 	return ""
-}
-
-// identity is the operator's own towards the cluster's agents, as controllers/cluster made it.
-func (r *Reconciler) identity(ctx context.Context, cluster *v1alpha1.RobustMQCluster) (agentclient.Identity, error) {
-	var secret corev1.Secret
-	name := manifests.OperatorPKISecretName(cluster)
-	if err := r.Get(ctx, types.NamespacedName{Namespace: cluster.Namespace, Name: name}, &secret); err != nil {
-		return agentclient.Identity{}, fmt.Errorf("reading Secret %s, the operator's certificate: %w", name, err)
-	}
-	return agentclient.Identity{
-		CA: secret.Data[pki.KeyTrust], Cert: secret.Data[pki.KeyCert], Key: secret.Data[pki.KeyKey], ServerName: protocol.ServerName(cluster.Namespace, cluster.Name),
-	}, nil
 }

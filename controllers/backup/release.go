@@ -9,6 +9,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/controllers/agents"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 )
 
@@ -35,7 +36,7 @@ func (r *Reconciler) releaseImage(ctx context.Context, cluster *v1alpha1.RobustM
 	if pod.Status.PodIP == "" {
 		return nil // what was staged by it is gone at its agent's next start
 	}
-	identity, err := r.identity(ctx, cluster)
+	identity, err := agents.Identity(ctx, r.Client, cluster)
 	if err != nil {
 		return err
 	}

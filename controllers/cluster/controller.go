@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/controllers/agents"
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/internal/manifests"
 	"github.com/robustmq/robustmq-operator/internal/pki"
@@ -69,8 +70,7 @@ type Reconciler struct {
 
 // AgentPool gives clients of agents.
 type AgentPool interface {
-	// Client gives the client of the agent at podIP; key tells clusters apart.
-	Client(key string, identity agentclient.Identity, podIP string) (agentclient.Client, error)
+	agents.Pool
 	// Rest closes the connections to a cluster's agents, which are not asked soon.
 	Rest(key string)
 	// Forget closes what is kept for a cluster.

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/controllers/agents"
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/manifests"
@@ -103,14 +104,7 @@ func ask(ctx context.Context, dial func(*corev1.Pod) (agentclient.Client, error)
 	if err != nil {
 		return protocol.State{}, err
 	}
-	state, err := agent.State(ctx)
-	if err != nil {
-		return protocol.State{}, err
-	}
-	if state.Pod != pod.Name {
-		return protocol.State{}, fmt.Errorf("the agent at %s is that of pod %s", pod.Status.PodIP, state.Pod)
-	}
-	return state, nil
+	return agents.State(ctx, agent, pod)
 }
 
 // Timings are the reconciler's own times. Zero values are replaced by the defaults.

@@ -10,11 +10,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/controllers/agents"
+	"github.com/robustmq/robustmq-operator/controllers/backup/removal"
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 )
@@ -27,8 +28,8 @@ func (r *Reconciler) act(ctx context.Context, o *observation, v verdict) error {
 			errs = append(errs, work())
 		}
 	}
-	do(v.removeInspect && o.inspect.job != nil, func() error { return r.removeJob(ctx, o.inspect.job) })
-	do(v.removePush && o.push.job != nil, func() error { return r.removeJob(ctx, o.push.job) })
+	do(v.removeInspect && o.inspect.job != nil, func() error { return removal.Job(ctx, r.Client, o.inspect.job) })
+	do(v.removePush && o.push.job != nil, func() error { return removal.Job(ctx, r.Client, o.push.job) })
 	do(v.inspect, func() error { return r.createInspect(ctx, o) })
 	do(v.save, func() error { return r.createSafety(ctx, o) })
 	do(v.push, func() error { return r.createPush(ctx, o) })
@@ -42,7 +43,7 @@ func (r *Reconciler) order(ctx context.Context, o *observation, v verdict) error
 	if fresh, err := r.fresh(ctx, o, v); err != nil || !fresh {
 		return err
 	}
-	identity, err := r.identity(ctx, o.cluster)
+	identity, err := agents.Identity(ctx, r.Client, o.cluster)
 	if err != nil {
 		return err
 	}
@@ -179,34 +180,4 @@ func (r *Reconciler) createSafety(ctx context.Context, o *observation) error {
 		return fmt.Errorf("creating backup %s: %w", b.Name, err)
 	}
 	return nil
-}
-
-// removeJob removes the very Job that was observed, and stays visible until its pods are gone: as long as one of them runs, it may send.
-func (r *Reconciler) removeJob(ctx context.Context, j *batchv1.Job) error {
-	if !j.DeletionTimestamp.IsZero() {
-		return nil
-	}
-	err := r.Delete(ctx, j, client.Preconditions{UID: &j.UID}, client.PropagationPolicy(metav1.DeletePropagationForeground))
-	if client.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) {
-		return fmt.Errorf("removing Job %s: %w", j.Name, err)
-	}
-	return nil
-}
-
-// installation is the UID of the namespace kube-system, by which backups of Kubernetes clusters that are copies of one another are told apart. It is read once.
-func (r *Reconciler) installation(ctx context.Context) (string, error) {
-	r.mu.Lock()
-	known := r.kubeSystem
-	r.mu.Unlock()
-	if known != "" {
-		return known, nil
-	}
-	var ns corev1.Namespace
-	if err := r.Reader.Get(ctx, types.NamespacedName{Name: metav1.NamespaceSystem}, &ns); err != nil {
-		return "", fmt.Errorf("reading namespace %s, whose UID tells this Kubernetes from a copy of it (config/rbac/backups.yaml grants it): %w", metav1.NamespaceSystem, err)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.kubeSystem = string(ns.UID)
-	return r.kubeSystem, nil
 }

@@ -2,21 +2,18 @@ package restore
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/controllers/agents"
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
-	"github.com/robustmq/robustmq-operator/internal/manifests"
 	"github.com/robustmq/robustmq-operator/internal/pause"
-	"github.com/robustmq/robustmq-operator/internal/pki"
 )
 
 // askAll asks the agents for their states, within the deadline.
@@ -29,7 +26,7 @@ func (r *Reconciler) askAll(ctx context.Context, cluster *v1alpha1.RobustMQClust
 			continue
 		}
 		all.Go(func() {
-			state, err := r.ask(ctx, cluster, identity, pods[m.pod])
+			state, err := agents.Ask(ctx, r.Agents, cluster, identity, pods[m.pod])
 			if err != nil {
 				m.problem = err.Error()
 				return
@@ -40,42 +37,12 @@ func (r *Reconciler) askAll(ctx context.Context, cluster *v1alpha1.RobustMQClust
 	all.Wait()
 }
 
-func (r *Reconciler) ask(ctx context.Context, cluster *v1alpha1.RobustMQCluster, identity agentclient.Identity, pod *corev1.Pod) (protocol.State, error) {
-	if pod.Status.PodIP == "" || pod.Status.Phase != corev1.PodRunning {
-		return protocol.State{}, fmt.Errorf("its pod does not run")
-	}
-	agent, err := r.Agents.Client(client.ObjectKeyFromObject(cluster).String(), identity, pod.Status.PodIP)
-	if err != nil {
-		return protocol.State{}, err
-	}
-	state, err := agent.State(ctx)
-	switch {
-	case err != nil:
-		return protocol.State{}, err
-	case state.Pod != pod.Name:
-		return protocol.State{}, fmt.Errorf("the agent at %s is that of pod %s", pod.Status.PodIP, state.Pod)
-	}
-	return state, nil
-}
-
-// identity is the operator's own towards the cluster's agents, as controllers/cluster made it.
-func (r *Reconciler) identity(ctx context.Context, cluster *v1alpha1.RobustMQCluster) (agentclient.Identity, error) {
-	var secret corev1.Secret
-	name := manifests.OperatorPKISecretName(cluster)
-	if err := r.Get(ctx, types.NamespacedName{Namespace: cluster.Namespace, Name: name}, &secret); err != nil {
-		return agentclient.Identity{}, fmt.Errorf("reading Secret %s, the operator's certificate: %w", name, err)
-	}
-	return agentclient.Identity{
-		CA: secret.Data[pki.KeyTrust], Cert: secret.Data[pki.KeyCert], Key: secret.Data[pki.KeyKey], ServerName: protocol.ServerName(cluster.Namespace, cluster.Name),
-	}, nil
-}
-
 // censusPeriod is how long one round of counting has one ID: members that were met at different positions are counted anew under the next.
 const censusPeriod = 15 * time.Second
 
 // count has the voters' databases counted, and waits for that within the pass as long as an observation may take. What is not counted then is, in one of the next passes.
 func (r *Reconciler) count(ctx context.Context, o *observation) {
-	identity, err := r.identity(ctx, o.cluster)
+	identity, err := agents.Identity(ctx, r.Client, o.cluster)
 	if err != nil {
 		return
 	}

@@ -16,7 +16,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
-	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
+	"github.com/robustmq/robustmq-operator/controllers/agents"
+	"github.com/robustmq/robustmq-operator/controllers/installation"
 )
 
 // FieldManager owns the fields that the operator writes.
@@ -29,7 +30,7 @@ type Reconciler struct {
 	Reader client.Reader
 	Events events.EventRecorder
 	// Agents makes clients of the agents, with one mutual-TLS transport a cluster.
-	Agents AgentPool
+	Agents agents.Pool
 	// AgentImage carries the program of the Jobs.
 	AgentImage string
 	// ClusterDomain is the DNS domain of the Kubernetes cluster; default cluster.local. It must be the one of controllers/cluster: the members' addresses are made of it.
@@ -38,15 +39,9 @@ type Reconciler struct {
 	Timings Timings
 	Now     func() time.Time
 
-	mu         sync.Mutex
-	memory     map[types.NamespacedName]memory
-	kubeSystem string
-}
-
-// AgentPool gives clients of agents.
-type AgentPool interface {
-	// Client gives the client of the agent at podIP; key tells clusters apart.
-	Client(key string, identity agentclient.Identity, podIP string) (agentclient.Client, error)
+	mu           sync.Mutex
+	memory       map[types.NamespacedName]memory
+	installation installation.ID
 }
 
 // Timings are the reconciler's own times. Zero values are replaced by the defaults.

@@ -14,6 +14,7 @@ import (
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/backup/job"
+	"github.com/robustmq/robustmq-operator/controllers/agents"
 	"github.com/robustmq/robustmq-operator/controllers/backup/outcome"
 	"github.com/robustmq/robustmq-operator/controllers/backup/refused"
 	"github.com/robustmq/robustmq-operator/internal/manifests"
@@ -200,7 +201,7 @@ func (r *Reconciler) observePods(ctx context.Context, o *observation) error {
 			o.nodes = append(o.nodes, m)
 		}
 	}
-	identity, err := r.identity(ctx, o.cluster)
+	identity, err := agents.Identity(ctx, r.Client, o.cluster)
 	if err != nil {
 		for _, list := range [][]member{o.members, o.nodes} {
 			for i := range list {

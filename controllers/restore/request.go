@@ -76,7 +76,7 @@ func (r *Reconciler) pushJob(ctx context.Context, o *observation) (*batchv1.Job,
 
 // job is a Job of the restore, for the cluster that is restored.
 func (r *Reconciler) job(ctx context.Context, o *observation, kind job.Kind, request job.Request) (*batchv1.Job, error) {
-	installation, err := r.installation(ctx)
+	installation, err := r.installation.Get(ctx, r.Reader)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/controllers/agents"
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 )
@@ -40,7 +41,7 @@ func (r *Reconciler) takeStock(ctx context.Context, o *observation) *inventory {
 	if i < 0 {
 		return nil
 	}
-	identity, err := r.identity(ctx, o.cluster)
+	identity, err := agents.Identity(ctx, r.Client, o.cluster)
 	if err != nil {
 		return nil
 	}

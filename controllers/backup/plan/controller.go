@@ -17,6 +17,7 @@ import (
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/backup/job"
 	"github.com/robustmq/robustmq-operator/controllers/backup/outcome"
+	"github.com/robustmq/robustmq-operator/controllers/installation"
 	"github.com/robustmq/robustmq-operator/internal/manifests"
 	"github.com/robustmq/robustmq-operator/monitoring"
 )
@@ -36,8 +37,8 @@ type Reconciler struct {
 	Timings Timings
 	Now     func() time.Time
 
-	mu         sync.Mutex
-	kubeSystem string
+	mu           sync.Mutex
+	installation installation.ID
 	// deleted are clusters of which a backup was deleted from its bucket since the last collection. Losing it delays that to the daily one.
 	deleted map[types.NamespacedName]bool
 }

@@ -137,7 +137,7 @@ func (r *Reconciler) start(ctx context.Context, p *pass, w *work, request job.Re
 
 // request is what every Job is told.
 func (r *Reconciler) request(ctx context.Context, cluster *v1alpha1.RobustMQCluster) (job.Request, error) {
-	installation, err := r.installation(ctx)
+	installation, err := r.installation.Get(ctx, r.Reader)
 	if err != nil {
 		return job.Request{}, err
 	}
@@ -145,23 +145,4 @@ func (r *Reconciler) request(ctx context.Context, cluster *v1alpha1.RobustMQClus
 		Destination: told.Of(&cluster.Spec.Backup.Destination),
 		Owner:       job.Owner{ClusterUID: cluster.Status.ClusterUID, Name: cluster.Name, Namespace: cluster.Namespace, Installation: installation},
 	}, nil
-}
-
-// installation is the UID of the namespace kube-system, as the Jobs of package controllers/backup are told it: one place in a bucket has one owner. It is read once.
-func (r *Reconciler) installation(ctx context.Context) (string, error) {
-	r.mu.Lock()
-	known := r.kubeSystem
-	r.mu.Unlock()
-	if known != "" {
-		return known, nil
-	}
-	ns := &metav1.PartialObjectMetadata{}
-	ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
-	if err := r.Reader.Get(ctx, client.ObjectKey{Name: metav1.NamespaceSystem}, ns); err != nil {
-		return "", fmt.Errorf("reading namespace %s, whose UID tells this Kubernetes from a copy of it: %w", metav1.NamespaceSystem, err)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.kubeSystem = string(ns.UID)
-	return r.kubeSystem, nil
 }

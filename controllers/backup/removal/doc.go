@@ -1,0 +1,2 @@
+// Package removal removes Jobs that are not wanted any more.
+package removal
