@@ -78,7 +78,7 @@ func (r *claims) release(ctx context.Context, claim *corev1.PersistentVolumeClai
 		return reconcile.Result{}, nil
 	}
 	var pods corev1.PodList
-	if err := r.Client.List(ctx, &pods, client.InNamespace(claim.Namespace)); err != nil {
+	if err := r.Client.List(ctx, &pods, client.InNamespace(claim.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return reconcile.Result{}, fmt.Errorf("list pods: %w", err)
 	}
 	for i := range pods.Items {

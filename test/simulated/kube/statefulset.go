@@ -91,7 +91,7 @@ func (r *statefulSets) Reconcile(ctx context.Context, req reconcile.Request) (re
 // adopt takes pods that its selector matches, that have its names, and that no controller owns any more: those of a set that was deleted without them.
 func (r *statefulSets) adopt(ctx context.Context, set *appsv1.StatefulSet) error {
 	var pods corev1.PodList
-	if err := r.Client.List(ctx, &pods, client.InNamespace(set.Namespace), client.MatchingLabels(set.Spec.Selector.MatchLabels)); err != nil {
+	if err := r.Client.List(ctx, &pods, client.InNamespace(set.Namespace), client.MatchingLabels(set.Spec.Selector.MatchLabels), client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list pods to adopt: %w", err)
 	}
 	for i := range pods.Items {
@@ -99,7 +99,8 @@ func (r *statefulSets) adopt(ctx context.Context, set *appsv1.StatefulSet) error
 		if metav1.GetControllerOf(pod) != nil || pod.DeletionTimestamp != nil || !strings.HasPrefix(pod.Name, set.Name+"-") {
 			continue
 		}
-		base := pod.DeepCopy()
+		base := pod
+		pod = pod.DeepCopy() // what is listed belongs to the cache
 		pod.OwnerReferences = append(pod.OwnerReferences, *metav1.NewControllerRef(set, appsv1.SchemeGroupVersion.WithKind("StatefulSet")))
 		if err := r.Client.Patch(ctx, pod, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{})); err != nil {
 			return fmt.Errorf("adopt pod %s: %w", pod.Name, err)
