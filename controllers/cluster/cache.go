@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"slices"
+
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -64,6 +66,9 @@ func appliedByUs(entries []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntr
 // slimPod keeps of a pod where it runs, which images it runs, and how it does.
 func slimPod(pod *corev1.Pod) {
 	pod.Spec = corev1.PodSpec{NodeName: pod.Spec.NodeName, InitContainers: images(pod.Spec.InitContainers), Containers: images(pod.Spec.Containers)}
+	status := &pod.Status
+	status.HostIP, status.HostIPs, status.PodIPs = "", nil, nil
+	status.Conditions = slices.DeleteFunc(status.Conditions, func(c corev1.PodCondition) bool { return !slices.Contains(readConditions, c.Type) })
 	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
 		for i := range statuses {
 			s := &statuses[i]
@@ -72,6 +77,9 @@ func slimPod(pod *corev1.Pod) {
 		}
 	}
 }
+
+// readConditions of pods are those that anything is decided on.
+var readConditions = []corev1.PodConditionType{corev1.PodReady, corev1.PodScheduled, corev1.DisruptionTarget}
 
 func images(containers []corev1.Container) []corev1.Container {
 	var out []corev1.Container

@@ -46,6 +46,8 @@ func TestOfAPodTheCacheKeepsWhatIsDecidedOn(t *testing.T) {
 		InitContainers: []corev1.Container{{Name: "agent", Image: "a:1", Args: []string{"x"}}},
 		Containers:     []corev1.Container{{Name: "server", Image: "i:1", Env: []corev1.EnvVar{{Name: "e"}}}},
 	}}
+	full.Status.HostIP, full.Status.PodIPs = "192.0.2.1", []corev1.PodIP{{IP: "10.0.0.1"}}
+	full.Status.Conditions = append(full.Status.Conditions, corev1.PodCondition{Type: corev1.ContainersReady, Status: corev1.ConditionTrue})
 	full.Status.ContainerStatuses[0].ImageID, full.Status.ContainerStatuses[0].ContainerID = "sha256:1", "containerd://1"
 	want := &corev1.Pod{ObjectMeta: about, Status: status, Spec: corev1.PodSpec{
 		NodeName: "node-1", InitContainers: []corev1.Container{{Name: "agent", Image: "a:1"}}, Containers: []corev1.Container{{Name: "server", Image: "i:1"}},

@@ -1,9 +1,16 @@
 package cluster
 
 import (
+	"hash/maphash"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // strings that are kept once: at most so many, of at most so many bytes each. Thousands of objects say the same few words: labels, names of containers and volumes, phases, owners.
@@ -12,10 +19,66 @@ const (
 	internedLength = 64
 )
 
-// interner gives equal strings one copy in memory.
+// sharedAtMost is how many maps, quantities and lists of fields are kept to be shared.
+const sharedAtMost = 1 << 15
+
+var sharedSeed = maphash.MakeSeed()
+
+// interner gives equal strings, maps of strings, quantities and lists of fields one copy in memory. What it hands out belongs to many objects, and must not be changed in place: an object of the cache is
+// copied before it is changed anyway.
 type interner struct {
-	mu    sync.Mutex
-	known map[string]string
+	mu     sync.Mutex
+	known  map[string]string
+	shared map[uint64]any
+}
+
+// share returns what is kept under a hash if it is equal, else keeps v.
+func share[T any](i *interner, hash uint64, v T, equal func(a, b T) bool) T {
+	if kept, ok := i.shared[hash].(T); ok && equal(kept, v) {
+		return kept
+	}
+	if i.shared == nil || len(i.shared) >= sharedAtMost { // what was handed out stays as it is
+		i.shared = map[uint64]any{}
+	}
+	i.shared[hash] = v
+	return v
+}
+
+func (i *interner) labels(m map[string]string) map[string]string {
+	hash := uint64(len(m))
+	own := make(map[string]string, len(m))
+	for key, value := range m {
+		hash += maphash.Comparable(sharedSeed, [2]string{key, value})
+		own[i.of(key)] = i.of(value)
+	}
+	return share(i, hash, own, maps.Equal)
+}
+
+// quantities are few: how large volumes are.
+func (i *interner) quantities(list corev1.ResourceList) corev1.ResourceList {
+	hash := uint64(len(list))
+	for key, value := range list {
+		hash += maphash.Comparable(sharedSeed, [2]string{string(key), value.String()})
+	}
+	return share(i, hash, list, func(a, b corev1.ResourceList) bool {
+		return maps.EqualFunc(a, b, func(x, y resource.Quantity) bool { return x.Format == y.Format && x.String() == y.String() })
+	})
+}
+
+// containers of a pod that was made slim: an image for every name, the same for all pods of a role.
+func (i *interner) containers(list []corev1.Container) []corev1.Container {
+	hash := uint64(0)
+	for _, c := range list {
+		hash = 31*hash + maphash.Comparable(sharedSeed, [2]string{c.Name, c.Image})
+	}
+	return share(i, hash, list, func(a, b []corev1.Container) bool {
+		return slices.EqualFunc(a, b, func(x, y corev1.Container) bool { return x.Name == y.Name && x.Image == y.Image })
+	})
+}
+
+// fields that somebody owns are the same in every cluster.
+func (i *interner) fields(f metav1.FieldsV1) metav1.FieldsV1 {
+	return share(i, maphash.String(sharedSeed, f.GetRawString()), f, metav1.FieldsV1.Equal)
 }
 
 func (i *interner) of(s string) string {
@@ -33,14 +96,29 @@ func (i *interner) of(s string) string {
 	return own
 }
 
-// within replaces the strings of an object by those copies, wherever they are settable: in fields, lists and maps of strings to strings. It changes the object, not what it says.
+// within replaces what an object holds by those copies, wherever that is settable. It changes the object, not what it says.
 func (i *interner) within(object any) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.walk(reflect.ValueOf(object))
+	if pod, ok := object.(*corev1.Pod); ok {
+		pod.Spec.InitContainers, pod.Spec.Containers = i.containers(pod.Spec.InitContainers), i.containers(pod.Spec.Containers)
+	}
 }
 
 func (i *interner) walk(v reflect.Value) {
+	if v.CanInterface() && v.CanSet() {
+		switch is := v.Interface().(type) {
+		case metav1.FieldsV1:
+			v.Set(reflect.ValueOf(i.fields(is)))
+			return
+		case corev1.ResourceList:
+			if is != nil {
+				v.Set(reflect.ValueOf(i.quantities(is)))
+			}
+			return
+		}
+	}
 	switch v.Kind() {
 	case reflect.Pointer:
 		if !v.IsNil() {
@@ -64,11 +142,7 @@ func (i *interner) walk(v reflect.Value) {
 		if !ok || words == nil {
 			return
 		}
-		own := make(map[string]string, len(words))
-		for key, value := range words {
-			own[i.of(key)] = i.of(value)
-		}
-		v.Set(reflect.ValueOf(own))
+		v.Set(reflect.ValueOf(i.labels(words)))
 	case reflect.String:
 		v.SetString(i.of(v.String()))
 	}

@@ -40,6 +40,54 @@ func TestEqualStringsOfObjectsAreOneAndTheObjectsSayTheSame(t *testing.T) {
 	}
 }
 
+func TestEqualMapsQuantitiesFieldsAndContainersOfObjectsAreOne(t *testing.T) {
+	var i interner
+	pod := func(image string) *corev1.Pod {
+		return &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "server", Image: image}}, InitContainers: []corev1.Container{{Name: "agent", Image: image}}}}
+	}
+	service := func(raw string) *corev1.Service {
+		return &corev1.Service{ObjectMeta: metav1.ObjectMeta{ManagedFields: []metav1.ManagedFieldsEntry{{FieldsV1: metav1.NewFieldsV1(raw)}}}, Spec: corev1.ServiceSpec{Selector: map[string]string{"role": raw}}}
+	}
+	a, b, large := sizedClaim("a"), sizedClaim("b"), sizedClaim("c")
+	large.Spec.Resources.Requests[corev1.ResourceStorage] = resource.MustParse("11Gi")
+	one, two, other := pod("i:1"), pod("i:1"), pod("i:2")
+	mine, yours, theirs := service("f:1"), service("f:1"), service("f:2")
+	for _, object := range []any{a, b, large, one, two, other, mine, yours, theirs} {
+		i.within(object)
+	}
+	same := func(x, y any) bool { return reflect.ValueOf(x).Pointer() == reflect.ValueOf(y).Pointer() }
+	raw := func(s *corev1.Service) any { return s.ManagedFields[0].FieldsV1.GetRawBytes() }
+	for what, is := range map[string]bool{
+		"labels": same(a.Labels, b.Labels), "quantities": same(a.Spec.Resources.Requests, b.Spec.Resources.Requests), "containers": same(one.Spec.Containers, two.Spec.Containers),
+		"fields": same(raw(mine), raw(yours)), "selectors": same(mine.Spec.Selector, yours.Spec.Selector),
+	} {
+		if !is {
+			t.Errorf("%s are in memory twice", what)
+		}
+	}
+	if size := large.Spec.Resources.Requests[corev1.ResourceStorage]; size.String() != "11Gi" || other.Spec.Containers[0].Image != "i:2" || one.Spec.InitContainers[0].Name != "agent" ||
+		theirs.ManagedFields[0].FieldsV1.GetRawString() != "f:2" || theirs.Spec.Selector["role"] != "f:2" {
+		t.Errorf("what differs became the same: %+v %+v %+v", large, other, theirs)
+	}
+}
+
+// Two that have one hash are told apart by what they are.
+func TestWhatIsSharedIsComparedAndNotOnlyHashed(t *testing.T) {
+	var i interner
+	if got := share(&i, 7, "a", func(a, b string) bool { return a == b }); got != "a" {
+		t.Error(got)
+	}
+	if got := share(&i, 7, "b", func(a, b string) bool { return a == b }); got != "b" {
+		t.Error(got)
+	}
+	for n := range uint64(sharedAtMost + 10) {
+		share(&i, n, "c", func(a, b string) bool { return a == b })
+	}
+	if len(i.shared) > sharedAtMost {
+		t.Errorf("%d are kept", len(i.shared))
+	}
+}
+
 func TestWhatIsKeptOfStringsHasABound(t *testing.T) {
 	var i interner
 	long := strings.Repeat("x", internedLength+1)
