@@ -138,9 +138,10 @@ func (o *Operator) Memory() (resident, peak int64, err error) {
 	return resident, peak, nil
 }
 
-// SaveProfiles writes what it holds in memory, and what its processor time goes into for 20 s, to <path>-heap and <path>-processor.
+// SaveProfiles writes what it holds in memory, the runtime's own figures of it (at the end of a text), and what its processor time goes into for 20 s, to <path>-heap, -memory and -processor.
 func (o *Operator) SaveProfiles(ctx context.Context, path string) error {
-	for name, page := range map[string]string{"heap": "heap?gc=1", "processor": "profile?seconds=20"} {
+	for _, p := range [][2]string{{"memory", "heap?debug=1"}, {"processor", "profile?seconds=20"}, {"heap", "heap?gc=1"}} {
+		name, page := p[0], p[1]
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+o.Profiles+"/debug/pprof/"+page, nil)
 		if err != nil {
 			return err
