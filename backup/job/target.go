@@ -146,6 +146,13 @@ func (t *target) lacks(name string) (offset int64, lacks bool) {
 	return a.received, !a.verified
 }
 
+// doubts reports whether what the member received of a file came to nothing although it was sent whole.
+func (t *target) doubts(name string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.files[name].spoiled > 0
+}
+
 // watched makes a leg for a file from an offset on, and the context of the call that sends it.
 func (t *target) watched(ctx context.Context, name string, offset int64) (context.Context, *leg) {
 	ctx, watch := watchCall(ctx, t.patience.Lost, t.toAnswer(t.files[name].size), t.court)

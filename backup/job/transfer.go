@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -179,7 +180,12 @@ func (t *transfer) pass(ctx context.Context, free chan *block, o object) error {
 		if lowest == o.table.Size && lowest > 0 { // it is all there, and was not verified yet
 			return t.tee(ctx, free, o.table.Name, empty{}, lowest, list)
 		}
-		r, err := t.source.TableFrom(ctx, *o.table, lowest)
+		// The members compare every file with its hash. Only where one found a difference is it compared here too, which tells a broken bucket from what happened on the way.
+		read := t.source.TableUnproven
+		if t.doubted(o.table.Name) {
+			read = t.source.TableFrom
+		}
+		r, err := read(ctx, *o.table, lowest)
 		if err != nil {
 			return err
 		}
@@ -197,6 +203,11 @@ func (t *transfer) pass(ctx context.Context, free chan *block, o object) error {
 		}
 		return t.tee(ctx, free, e.Name, content, lowest, list)
 	})
+}
+
+// doubted reports whether a member received something else under that name than was announced.
+func (t *transfer) doubted(file string) bool {
+	return slices.ContainsFunc(t.targets, func(m *target) bool { return m.doubts(file) })
 }
 
 func lowest(list []need) int64 {
