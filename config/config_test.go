@@ -517,7 +517,7 @@ func TestTheNamespacedInstallationBindsEveryRoleWhereItIsWanted(t *testing.T) {
 			t.Errorf("%s binds %v to %v in a namespace, %v to %v everywhere", u.GetName(), here.RoleRef, here.Subjects, everywhere.RoleRef, everywhere.Subjects)
 		}
 	}
-	if seen != 4 {
+	if seen != 5 {
 		t.Errorf("%d bindings", seen)
 	}
 }

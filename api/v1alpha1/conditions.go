@@ -24,6 +24,9 @@ const ConditionStorageReady = "StorageReady"
 // ConditionBackupsVerified of a RobustMQCluster with spec.backup.verifyEvery, and of no other: the newest backup was read from the bucket and has what its manifest says. False: it has not. Unknown: it could not be read, or not yet.
 const ConditionBackupsVerified = "BackupsVerified"
 
+// ConditionMonitoringAvailable of a RobustMQCluster with spec.monitoring.enabled, and of no other: the ServiceMonitor, the PrometheusRule and the dashboards that it asks for are in place. It is no part of Ready.
+const ConditionMonitoringAvailable = "MonitoringAvailable"
+
 // Types of the conditions of a RobustMQBackup and of a RobustMQRestore.
 const (
 	// ConditionComplete: the backup can be restored, or the cluster has what the backup held. Why not, says its reason.
@@ -222,6 +225,15 @@ const (
 	ReasonApplyFailed = "ApplyFailed"
 	// ReasonNameTaken: an object of a name that the cluster needs exists and belongs to somebody else.
 	ReasonNameTaken = "NameTaken"
+
+	// Monitoring.
+
+	// ReasonMonitored: the ServiceMonitor, the PrometheusRule and the dashboards are as they are wanted.
+	ReasonMonitored = "Monitored"
+	// ReasonKindsMissing: this Kubernetes has no ServiceMonitors or PrometheusRules. They are made as soon as it has.
+	ReasonKindsMissing = "KindsMissing"
+	// ReasonMonitoringForbidden: the operator may not read or write the objects of monitoring.
+	ReasonMonitoringForbidden = "MonitoringForbidden"
 
 	// Backups: what came of a Job, as package backup/job has it. Success first.
 

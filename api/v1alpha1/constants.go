@@ -58,14 +58,15 @@ const (
 
 // Ports of the server and its agent that no field of the API changes (RobustMQ's own defaults). No listener can have them.
 const (
-	PortGRPC        int32 = 1228
-	PortEngine      int32 = 1778
-	PortNATSWS      int32 = 4080
-	PortNATSTLS     int32 = 4223
-	PortNATSWSS     int32 = 4443
-	PortAgent       int32 = 7443
-	PortAgentPublic int32 = 7480
-	PortPrometheus  int32 = 9091 // before RobustMQ 0.4.1 only
+	PortGRPC         int32 = 1228
+	PortEngine       int32 = 1778
+	PortNATSWS       int32 = 4080
+	PortNATSTLS      int32 = 4223
+	PortNATSWSS      int32 = 4443
+	PortAgent        int32 = 7443
+	PortAgentPublic  int32 = 7480
+	PortAgentMetrics int32 = 7481
+	PortPrometheus   int32 = 9091 // before RobustMQ 0.4.1 only
 )
 
 // MaxNameLength of a cluster: the label controller-revision-hash of <name>-placement-center-<10 characters> has 63 at most.

@@ -2,9 +2,9 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// MonitoringSpec asks for ServiceMonitors, rules and dashboards. They are made where the kinds of the Prometheus operator exist.
+// MonitoringSpec asks for a ServiceMonitor, alerts and dashboards. They are made where the kinds of the Prometheus operator exist, and as soon as they do; the condition MonitoringAvailable says what is missing.
 type MonitoringSpec struct {
-	// enabled makes the objects below. Default: true.
+	// enabled makes a ServiceMonitor for the servers and their agents, and what is asked for below. Default: true.
 	// +optional
 	// +kubebuilder:default=true
 	Enabled *bool `json:"enabled,omitempty"`
@@ -17,18 +17,18 @@ type MonitoringSpec struct {
 	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('5s') && duration(self) <= duration('1h')",message="monitoring.interval must be from 5s to 1h: write one such as 30s"
 	Interval *metav1.Duration `json:"interval,omitempty"`
-	// labels of the ServiceMonitor, PrometheusRule and dashboards, by which Prometheus and Grafana find them. Example: {release: kube-prometheus-stack}. Default: none.
+	// labels of the ServiceMonitor and the PrometheusRule, by which Prometheus finds them. Example: {release: kube-prometheus-stack}. Default: none.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
 	Labels map[string]string `json:"labels,omitempty"`
 	// perTopicMetrics keeps the metrics by topic, client and subscription; there are as many of them as of those. Default: false, they are dropped at the scrape.
 	// +optional
 	PerTopicMetrics bool `json:"perTopicMetrics,omitempty"`
-	// dashboards makes ConfigMaps with Grafana dashboards. Default: true.
+	// dashboards keeps ConfigMaps with Grafana dashboards in the operator's namespace: one set, which shows every cluster, for as long as any cluster wants it. Default: true.
 	// +optional
 	// +kubebuilder:default=true
 	Dashboards *bool `json:"dashboards,omitempty"`
-	// rules makes a PrometheusRule with alerts. Default: true.
+	// rules makes a PrometheusRule with the alerts of this cluster. Default: true.
 	// +optional
 	// +kubebuilder:default=true
 	Rules *bool `json:"rules,omitempty"`

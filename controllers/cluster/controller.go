@@ -55,6 +55,9 @@ type Reconciler struct {
 	// Recoveries counts how long troubles lasted; nil: nobody counts.
 	Recoveries *monitoring.Recoveries
 
+	// Monitoring tells what the condition MonitoringAvailable says; nil: nobody does, and there is no such condition.
+	Monitoring Monitoring
+
 	Timings  Timings
 	Limits   topology.Limits
 	PKIRules pki.Rules
@@ -129,6 +132,8 @@ type pass struct {
 	upkeepOnly bool
 	// storageHeld: the volumes of these roles keep their size for now.
 	storageHeld map[v1alpha1.Role]bool
+	// monitored is what has become of the objects by which the cluster is monitored; nil: not known.
+	monitored *MonitoringFound
 	// remade are the StatefulSets that were deleted in this pass, without their pods, to be made anew by the next.
 	remade []string
 }
@@ -310,6 +315,11 @@ func (r *Reconciler) finish(ctx context.Context, p *pass, health topology.Health
 	if plan.Settled() && !p.cluster.Spec.Hibernated && !p.snapshot.Wanted.Islands && p.traits.Replication {
 		if wait := r.awaitInnerTopics(ctx, p); wait != nil {
 			plan.Waits = append(plan.Waits, *wait)
+		}
+	}
+	if r.Monitoring != nil {
+		if found, ok := r.Monitoring.Of(p.cluster); ok {
+			p.monitored = &found
 		}
 	}
 	next := computeStatus(p, health, plan, r.Now())

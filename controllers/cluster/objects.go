@@ -99,7 +99,7 @@ func toldOf(object client.Object, err error) (topology.Wait, bool) {
 		wait.Message = fmt.Sprintf("%s %q cannot be made: this Kubernetes has no %s; install what brings it, or take it out of the spec", kind.Kind, object.GetName(), kind.GroupKind())
 	case errors.As(err, &taken):
 		wait.Reason, wait.Message = v1alpha1.ReasonNameTaken, err.Error()
-	case refused(err):
+	case Refused(err):
 		wait.Message = fmt.Sprintf("%v; the API server is asked again in a while", err)
 	default:
 		return topology.Wait{}, false
@@ -107,8 +107,8 @@ func toldOf(object client.Object, err error) (topology.Wait, bool) {
 	return wait, true
 }
 
-// refused reports an answer of the API server that the same request gets again until somebody changes something: a quota, a policy, a webhook of others, no address left.
-func refused(err error) bool {
+// Refused reports an answer of the API server that the same request gets again until somebody changes something: a quota, a policy, a webhook of others, no address left.
+func Refused(err error) bool {
 	var status apierrors.APIStatus
 	return errors.As(err, &status) && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) && !apierrors.IsAlreadyExists(err) &&
 		!apierrors.IsTimeout(err) && !apierrors.IsServerTimeout(err) && !apierrors.IsTooManyRequests(err) && !apierrors.IsServiceUnavailable(err)
@@ -201,7 +201,7 @@ func (r *Reconciler) apply(ctx context.Context, p *pass, object client.Object) e
 	delete(p.memory.denied, seen.key)
 	if err := r.Apply(ctx, client.ApplyConfigurationFromUnstructured(wanted), client.FieldOwner(FieldManager), client.ForceOwnership); err != nil {
 		err = fmt.Errorf("applying %s %s: %w", wanted.GetKind(), object.GetName(), err)
-		if refused(err) {
+		if Refused(err) {
 			if p.memory.denied == nil {
 				p.memory.denied = map[string]denial{}
 			}

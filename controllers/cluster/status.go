@@ -43,6 +43,7 @@ func computeStatus(p *pass, health topology.Health, plan topology.Plan, now time
 	configApplied(p, next, set)
 	versionSupported(p, set)
 	paused(p.cluster, set)
+	monitoringAvailable(p, &next, set)
 	return next
 }
 

@@ -266,3 +266,26 @@ func TestTheFoundingIsToldBeforeTheFoundersMembership(t *testing.T) {
 		t.Errorf("told again: %v", again)
 	}
 }
+
+func TestMonitoringIsAConditionOfThoseWhoWantItAndStandsUntilSomebodyLooksAgain(t *testing.T) {
+	p := formed(t)
+	if st := statusOf(p, noon); meta.FindStatusCondition(st.Conditions, v1alpha1.ConditionMonitoringAvailable) != nil {
+		t.Error("said before anybody looked")
+	}
+	p.monitored = &MonitoringFound{Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonKindsMissing, Message: "install it"}
+	p.cluster.Status = statusOf(p, noon)
+	if c := condition(t, p.cluster.Status, v1alpha1.ConditionMonitoringAvailable); c.Status != metav1.ConditionFalse || c.Reason != v1alpha1.ReasonKindsMissing || c.ObservedGeneration != p.cluster.Generation {
+		t.Errorf("%+v", c)
+	}
+	if c := condition(t, p.cluster.Status, v1alpha1.ConditionReady); c.Status != metav1.ConditionTrue {
+		t.Errorf("a cluster that nobody watches serves all the same: %+v", c)
+	}
+	p.monitored = nil // the operator has just begun
+	if again := statusOf(p, noon.Add(time.Hour)); !equality.Semantic.DeepEqual(p.cluster.Status, again) {
+		t.Errorf("the status moved:\n%+v\n%+v", p.cluster.Status, again)
+	}
+	p.desired.Spec.Monitoring.Enabled = new(bool)
+	if st := statusOf(p, noon); meta.FindStatusCondition(st.Conditions, v1alpha1.ConditionMonitoringAvailable) != nil {
+		t.Error("said of a cluster that is not to be monitored")
+	}
+}

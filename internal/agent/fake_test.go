@@ -34,6 +34,9 @@ type behaviour struct {
 	deaf       bool   // SIGTERM and SIGINT do nothing
 	hung       bool   // HTTP accepts and never answers
 	silentInfo bool   // /api/info never answers
+	metrics    string // of /metrics, or of [prometheus] port before 0.4.1; empty: there are none
+	cutMetrics bool   // the connection breaks after them
+	noMetrics  bool   // they are asked for and never come
 	closedMQTT bool
 	voters     []uint64
 	nodes      []uint64 // own node list; nil: itself
@@ -71,6 +74,8 @@ type fakeServer struct {
 	host   string
 	end    chan process.ExitStatus
 	close  func()
+	// metricsPort is where this version has its metrics.
+	metricsPort int
 
 	mu      sync.Mutex
 	signals []os.Signal
@@ -80,11 +85,14 @@ type fakeServer struct {
 }
 
 type serverTOML struct {
-	BrokerID    uint64            `toml:"broker_id"`
-	Roles       []string          `toml:"roles"`
-	GRPCPort    int               `toml:"grpc_port"`
-	HTTPPort    int               `toml:"http_port"`
-	DataPath    string            `toml:"data_path"`
+	BrokerID   uint64   `toml:"broker_id"`
+	Roles      []string `toml:"roles"`
+	GRPCPort   int      `toml:"grpc_port"`
+	HTTPPort   int      `toml:"http_port"`
+	DataPath   string   `toml:"data_path"`
+	Prometheus struct {
+		Port int `toml:"port"`
+	} `toml:"prometheus"`
 	MetaAddrs   map[string]string `toml:"meta_addrs"`
 	MQTTRuntime struct {
 		Server struct {
@@ -165,6 +173,15 @@ func (s *fakeServer) serve(c serverTOML, mqttPort int) error {
 		}()
 	}
 	httpServer := &http.Server{Handler: http.HandlerFunc(s.http)}
+	s.metricsPort = c.HTTPPort
+	if c.Prometheus.Port != 0 {
+		s.metricsPort = c.Prometheus.Port
+		l, err := listen(c.Prometheus.Port)
+		if err != nil {
+			return err
+		}
+		go httpServer.Serve(l) //nolint:errcheck // ends with the server
+	}
 	go httpServer.Serve(web) //nolint:errcheck // ends with the server
 	grpcServer := grpc.NewServer(grpc.ForceServerCodec(metaservice.Codec), grpc.UnknownServiceHandler(s.grpc))
 	if slices.Contains(c.Roles, "meta") {
@@ -185,7 +202,7 @@ func (s *fakeServer) serve(c serverTOML, mqttPort int) error {
 
 func (s *fakeServer) http(w http.ResponseWriter, r *http.Request) {
 	behave := s.script.get()
-	if behave.hung || behave.silentInfo && r.URL.Path == "/api/info" {
+	if behave.hung || behave.silentInfo && r.URL.Path == "/api/info" || behave.noMetrics && r.URL.Path == "/metrics" {
 		<-r.Context().Done()
 		return
 	}
@@ -206,6 +223,16 @@ func (s *fakeServer) http(w http.ResponseWriter, r *http.Request) {
 	case "/api/echo":
 		body, _ := io.ReadAll(r.Body)
 		answer(w, map[string]any{"code": 0, "data": map[string]any{"method": r.Method, "query": r.URL.RawQuery, "body": string(body)}, "error": nil})
+	case "/metrics":
+		if behave.metrics == "" || !strings.HasSuffix(r.Host, ":"+strconv.Itoa(s.metricsPort)) {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(w, behave.metrics)
+		if behave.cutMetrics {
+			panic(http.ErrAbortHandler)
+		}
 	case "/api/fail":
 		answer(w, map[string]any{"code": 100, "data": "", "error": "Tenant acme already exists"})
 	default:

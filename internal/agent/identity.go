@@ -115,6 +115,17 @@ func (i *identity) serverConfig() *tls.Config {
 	}
 }
 
+// scrapeConfig serves whoever comes: metrics are no secret, and Prometheus has no certificate of the cluster. The scraper knows by the agent's whom it asks.
+func (i *identity) scrapeConfig() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12, // what scrapers of other people speak
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			pair, _, err := i.load()
+			return pair, err
+		},
+	}
+}
+
 // clientConfig is for calls to other agents: the certificate must name the cluster, at whatever address it answers.
 func (i *identity) clientConfig(namespace, cluster string) (*tls.Config, error) {
 	pair, roots, err := i.load()

@@ -45,10 +45,10 @@ type Options struct {
 	ListenHost string
 	// Loopback is the address at which the server is reached; default 127.0.0.1, whose callers the server trusts.
 	Loopback string
-	// Port and PublicPort replace protocol's, for agents that share an address; other agents are always asked at Port.
-	Port, PublicPort int
-	Resolve          func(ctx context.Context, host string) ([]string, error)
-	Dial             func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Port, PublicPort and MetricsPort replace protocol's, for agents that share an address; other agents are always asked at Port.
+	Port, PublicPort, MetricsPort int
+	Resolve                       func(ctx context.Context, host string) ([]string, error)
+	Dial                          func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	Timings        Timings
 	Now            func() time.Time
@@ -193,6 +193,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.PublicPort == 0 {
 		o.PublicPort = protocol.PublicPort
+	}
+	if o.MetricsPort == 0 {
+		o.MetricsPort = protocol.MetricsPort
 	}
 	if o.Resolve == nil {
 		o.Resolve = net.DefaultResolver.LookupHost

@@ -62,7 +62,7 @@ func checkMembers(in config.Input, t robustmq.Traits) error {
 	return nil
 }
 
-// checkPorts: the server panics or exits with 1 on a port out of range or taken; the agent's own two are taken.
+// checkPorts: the server panics or exits with 1 on a port out of range or taken; the agent's own are taken.
 func checkPorts(p protocol.Ports, v robustmq.Version, t robustmq.Traits) error {
 	type port struct {
 		name   string
@@ -79,7 +79,7 @@ func checkPorts(p protocol.Ports, v robustmq.Version, t robustmq.Traits) error {
 	if t.NATS {
 		ports = append(ports, port{"nats", p.NATS}, port{"natsTLS", p.NATSTLS}, port{"natsWS", p.NATSWS}, port{"natsWSS", p.NATSWSS})
 	}
-	taken := map[int32]string{protocol.Port: "the agent", protocol.PublicPort: "the agent"}
+	taken := map[int32]string{protocol.Port: "the agent", protocol.PublicPort: "the agent", protocol.MetricsPort: "the agent"}
 	for _, p := range ports {
 		if p.number < 1 || p.number > 65535 {
 			return fmt.Errorf("ports: %s is %d, a port is 1 to 65535 (RobustMQ %s)", p.name, p.number, v)

@@ -4,7 +4,7 @@ import (
 	"io"
 	"net/http"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 )
 
 // PublicHandler serves /healthz, /readyz and /metrics: no secrets, no orders, no questions to the server, so that each answers within milliseconds whatever the server does.
@@ -29,6 +29,6 @@ func (a *Agent) PublicHandler() http.Handler {
 		a.mu.Unlock()
 		probe(ok, why, w)
 	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET "+protocol.PathMetrics, a.ownMetrics())
 	return a.recovering("public handler", mux)
 }

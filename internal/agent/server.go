@@ -26,30 +26,38 @@ const (
 	idleTimeout   = 2 * time.Minute
 )
 
-// servers are the two ports.
+// servers are the agent's ports.
 type servers struct {
-	a               *Agent
-	private, public *http.Server
-	listeners       [2]net.Listener
+	a         *Agent
+	ports     []*http.Server
+	listeners []net.Listener // one for each of ports
 }
 
 func (a *Agent) listen() (*servers, error) {
-	private, err := net.Listen("tcp", net.JoinHostPort(a.o.ListenHost, strconv.Itoa(a.o.Port)))
-	if err != nil {
-		return nil, fmt.Errorf("agent port: %w", err)
-	}
-	public, err := net.Listen("tcp", net.JoinHostPort(a.o.ListenHost, strconv.Itoa(a.o.PublicPort)))
-	if err != nil {
-		return nil, fmt.Errorf("public port: %w", errors.Join(err, private.Close()))
-	}
+	s := &servers{a: a}
 	quiet := log.New(quietLog{a.o.Log}, "", 0)
-	server := func(h http.Handler) *http.Server {
-		return &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, ErrorLog: quiet}
+	for _, p := range []struct {
+		name    string
+		number  int
+		secured *tls.Config
+		handler http.Handler
+	}{
+		{"agent port", a.o.Port, a.pki.serverConfig(), a.Handler()},
+		{"public port", a.o.PublicPort, nil, a.PublicHandler()},
+		{"metrics port", a.o.MetricsPort, a.pki.scrapeConfig(), a.ScrapeHandler()},
+	} {
+		l, err := net.Listen("tcp", net.JoinHostPort(a.o.ListenHost, strconv.Itoa(p.number)))
+		if err != nil {
+			s.close()
+			return nil, fmt.Errorf("%s: %w", p.name, err)
+		}
+		if p.secured != nil {
+			l = tls.NewListener(l, p.secured)
+		}
+		s.listeners = append(s.listeners, l)
+		s.ports = append(s.ports, &http.Server{Handler: p.handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, ErrorLog: quiet})
 	}
-	return &servers{
-		a: a, private: server(a.Handler()), public: server(a.PublicHandler()),
-		listeners: [2]net.Listener{tls.NewListener(private, a.pki.serverConfig()), public},
-	}, nil
+	return s, nil
 }
 
 // quietLog keeps the connection errors of net/http (port scans, kubelets that hang up) at debug level.
@@ -61,7 +69,7 @@ func (q quietLog) Write(p []byte) (int, error) {
 }
 
 func (s *servers) serve(ctx context.Context, start func(string, func(context.Context))) {
-	for i, server := range []*http.Server{s.private, s.public} {
+	for i, server := range s.ports {
 		server.BaseContext = func(net.Listener) context.Context { return ctx }
 		start("listener", func(ctx context.Context) {
 			if err := server.Serve(s.listeners[i]); err != nil && !errors.Is(err, http.ErrServerClosed) {
@@ -73,7 +81,7 @@ func (s *servers) serve(ctx context.Context, start func(string, func(context.Con
 }
 
 func (s *servers) close() {
-	for _, server := range []*http.Server{s.private, s.public} {
+	for _, server := range s.ports {
 		if err := server.Close(); err != nil {
 			s.a.o.Log.Debug("closing", "error", err)
 		}

@@ -102,21 +102,21 @@ func TestTheNetworkPolicyLetsInExactlyWhoHasToCome(t *testing.T) {
 		change func(*v1alpha1.RobustMQCluster)
 		want   string
 	}{
-		{"placement centre: no client", "sample-0.4.11", v1alpha1.RolePlacementCenter, nil, inside + ", operator 7443/TCP, pods 7480/TCP"},
+		{"placement centre: no client", "sample-0.4.11", v1alpha1.RolePlacementCenter, nil, inside + ", operator 7443/TCP, pods 7480/TCP, pods 7481/TCP"},
 		{
 			"brokers: the usual listeners", "sample-0.4.11", v1alpha1.RoleMQTTBroker, nil,
-			inside + ", everyone 1883/TCP, everyone 1885/TCP, everyone 8083/TCP, everyone 8085/TCP, operator 7443/TCP, pods 7480/TCP",
+			inside + ", everyone 1883/TCP, everyone 1885/TCP, everyone 8083/TCP, everyone 8085/TCP, operator 7443/TCP, pods 7480/TCP, pods 7481/TCP",
 		},
-		{"0.3.0: metrics on their own port", "sample-0.3.0", v1alpha1.RolePlacementCenter, nil, inside + ", operator 7443/TCP, pods 7480/TCP, pods 9091/TCP"},
+		{"0.3.0: metrics on their own port", "sample-0.3.0", v1alpha1.RolePlacementCenter, nil, inside + ", operator 7443/TCP, pods 7480/TCP, pods 7481/TCP, pods 9091/TCP"},
 		{
-			"the admin API is closed to clients and scrapers that nobody named", "sample-0.4.11", v1alpha1.RoleMQTTBroker,
+			"the admin API is closed to clients and scrapers", "sample-0.4.11", v1alpha1.RoleMQTTBroker,
 			func(c *v1alpha1.RobustMQCluster) { c.Spec.Listeners.MQTT.Enabled = ptr.To(false) },
-			inside + ", everyone 1885/TCP, everyone 8083/TCP, everyone 8085/TCP, operator 7443/TCP, pods 7480/TCP",
+			inside + ", everyone 1885/TCP, everyone 8083/TCP, everyone 8085/TCP, operator 7443/TCP, pods 7480/TCP, pods 7481/TCP",
 		},
 		{
 			"production: named clients, named monitoring, the Ingress with the admin UI", "production", v1alpha1.RoleMQTTBroker, nil,
 			"192.0.2.0/24 58080/TCP, 192.0.2.0/24 8083/TCP, 192.0.2.0/24 8085/TCP, 192.0.2.0/24 8883/TCP, 192.0.2.0/24 8883/UDP, 192.0.2.0/24 9092/TCP, " +
-				inside + ", monitoring 58080/TCP, monitoring 7480/TCP, operator 7443/TCP",
+				inside + ", monitoring 7480/TCP, monitoring 7481/TCP, operator 7443/TCP",
 		},
 		{"switched off", "single", v1alpha1.RoleMQTTBroker, nil, ""},
 	} {

@@ -63,6 +63,13 @@ func meta(cluster *v1alpha1.RobustMQCluster, name, component string) metav1.Obje
 	return m
 }
 
+// Owned is the metadata of an object of the cluster that belongs to no one role, with labels that the user added.
+func Owned(cluster *v1alpha1.RobustMQCluster, name string, theirs map[string]string) metav1.ObjectMeta {
+	m := meta(cluster, name, "")
+	m.Labels = merged(theirs, m.Labels)
+	return m
+}
+
 // unowned is the metadata of an object that outlives the cluster.
 func unowned(cluster *v1alpha1.RobustMQCluster, name, component string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Name: name, Namespace: cluster.Namespace, Labels: labels(cluster, component)}

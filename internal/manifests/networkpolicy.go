@@ -67,17 +67,14 @@ func fromOperator(in Inputs) networkingv1.NetworkPolicyIngressRule {
 	}
 }
 
-// fromMonitoring: the agent's metrics are open to every pod of the Kubernetes cluster unless the spec names who scrapes. The server's own metrics since 0.4.1 are on the port of the
-// admin API, which is opened only to those that are named: "everyone" would open the admin API with it.
+// fromMonitoring: the agent's metrics, and the server's through it, are open to every pod of the Kubernetes cluster unless the spec names who scrapes. The server's own port for them is its
+// admin API's since 0.4.1, and is opened to no scraper.
 func fromMonitoring(cluster *v1alpha1.RobustMQCluster, in Inputs) networkingv1.NetworkPolicyIngressRule {
-	ports := []int32{protocol.PublicPort}
-	from := cluster.Spec.NetworkPolicy.MonitoringFrom
-	switch {
-	case in.Traits.PrometheusPort:
+	ports := []int32{protocol.PublicPort, protocol.MetricsPort}
+	if in.Traits.PrometheusPort {
 		ports = append(ports, v1alpha1.PortPrometheus)
-	case len(from) > 0:
-		ports = append(ports, portsOf(cluster).HTTP)
 	}
+	from := cluster.Spec.NetworkPolicy.MonitoringFrom
 	if len(from) == 0 {
 		from = []networkingv1.NetworkPolicyPeer{{NamespaceSelector: &metav1.LabelSelector{}}}
 	}

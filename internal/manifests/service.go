@@ -13,6 +13,8 @@ import (
 const (
 	portNameAgent       = "agent"
 	portNameAgentPublic = "agent-public"
+	// PortNameMetrics is the agent's port for scrapers.
+	PortNameMetrics = "metrics"
 )
 
 // GoverningService gives the pods of a role their DNS names.
@@ -29,7 +31,7 @@ func GoverningService(cluster *v1alpha1.RobustMQCluster, r v1alpha1.Role) *corev
 		PublishNotReadyAddresses: r != v1alpha1.RolePlacementCenter,
 		Ports: []corev1.ServicePort{
 			tcp("grpc", ports.GRPC), tcp("http", ports.HTTP), tcp("engine", ports.Engine),
-			tcp(portNameAgent, protocol.Port), tcp(portNameAgentPublic, protocol.PublicPort),
+			tcp(portNameAgent, protocol.Port), tcp(portNameAgentPublic, protocol.PublicPort), tcp(PortNameMetrics, protocol.MetricsPort),
 		},
 	}
 	return s

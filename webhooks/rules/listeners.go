@@ -10,14 +10,15 @@ import (
 
 // fixedPorts are those that no field changes.
 var fixedPorts = map[int32]string{
-	v1alpha1.PortGRPC:        "the servers' own calls",
-	v1alpha1.PortEngine:      "the replication of messages",
-	v1alpha1.PortNATSWS:      "NATS over WebSocket",
-	v1alpha1.PortNATSTLS:     "NATS over TLS",
-	v1alpha1.PortNATSWSS:     "NATS over WebSocket and TLS",
-	v1alpha1.PortAgent:       "the agent",
-	v1alpha1.PortAgentPublic: "the agent's probes and metrics",
-	v1alpha1.PortPrometheus:  "the metrics of RobustMQ before 0.4.1",
+	v1alpha1.PortGRPC:         "the servers' own calls",
+	v1alpha1.PortEngine:       "the replication of messages",
+	v1alpha1.PortNATSWS:       "NATS over WebSocket",
+	v1alpha1.PortNATSTLS:      "NATS over TLS",
+	v1alpha1.PortNATSWSS:      "NATS over WebSocket and TLS",
+	v1alpha1.PortAgent:        "the agent",
+	v1alpha1.PortAgentPublic:  "the agent's probes",
+	v1alpha1.PortAgentMetrics: "the agent's metrics",
+	v1alpha1.PortPrometheus:   "the metrics of RobustMQ before 0.4.1",
 }
 
 func portsDistinct(_, new *cluster, _ Context) []Violation {

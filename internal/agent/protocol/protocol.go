@@ -10,8 +10,16 @@ import (
 const (
 	// Port serves the calls below over mutual TLS.
 	Port = 7443
-	// PublicPort serves /healthz, /readyz and /metrics in clear: the kubelet and Prometheus come without a client certificate.
+	// PublicPort serves /healthz, /readyz and /metrics in clear: the kubelet comes without a client certificate.
 	PublicPort = 7480
+	// MetricsPort serves metrics over TLS, with the agents' certificate and to callers without one. No pod template lists it: pods would be made anew for it.
+	MetricsPort = 7481
+)
+
+// Paths at MetricsPort.
+const (
+	PathMetrics       = "/metrics"        // the agent's
+	PathServerMetrics = "/server/metrics" // the server's, passed on as it has them: so nobody who scrapes has to reach the port of its admin API
 )
 
 // Paths of the calls.
