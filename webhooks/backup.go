@@ -19,7 +19,10 @@ var (
 )
 
 // backupValidator judges a RobustMQBackup, and keeps one that a running restore reads.
-type backupValidator struct{ beside *surroundings }
+type backupValidator struct {
+	beside *surroundings
+	decisions
+}
 
 // Handle answers for create, update and delete.
 func (v backupValidator) Handle(ctx context.Context, req admission.Request) admission.Response {
@@ -28,7 +31,7 @@ func (v backupValidator) Handle(ctx context.Context, req admission.Request) admi
 		if err := decode(req.OldObject.Raw, &b); err != nil {
 			return admission.Errored(http.StatusBadRequest, err)
 		}
-		return answer(backupKind, req.Name, rules.DeleteBackup(&b, rules.Context{Around: v.beside.ofDeletedBackup(ctx, req.Namespace)}))
+		return v.answer(backupKind, req.Name, rules.DeleteBackup(&b, rules.Context{Around: v.beside.ofDeletedBackup(ctx, req.Namespace)}))
 	}
 	var is, was v1alpha1.RobustMQBackup
 	if err := decode(req.Object.Raw, &is); err != nil {
@@ -36,7 +39,7 @@ func (v backupValidator) Handle(ctx context.Context, req admission.Request) admi
 	}
 	switch req.Operation {
 	case admissionv1.Create:
-		return answer(backupKind, req.Name, rules.Backup(nil, &is, rules.Context{Operation: rules.Create, Around: v.beside.ofBackup(ctx, &is, req.Namespace)}))
+		return v.answer(backupKind, req.Name, rules.Backup(nil, &is, rules.Context{Operation: rules.Create, Around: v.beside.ofBackup(ctx, &is, req.Namespace)}))
 	case admissionv1.Update:
 		if err := decode(req.OldObject.Raw, &was); err != nil {
 			return admission.Errored(http.StatusBadRequest, err)
@@ -44,7 +47,7 @@ func (v backupValidator) Handle(ctx context.Context, req admission.Request) admi
 		if !is.DeletionTimestamp.IsZero() || equality.Semantic.DeepEqual(was.Spec, is.Spec) {
 			return admission.Allowed("")
 		}
-		return answer(backupKind, req.Name, rules.Backup(&was, &is, rules.Context{Operation: rules.Update}))
+		return v.answer(backupKind, req.Name, rules.Backup(&was, &is, rules.Context{Operation: rules.Update}))
 	}
 	return admission.Allowed("")
 }
@@ -63,7 +66,7 @@ func (v restoreValidator) Handle(ctx context.Context, req admission.Request) adm
 		c := rules.Context{Operation: rules.Create}
 		v.fill(ctx, &c, req.Namespace)
 		c.Around = v.beside.ofRestore(ctx, &is, req.Namespace)
-		return answer(restoreKind, req.Name, rules.Restore(nil, &is, c))
+		return v.answer(restoreKind, req.Name, rules.Restore(nil, &is, c))
 	case admissionv1.Update:
 		if err := decode(req.OldObject.Raw, &was); err != nil {
 			return admission.Errored(http.StatusBadRequest, err)
@@ -71,7 +74,7 @@ func (v restoreValidator) Handle(ctx context.Context, req admission.Request) adm
 		if !is.DeletionTimestamp.IsZero() || equality.Semantic.DeepEqual(was.Spec, is.Spec) {
 			return admission.Allowed("")
 		}
-		return answer(restoreKind, req.Name, rules.Restore(&was, &is, rules.Context{Operation: rules.Update}))
+		return v.answer(restoreKind, req.Name, rules.Restore(&was, &is, rules.Context{Operation: rules.Update}))
 	}
 	return admission.Allowed("")
 }

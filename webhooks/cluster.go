@@ -43,20 +43,7 @@ func (v clusterValidator) Handle(ctx context.Context, req admission.Request) adm
 	}
 	v.fill(ctx, &c, req.Namespace)
 	c.Around = v.beside.ofChange(ctx, was, &is, req.Namespace)
-	return answer(clusterKind, req.Name, rules.Cluster(was, &is, c))
-}
-
-// answer is the verdict of the rules: the API server repeats a denial to the user word by word.
-func answer(kind schema.GroupKind, name string, vs []rules.Violation) admission.Response {
-	var warnings []string
-	for _, v := range rules.Warned(vs) {
-		warnings = append(warnings, v.Warning())
-	}
-	if err := rules.Error(kind, name, vs); err != nil {
-		status := err.Status()
-		return admission.Response{AdmissionResponse: admissionv1.AdmissionResponse{Result: &status, Warnings: warnings}}
-	}
-	return admission.Allowed("").WithWarnings(warnings...)
+	return v.answer(clusterKind, req.Name, rules.Cluster(was, &is, c))
 }
 
 // clusterDefaulter completes what the defaults of the schema cannot: half a listener. It looks at nothing else, so that nothing that is given is ever

@@ -12,10 +12,10 @@ import (
 )
 
 // clusterDeletion keeps clusters that somebody protects. The webhook's matchConditions let nothing but annotated clusters come here, so that no other deletion ever waits for the operator.
-type clusterDeletion struct{}
+type clusterDeletion struct{ decisions }
 
 // Handle answers for delete.
-func (clusterDeletion) Handle(_ context.Context, req admission.Request) admission.Response {
+func (d clusterDeletion) Handle(_ context.Context, req admission.Request) admission.Response {
 	if req.Operation != admissionv1.Delete {
 		return admission.Allowed("")
 	}
@@ -23,5 +23,5 @@ func (clusterDeletion) Handle(_ context.Context, req admission.Request) admissio
 	if err := decodeCluster(req.OldObject.Raw, &c); err != nil {
 		return admission.Errored(http.StatusBadRequest, err)
 	}
-	return answer(clusterKind, req.Name, rules.DeleteCluster(&c, rules.Context{}))
+	return d.answer(clusterKind, req.Name, rules.DeleteCluster(&c, rules.Context{}))
 }

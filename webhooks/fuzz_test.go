@@ -54,7 +54,7 @@ func FuzzEveryHandlerAnswersWhateverItIsSent(f *testing.F) {
 	beside := newSurroundings(desert{}, desert{})
 	handlers := map[string]admission.Handler{
 		"default": clusterDefaulter{}, "cluster": clusterValidator{platform{beside: beside}}, "scale": scaleValidator{clusters: reader{cluster: &v1alpha1.RobustMQCluster{}}}, "policy": policyValidator{},
-		"deletion": clusterDeletion{}, "backup": backupValidator{beside}, "restore": restoreValidator{platform{beside: beside}},
+		"deletion": clusterDeletion{}, "backup": backupValidator{beside: beside}, "restore": restoreValidator{platform{beside: beside}},
 	}
 	f.Fuzz(func(t *testing.T, object, old []byte) {
 		if len(object)+len(old) > 64<<10 {

@@ -27,6 +27,7 @@ type platform struct {
 	policies    Policies // nil: none
 	serverImage string
 	beside      *surroundings // what lives beside the cluster; nil: nothing is known
+	decisions
 }
 
 // fill completes a rule's context.
@@ -43,10 +44,10 @@ func (p platform) fill(ctx context.Context, c *rules.Context, namespace string) 
 var policyKind = schema.GroupKind{Group: v1alpha1.GroupVersion.Group, Kind: "RobustMQPolicy"}
 
 // policyValidator refuses policies that would not do what they say.
-type policyValidator struct{}
+type policyValidator struct{ decisions }
 
 // Handle answers for create and update of a RobustMQPolicy.
-func (policyValidator) Handle(_ context.Context, req admission.Request) admission.Response {
+func (v policyValidator) Handle(_ context.Context, req admission.Request) admission.Response {
 	if req.Operation != admissionv1.Create && req.Operation != admissionv1.Update {
 		return admission.Allowed("")
 	}
@@ -65,5 +66,5 @@ func (policyValidator) Handle(_ context.Context, req admission.Request) admissio
 			return admission.Allowed("")
 		}
 	}
-	return answer(policyKind, req.Name, rules.RobustMQPolicy(was, &is, c))
+	return v.answer(policyKind, req.Name, rules.RobustMQPolicy(was, &is, c))
 }

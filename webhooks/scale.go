@@ -55,5 +55,5 @@ func (s scaleValidator) Handle(ctx context.Context, req admission.Request) admis
 	c := rules.Context{Operation: rules.Scale}
 	s.fill(ctx, &c, req.Namespace)
 	c.Around = s.beside.ofChange(ctx, &was, is, req.Namespace)
-	return answer(clusterKind, req.Name, rules.Cluster(&was, is, c))
+	return s.answer(clusterKind, req.Name, rules.Cluster(&was, is, c))
 }

@@ -15,6 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/robustmq/robustmq-operator/monitoring"
 )
 
 // Paths of the webhooks, as config/webhook has them.
@@ -58,6 +60,8 @@ type Options struct {
 	ServerImage string
 	// Metrics takes the collector of the certificates' ends; default the manager's own registry.
 	Metrics prometheus.Registerer
+	// Decisions counts what the webhooks decide; nil: nobody counts.
+	Decisions *monitoring.Admissions
 }
 
 // Setup adds the webhooks to a manager: handlers, certificates, and a readiness check that turns true when requests are served.
@@ -72,7 +76,7 @@ func Setup(mgr ctrl.Manager, o Options) error {
 	if err != nil {
 		return err
 	}
-	a := &admissionServer{mgr: mgr, reader: reader, platform: platform{policies: o.Policies, serverImage: o.ServerImage, beside: newSurroundings(reader, mgr.GetClient())}, certificate: make(chan struct{})}
+	a := &admissionServer{mgr: mgr, reader: reader, platform: platform{policies: o.Policies, serverImage: o.ServerImage, beside: newSurroundings(reader, mgr.GetClient()), decisions: decisions{o.Decisions}}, certificate: make(chan struct{})}
 	if err := mgr.AddReadyzCheck("webhooks", a.check); err != nil {
 		return fmt.Errorf("readiness check: %w", err)
 	}
@@ -141,9 +145,9 @@ func (a *admissionServer) serve() {
 	s.Register(PathDefaultCluster, &admission.Webhook{Handler: clusterDefaulter{}})
 	s.Register(PathValidateCluster, &admission.Webhook{Handler: clusterValidator{a.platform}})
 	s.Register(PathValidateScale, &admission.Webhook{Handler: scaleValidator{near: a.mgr.GetClient(), clusters: a.reader, platform: a.platform}})
-	s.Register(PathValidatePolicy, &admission.Webhook{Handler: policyValidator{}})
-	s.Register(PathDeleteCluster, &admission.Webhook{Handler: clusterDeletion{}})
-	s.Register(PathValidateBackup, &admission.Webhook{Handler: backupValidator{a.platform.beside}})
+	s.Register(PathValidatePolicy, &admission.Webhook{Handler: policyValidator{a.platform.decisions}})
+	s.Register(PathDeleteCluster, &admission.Webhook{Handler: clusterDeletion{a.platform.decisions}})
+	s.Register(PathValidateBackup, &admission.Webhook{Handler: backupValidator{a.platform.beside, a.platform.decisions}})
 	s.Register(PathValidateRestore, &admission.Webhook{Handler: restoreValidator{a.platform}})
 	a.serving.Store(true)
 }

@@ -67,26 +67,27 @@ func run(ctx context.Context, o *options) error {
 	if err := mgr.AddHealthzCheck("alive", healthz.Ping); err != nil {
 		return fmt.Errorf("health check: %w", err)
 	}
+	counts := monitoring.NewOperator()
+	if err := counts.Register(metrics.Registry); err != nil {
+		return err
+	}
+	counts.Leader.Follow(mgr.Elected())
 	policies, err := policy.NewSource(mgr)
 	if err != nil {
 		return err
 	}
-	if err := setupWebhooks(mgr, o, policies); err != nil {
+	if err := setupWebhooks(mgr, o, policies, counts.Admissions); err != nil {
 		return err
 	}
-	auditor := &policy.Auditor{Source: policies, ServerImage: o.serverImage}
+	auditor := &policy.Auditor{Source: policies, ServerImage: o.serverImage, Work: counts.Work}
 	if err := auditor.SetupWithManager(mgr); err != nil {
 		return err
 	}
 	agents := agentclient.NewPool(agentclient.Limits{}, nil)
-	recoveries := monitoring.NewRecoveries()
-	if err := metrics.Registry.Register(recoveries); err != nil {
-		return fmt.Errorf("metrics of recoveries: %w", err)
-	}
 	restores := restoresOf(mgr.GetClient())
 	reconciler := &cluster.Reconciler{
 		Agents: agents, ServerImage: o.serverImage, AgentImage: o.agentImage,
-		ClusterDomain: o.clusterDomain, OperatorNamespace: namespace(), DisableRelay: o.disableRelay, Recoveries: recoveries, Restores: restores,
+		ClusterDomain: o.clusterDomain, OperatorNamespace: namespace(), DisableRelay: o.disableRelay, Metrics: counts, Restores: restores,
 	}
 	machines, err := cluster.MayReadMachines(ctx, mgr.GetClient())
 	if err != nil {
@@ -98,19 +99,15 @@ func run(ctx context.Context, o *options) error {
 	if err := reconciler.SetupWithManager(mgr, cluster.Options{Concurrency: o.concurrency, NoMachines: !machines}); err != nil {
 		return fmt.Errorf("cluster controller: %w", err)
 	}
-	backups := &backup.Reconciler{Agents: agents, AgentImage: o.agentImage, Restores: restores}
+	backups := &backup.Reconciler{Agents: agents, AgentImage: o.agentImage, Restores: restores, Work: counts.Work}
 	if err := backups.SetupWithManager(mgr, backup.Options{Concurrency: o.concurrency}); err != nil {
 		return fmt.Errorf("backup controller: %w", err)
 	}
-	restorer := &restore.Reconciler{Agents: agents, AgentImage: o.agentImage, ClusterDomain: o.clusterDomain}
+	restorer := &restore.Reconciler{Agents: agents, AgentImage: o.agentImage, ClusterDomain: o.clusterDomain, Work: counts.Work}
 	if err := restorer.SetupWithManager(mgr, restore.Options{Concurrency: o.concurrency}); err != nil {
 		return fmt.Errorf("restore controller: %w", err)
 	}
-	exported := monitoring.NewBackups()
-	if err := metrics.Registry.Register(exported); err != nil {
-		return fmt.Errorf("metrics of backups: %w", err)
-	}
-	plans := &plan.Reconciler{AgentImage: o.agentImage, Metrics: exported, Restores: restores}
+	plans := &plan.Reconciler{AgentImage: o.agentImage, Metrics: counts.Backups, Work: counts.Work, Restores: restores}
 	if err := plans.SetupWithManager(mgr, plan.Options{Concurrency: o.concurrency}); err != nil {
 		return fmt.Errorf("controller of backup plans: %w", err)
 	}
@@ -148,7 +145,7 @@ func managerOptions(o *options) ctrl.Options {
 	}
 }
 
-func setupWebhooks(mgr ctrl.Manager, o *options, policies webhooks.Policies) error {
+func setupWebhooks(mgr ctrl.Manager, o *options, policies webhooks.Policies, decisions *monitoring.Admissions) error {
 	if !o.webhooks {
 		if err := mgr.AddReadyzCheck("ready", healthz.Ping); err != nil {
 			return fmt.Errorf("readiness check: %w", err)
@@ -157,7 +154,7 @@ func setupWebhooks(mgr ctrl.Manager, o *options, policies webhooks.Policies) err
 	}
 	if err := webhooks.Setup(mgr, webhooks.Options{
 		Namespace: namespace(), ServiceName: o.webhookService, CertDir: o.webhookCertDir, SelfSigned: o.selfSigned,
-		Lifetimes: webhooks.Lifetimes{Certificate: o.certificateLife, Authority: o.authorityLife}, Policies: policies, ServerImage: o.serverImage,
+		Lifetimes: webhooks.Lifetimes{Certificate: o.certificateLife, Authority: o.authorityLife}, Policies: policies, ServerImage: o.serverImage, Decisions: decisions,
 	}); err != nil {
 		return fmt.Errorf("webhooks: %w", err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/robustmq/robustmq-operator/controllers/backup/removal"
 	"github.com/robustmq/robustmq-operator/controllers/installation"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/monitoring"
 )
 
 // Reconciler carries out RobustMQBackups. Every field but the client may be injected by tests.
@@ -33,6 +34,8 @@ type Reconciler struct {
 	AgentImage string
 	// Restores lists the restores of a namespace; nil where there are none (tests). No backup is begun beside one that is under way, and none that it reads is removed.
 	Restores func(ctx context.Context, namespace string) ([]v1alpha1.RobustMQRestore, error)
+	// Work counts passes and writes; nil: nobody counts.
+	Work *monitoring.Work
 
 	Timings Timings
 	Now     func() time.Time
@@ -90,6 +93,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	result, err := r.reconcile(ctx, &b)
 	if apierrors.IsConflict(err) {
 		// Somebody wrote in between: what was read is old, the next pass reads anew.
+		monitoring.Waiting(ctx)
 		return ctrl.Result{RequeueAfter: r.Timings.Waiting}, nil
 	}
 	return result, err
@@ -137,7 +141,9 @@ func (r *Reconciler) reconcile(ctx context.Context, b *v1alpha1.RobustMQBackup) 
 		return ctrl.Result{RequeueAfter: r.Timings.Waiting}, nil // once more, for what is left of its Job
 	case over(v.stage):
 		return ctrl.Result{}, nil
-	case v.stage == v1alpha1.BackupWaiting:
+	}
+	monitoring.Waiting(ctx)
+	if v.stage == v1alpha1.BackupWaiting {
 		return ctrl.Result{RequeueAfter: r.Timings.Waiting}, nil
 	}
 	return ctrl.Result{RequeueAfter: r.Timings.Progress}, nil
@@ -158,7 +164,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, b *v1alpha1.RobustMQBackup
 		return fmt.Errorf("writing the status of backup %s: %w", b.Name, err)
 	}
 	for _, t := range transitions(b.Status, next) {
-		r.tell(after, t.kind, t.reason, t.message)
+		r.tell(ctx, after, t.kind, t.reason, t.message)
 	}
 	return nil
 }
@@ -182,7 +188,8 @@ func (r *Reconciler) forget(key types.NamespacedName) {
 	delete(r.memory, key)
 }
 
-// tell makes an event. Its note has 1024 bytes at most, or the API server refuses it.
-func (r *Reconciler) tell(b *v1alpha1.RobustMQBackup, kind, reason, message string) {
+// tell makes an event, and a line in the log. The event's note has 1024 bytes at most, or the API server refuses it.
+func (r *Reconciler) tell(ctx context.Context, b *v1alpha1.RobustMQBackup, kind, reason, message string) {
+	ctrl.LoggerFrom(ctx).Info("changed", "cluster", b.Namespace+"/"+b.Spec.ClusterName, "step", b.Status.Stage, "reason", reason, "message", message)
 	r.Events.Eventf(b, nil, kind, reason, reason, "%s", cut(message, 1000))
 }

@@ -195,7 +195,7 @@ func (r *Reconciler) createDeletion(ctx context.Context, b *v1alpha1.RobustMQBac
 	case err != nil:
 		return fmt.Errorf("creating Job %s: %w", j.Name, err)
 	}
-	r.tell(b, corev1.EventTypeNormal, v1alpha1.ReasonDeletingBackup, fmt.Sprintf("Job %s removes %s from the bucket", j.Name, placeOf(b)))
+	r.tell(ctx, b, corev1.EventTypeNormal, v1alpha1.ReasonDeletingBackup, fmt.Sprintf("Job %s removes %s from the bucket", j.Name, placeOf(b)))
 	return nil
 }
 
@@ -208,10 +208,10 @@ func (r *Reconciler) release(ctx context.Context, b *v1alpha1.RobustMQBackup, st
 	}
 	r.forget(client.ObjectKeyFromObject(b))
 	if step.warning != "" {
-		r.tell(b, corev1.EventTypeWarning, v1alpha1.ReasonBackupLeft, fmt.Sprintf("%s is still in the bucket: %s", placeOf(b), step.warning))
+		r.tell(ctx, b, corev1.EventTypeWarning, v1alpha1.ReasonBackupLeft, fmt.Sprintf("%s is still in the bucket: %s", placeOf(b), step.warning))
 		return nil
 	}
-	r.tell(b, corev1.EventTypeNormal, v1alpha1.ReasonBackupDeleted, step.told)
+	r.tell(ctx, b, corev1.EventTypeNormal, v1alpha1.ReasonBackupDeleted, step.told)
 	return nil
 }
 

@@ -32,11 +32,12 @@ type Options struct {
 
 // SetupWithManager fills what the reconciler was not given with its defaults and registers it.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o Options) error {
-	r.setDefaults(mgr)
 	name := o.Name
 	if name == "" {
 		name = "robustmqbackup"
 	}
+	r.setDefaults(mgr)
+	r.Client = r.Work.Client(name, r.Client)
 	toBackup := handler.EnqueueRequestsFromMapFunc(backupOf)
 	return ctrl.NewControllerManagedBy(mgr).
 		Named(name).
@@ -50,7 +51,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o Options) error {
 		Watches(&corev1.Pod{}, toBackup).
 		// A cluster that comes, or goes, is what some of its backups wait for, or die of.
 		Watches(&v1alpha1.RobustMQCluster{}, handler.EnqueueRequestsFromMapFunc(r.backupsOfCluster), builder.WithPredicates(comesOrGoes())).
-		Complete(r)
+		Complete(r.Work.Reconciler(name, r))
 }
 
 func (r *Reconciler) setDefaults(mgr ctrl.Manager) {

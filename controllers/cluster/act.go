@@ -12,6 +12,7 @@ import (
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/topology"
+	"github.com/robustmq/robustmq-operator/monitoring"
 )
 
 // act performs the plan's steps in order and stops at the first that fails: what an order that was not answered did is seen by the next pass.
@@ -28,7 +29,9 @@ func (r *Reconciler) act(ctx context.Context, p *pass, plan topology.Plan) error
 			if err := r.markFounded(ctx, p); err != nil {
 				return err
 			}
-			p.log.Info("founding recorded", "reason", step.Reason)
+			monitoring.Changed(ctx)
+			p.memory.converging.Took(p.seen, step, p.snapshot)
+			p.log.Info("step done", "step", step.Kind, "reason", step.Reason)
 			continue
 		}
 		do := r.order
@@ -64,8 +67,10 @@ func (r *Reconciler) act(ctx context.Context, p *pass, plan topology.Plan) error
 		}
 		if err := do(ctx, p, step); err != nil {
 			r.event(p.cluster, step.Pod, corev1.EventTypeWarning, v1alpha1.ReasonStepFailed, ofPod(step, fmt.Sprintf("%s failed: %v", step.Kind, err)))
-			return fmt.Errorf("%s %s: %w", step.Kind, step.Pod, err)
+			return &failedStep{step, err}
 		}
+		monitoring.Changed(ctx)
+		p.memory.converging.Took(p.seen, step, p.snapshot)
 		p.memory.tracker.Forget(step.Symptom())
 		if seed := p.observed.states[step.Pod].Images.Seed; step.Kind == topology.StepWipe && seed != nil {
 			p.memory.seeds.Failed(step.Pod, step.Reason, donorOf(seed), r.Now())

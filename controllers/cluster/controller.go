@@ -52,8 +52,8 @@ type Reconciler struct {
 	// Machines reads the Kubernetes nodes that carry the pods; nil: the operator may not, and nothing that depends on them is done.
 	Machines client.Reader
 
-	// Recoveries counts how long troubles lasted; nil: nobody counts.
-	Recoveries *monitoring.Recoveries
+	// Metrics take what is counted and exported; nil: nobody counts.
+	Metrics *monitoring.Operator
 
 	// Monitoring tells what the condition MonitoringAvailable says; nil: nobody does, and there is no such condition.
 	Monitoring Monitoring
@@ -88,8 +88,13 @@ type memory struct {
 	// censuses are what the members' databases were counted to hold, faults what was found by it and is not over.
 	censuses censuses
 	faults   []topology.Fault
-	// watch remembers since when troubles last.
-	watch topology.Watch
+	// watch remembers since when troubles last, converging which steps have not brought yet what they were for.
+	watch      topology.Watch
+	converging topology.Converging
+	// told is what was said last of what the cluster waits for.
+	told told
+	// certificates end at these times.
+	certificates []monitoring.Certificate
 	// transferFailed is when the last transfer of leadership failed.
 	transferFailed time.Time
 	// replicated: the inner topics were seen with all their copies, for this many engines.
@@ -122,6 +127,7 @@ type pass struct {
 	inputs   manifests.Inputs
 	observed *observation
 	snapshot topology.Snapshot
+	seen     time.Time // when the agents had answered
 	memory   *memory
 	dial     func(pod *corev1.Pod) (agentclient.Client, error)
 	// waits are what the objects, not the members, wait for: a Secret that is missing, say.
@@ -160,10 +166,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		r.forget(req.NamespacedName)
 		return ctrl.Result{}, nil
 	}
-	p := &pass{log: ctrl.LoggerFrom(ctx), cluster: &cluster}
+	p := &pass{log: ctrl.LoggerFrom(ctx).WithValues("cluster", req.String()), cluster: &cluster}
 	result, err := r.reconcile(ctx, p)
 	if apierrors.IsConflict(err) {
 		// Somebody wrote in between: what was read is old, the next pass reads anew.
+		monitoring.Waiting(ctx)
 		return ctrl.Result{RequeueAfter: r.Timings.Busy}, nil
 	}
 	return result, err
@@ -203,6 +210,9 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	if p.restores, err = r.observeRestores(ctx, p.cluster); err != nil {
 		return ctrl.Result{}, err
 	}
+	if r.Metrics != nil {
+		r.Metrics.Restores.Set(client.ObjectKeyFromObject(p.cluster), restoresToExport(p.restores))
+	}
 	id.generation = generationBy(id.recorded, p.generationOnClaims(), p.restores)
 	p.id = id
 	if changed && !p.cluster.Spec.Paused {
@@ -226,9 +236,10 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	if failed := p.memory.transferFailed; !failed.IsZero() {
 		p.snapshot.TransferFailedAgo = max(r.Now().Sub(failed), 1)
 	}
+	p.seen = r.Now()
 	for _, m := range p.snapshot.Members {
 		if started := p.observed.states[m.Pod].Server.Started; m.Agent != nil && started != nil {
-			m.Agent.StartedFor = max(r.Now().Sub(*started), 1)
+			m.Agent.StartedFor = max(p.seen.Sub(*started), 1)
 		}
 	}
 	r.look(ctx, p)
@@ -236,6 +247,7 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	if !p.aside() {
 		r.countKeys(ctx, p, health)
 		r.tellRecoveries(p)
+		r.tellConverged(p)
 	}
 
 	if p.cluster.Spec.Paused {
@@ -282,7 +294,7 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	}
 	if err := r.act(ctx, p, plan); err != nil {
 		// An agent that refuses or does not answer is observed again soon, and decided on anew: not an error of this pass.
-		p.log.Info("step failed", "error", err.Error())
+		tellFailed(p.log, err)
 	}
 	return result, nil
 }
@@ -292,6 +304,7 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 func (r *Reconciler) look(ctx context.Context, p *pass) {
 	if p.aside() {
 		p.memory.tracker.Observe(r.Now(), nil)
+		p.memory.converging = topology.Converging{}
 		return
 	}
 	r.surveySegments(ctx, p, topology.Assess(p.snapshot))
@@ -326,16 +339,26 @@ func (r *Reconciler) finish(ctx context.Context, p *pass, health topology.Health
 	if err := r.writeStatus(ctx, p, next); err != nil {
 		return ctrl.Result{}, err
 	}
+	r.export(p, next)
+	p.tellWaits(plan, r.Now())
 	if plan.Settled() {
 		r.Agents.Rest(client.ObjectKeyFromObject(p.cluster).String())
 		return ctrl.Result{RequeueAfter: jitter(r.Timings.Quiet)}, nil
 	}
+	monitoring.Waiting(ctx)
 	return ctrl.Result{RequeueAfter: r.Timings.Busy}, nil
 }
 
 // refuse reports a spec or volumes that nothing can be done with, writes nothing else, and waits for the next change.
 func (r *Reconciler) refuse(ctx context.Context, p *pass, reason, message string) error {
-	return r.writeStatus(ctx, p, refusedStatus(p.cluster, reason, message, r.Now()))
+	next := refusedStatus(p.cluster, reason, message, r.Now())
+	if err := r.writeStatus(ctx, p, next); err != nil {
+		return err
+	}
+	monitoring.Waiting(ctx)
+	r.export(p, next)
+	p.tellWaits(topology.Plan{Waits: []topology.Wait{{Reason: reason, Message: message, Trouble: true}}}, r.Now())
+	return nil
 }
 
 // awaitInnerTopics says which of RobustMQ's own topics still lacks copies; once all were seen whole, it asks no more until the number of engines changes.
@@ -405,6 +428,7 @@ func (r *Reconciler) forget(key types.NamespacedName) {
 	defer r.mu.Unlock()
 	delete(r.memory, key)
 	r.Agents.Forget(key.String())
+	r.Metrics.Forget(key)
 }
 
 // jitter spreads quiet clusters over time: a tenth more or less.

@@ -13,7 +13,7 @@ import (
 func (r *Reconciler) tellRecoveries(p *pass) {
 	for _, over := range p.memory.watch.Observe(r.Now(), p.snapshot) {
 		took := over.Took.Round(100 * time.Millisecond)
-		r.Recoveries.Over(string(over.Rung), over.Took)
+		r.Metrics.Over(string(over.Rung), over.Took)
 		p.log.Info("trouble is over", "kind", over.Rung, "pod", over.Pod, "took", took.String())
 		message := fmt.Sprintf("over after %s: %s", took, over.Rung.Words())
 		if over.Pod != "" {

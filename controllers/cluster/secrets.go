@@ -139,7 +139,7 @@ func (r *Reconciler) ensureCertificates(ctx context.Context, p *pass) (agentclie
 			*s.into = live.Data
 		}
 	}
-	certs := existing
+	certs, changed := existing, false
 	if !p.cluster.Spec.Paused {
 		want, err := pki.Desired(existing, manifests.PKISubject(p.desired, p.inputs), r.PKIRules, r.Now(), r.Random)
 		if err != nil {
@@ -155,8 +155,9 @@ func (r *Reconciler) ensureCertificates(ctx context.Context, p *pass) (agentclie
 		for _, c := range want.Changes {
 			p.log.Info("certificate made", "certificate", c.Secret, "reason", c.Reason)
 		}
-		certs = want.Secrets
+		certs, changed = want.Secrets, len(want.Changes) > 0
 	}
+	p.noteCertificates(certs, changed)
 	return agentclient.Identity{
 		CA: certs.Operator[pki.KeyTrust], Cert: certs.Operator[pki.KeyCert], Key: certs.Operator[pki.KeyKey],
 		ServerName: protocol.ServerName(p.cluster.Namespace, p.cluster.Name),

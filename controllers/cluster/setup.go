@@ -40,13 +40,15 @@ type Options struct {
 
 // SetupWithManager fills what the reconciler was not given with its defaults and registers it.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o Options) error {
-	r.setDefaults(mgr)
-	if !o.NoMachines && r.Machines == nil {
-		r.Machines = mgr.GetClient()
-	}
 	name := o.Name
 	if name == "" {
 		name = "robustmqcluster"
+	}
+	r.setDefaults(mgr)
+	work := r.Metrics.Counts()
+	r.Client = work.Client(name, r.Client)
+	if !o.NoMachines && r.Machines == nil {
+		r.Machines = mgr.GetClient()
 	}
 	toCluster := handler.EnqueueRequestsFromMapFunc(clusterOf)
 	building := ctrl.NewControllerManagedBy(mgr).
@@ -73,7 +75,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o Options) error {
 	if r.Restores != nil {
 		building = building.Watches(&v1alpha1.RobustMQRestore{}, handler.EnqueueRequestsFromMapFunc(clusterOfRestore), builder.WithPredicates(restoreSteps()))
 	}
-	return building.Complete(r)
+	return building.Complete(work.Reconciler(name, r))
 }
 
 func (r *Reconciler) setDefaults(mgr ctrl.Manager) {

@@ -342,6 +342,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, p *pass, next v1alpha1.Rob
 		return fmt.Errorf("writing the status of cluster %s: %w", p.cluster.Name, err)
 	}
 	for _, t := range transitions(before.Status, next) {
+		p.log.Info("changed", "step", "none", "pod", t.pod, "reason", t.reason, "message", t.message)
 		r.event(after, t.pod, t.kind, t.reason, t.message)
 	}
 	return nil

@@ -53,7 +53,7 @@ func (r *Reconciler) transfer(ctx context.Context, p *pass, step topology.Step) 
 			err = fmt.Errorf("%w; %s", err, h.end(context.WithoutCancel(ctx)))
 		}
 	}
-	transferMetrics().seen(outcome, h.gap)
+	r.Metrics.Transferred(outcome, h.gap)
 	if err != nil {
 		return "", err
 	}

@@ -22,7 +22,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/monitoring"
 )
+
+// controllerName is the name in logs and metrics.
+const controllerName = "robustmqpolicy"
 
 // settle is how long the controller waits after a change before it audits: a burst of changes is one audit, and a policy is audited no more than about once in this time.
 const settle = 2 * time.Second
@@ -39,6 +43,8 @@ type Auditor struct {
 	Now func() time.Time
 	// Metrics takes the metric; the manager's own registry when nil.
 	Metrics prometheus.Registerer
+	// Work counts passes and writes; nil: nobody counts.
+	Work *monitoring.Work
 
 	mgr      ctrl.Manager
 	clusters client.Reader
@@ -57,7 +63,7 @@ func (a *Auditor) SetupWithManager(mgr ctrl.Manager) error {
 	if a.Metrics == nil {
 		a.Metrics = metrics.Registry
 	}
-	a.mgr, a.clusters, a.status, a.found = mgr, mgr.GetCache(), mgr.GetClient().Status(), newViolations()
+	a.mgr, a.clusters, a.status, a.found = mgr, mgr.GetCache(), a.Work.Client(controllerName, mgr.GetClient()).Status(), newViolations()
 	if err := a.Metrics.Register(a.found.gauge); err != nil {
 		return fmt.Errorf("metric of violations: %w", err)
 	}
@@ -93,8 +99,8 @@ func (a *Auditor) Start(ctx context.Context) error {
 // controller is one that the manager does not know: the manager would wait for a kind that need not exist.
 func (a *Auditor) controller() (controller.Controller, error) {
 	skip := true
-	c, err := controller.NewUnmanaged("robustmqpolicy", controller.Options{
-		Reconciler: a, MaxConcurrentReconciles: 1, SkipNameValidation: &skip, Logger: a.mgr.GetLogger().WithName("robustmqpolicy"),
+	c, err := controller.NewUnmanaged(controllerName, controller.Options{
+		Reconciler: a.Work.Reconciler(controllerName, a), MaxConcurrentReconciles: 1, SkipNameValidation: &skip, Logger: a.mgr.GetLogger().WithName(controllerName),
 		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](a.Settle, time.Minute),
 	})
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
@@ -18,6 +17,7 @@ import (
 	"github.com/robustmq/robustmq-operator/controllers/backup/removal"
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/monitoring"
 )
 
 // act carries a verdict out, after its status was written.
@@ -70,12 +70,12 @@ func (r *Reconciler) order(ctx context.Context, o *observation, v verdict) error
 		})
 	}
 	all.Wait()
-	log := ctrl.LoggerFrom(ctx)
 	for pod, err := range told {
-		if err != nil {
+		if err == nil {
+			monitoring.Changed(ctx)
+		} else {
 			// The next pass sees what came of it, and gives the order again where it is still wanted.
-			log.Info("an order was refused or not answered", "pod", pod, "stage", v.stage, "error", err.Error())
-			r.tell(o.restore, corev1.EventTypeWarning, v1alpha1.ReasonStepFailed, fmt.Sprintf("%s: %s: %v", v.stage, pod, err))
+			r.tell(ctx, o.restore, corev1.EventTypeWarning, v1alpha1.ReasonStepFailed, fmt.Sprintf("%s: %s: %v", v.stage, pod, err))
 		}
 	}
 	return nil

@@ -18,6 +18,7 @@ import (
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/controllers/agents"
 	"github.com/robustmq/robustmq-operator/controllers/installation"
+	"github.com/robustmq/robustmq-operator/monitoring"
 )
 
 // FieldManager owns the fields that the operator writes.
@@ -35,6 +36,8 @@ type Reconciler struct {
 	AgentImage string
 	// ClusterDomain is the DNS domain of the Kubernetes cluster; default cluster.local. It must be the one of controllers/cluster: the members' addresses are made of it.
 	ClusterDomain string
+	// Work counts passes and writes; nil: nobody counts.
+	Work *monitoring.Work
 
 	Timings Timings
 	Now     func() time.Time
@@ -95,6 +98,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	result, err := r.reconcile(ctx, &x)
 	if apierrors.IsConflict(err) {
 		// Somebody wrote in between: what was read is old, the next pass reads anew.
+		monitoring.Waiting(ctx)
 		return ctrl.Result{RequeueAfter: r.Timings.Waiting}, nil
 	}
 	return result, err
@@ -126,10 +130,12 @@ func (r *Reconciler) reconcile(ctx context.Context, x *v1alpha1.RobustMQRestore)
 	if err := r.act(ctx, o, v); err != nil {
 		return ctrl.Result{}, err
 	}
-	switch {
-	case v.release:
+	if v.release {
 		r.forget(client.ObjectKeyFromObject(x))
 		return ctrl.Result{}, nil
+	}
+	monitoring.Waiting(ctx)
+	switch {
 	case v.stage != x.Status.Stage:
 		return ctrl.Result{RequeueAfter: time.Millisecond}, nil
 	case v.stage == v1alpha1.RestoreComplete:
@@ -152,7 +158,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, o *observation, next v1alp
 		return fmt.Errorf("writing the status of restore %s: %w", x.Name, err)
 	}
 	for _, t := range transitions(x.Status, next) {
-		r.tell(after, t.kind, t.reason, t.message)
+		r.tell(ctx, after, t.kind, t.reason, t.message)
 		if o.cluster != nil {
 			r.Events.Eventf(o.cluster, after, t.kind, t.reason, t.reason, "%s", cut(fmt.Sprintf("restore %s: %s", x.Name, t.message), 1000))
 		}
@@ -160,8 +166,9 @@ func (r *Reconciler) writeStatus(ctx context.Context, o *observation, next v1alp
 	return nil
 }
 
-// tell makes an event. Its note has 1024 bytes at most, or the API server refuses it.
-func (r *Reconciler) tell(x *v1alpha1.RobustMQRestore, kind, reason, message string) {
+// tell makes an event, and a line in the log. The event's note has 1024 bytes at most, or the API server refuses it.
+func (r *Reconciler) tell(ctx context.Context, x *v1alpha1.RobustMQRestore, kind, reason, message string) {
+	ctrl.LoggerFrom(ctx).Info("changed", "cluster", x.Namespace+"/"+x.Spec.ClusterName, "step", x.Status.Stage, "reason", reason, "message", message)
 	r.Events.Eventf(x, nil, kind, reason, reason, "%s", cut(message, 1000))
 }
 
@@ -180,7 +187,7 @@ func (r *Reconciler) release(ctx context.Context, x *v1alpha1.RobustMQRestore, l
 		return client.IgnoreNotFound(fmt.Errorf("letting restore %s go: %w", x.Name, err))
 	}
 	if left != "" {
-		r.tell(x, corev1.EventTypeWarning, v1alpha1.ReasonRestoreLeft, "it is deleted although not everything was put in order: "+left)
+		r.tell(ctx, x, corev1.EventTypeWarning, v1alpha1.ReasonRestoreLeft, "it is deleted although not everything was put in order: "+left)
 	}
 	return nil
 }

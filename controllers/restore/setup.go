@@ -32,11 +32,12 @@ type Options struct {
 
 // SetupWithManager fills what the reconciler was not given with its defaults and registers it.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o Options) error {
-	r.setDefaults(mgr)
 	name := o.Name
 	if name == "" {
 		name = "robustmqrestore"
 	}
+	r.setDefaults(mgr)
+	r.Client = r.Work.Client(name, r.Client)
 	byLabel := handler.EnqueueRequestsFromMapFunc(restoreOf)
 	ofCluster := func(cluster func(client.Object) string) handler.EventHandler {
 		return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, object client.Object) []reconcile.Request {
@@ -57,7 +58,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o Options) error {
 		Watches(&corev1.Pod{}, byLabel).
 		Watches(&corev1.Pod{}, ofCluster(func(o client.Object) string { return o.GetLabels()[v1alpha1.LabelCluster] }), builder.WithPredicates(startsOrGoes())).
 		Watches(&v1alpha1.RobustMQCluster{}, ofCluster(client.Object.GetName), builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, trigger.Deleted()))).
-		Complete(r)
+		Complete(r.Work.Reconciler(name, r))
 }
 
 func (r *Reconciler) setDefaults(mgr ctrl.Manager) {

@@ -158,6 +158,16 @@ func (w *Watch) Observe(now time.Time, s Snapshot) (over []Ended) {
 	return over
 }
 
+// Rungs are the kinds of what is not over, each once, in the order of their names.
+func (w *Watch) Rungs() []Rung {
+	var out []Rung
+	for t := range w.since {
+		out = append(out, t.Rung)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // Words say what the trouble was.
 func (r Rung) Words() string {
 	return map[Rung]string{

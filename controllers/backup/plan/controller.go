@@ -34,6 +34,8 @@ type Reconciler struct {
 	Restores func(ctx context.Context, namespace string) ([]v1alpha1.RobustMQRestore, error)
 	// Metrics are what is exported.
 	Metrics *monitoring.Backups
+	// Work counts passes and writes; nil: nobody counts.
+	Work    *monitoring.Work
 	Timings Timings
 	Now     func() time.Time
 
@@ -107,6 +109,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		// Somebody wrote in between, or it is gone: what was read is old.
+		monitoring.Waiting(ctx)
 		return ctrl.Result{RequeueAfter: r.Timings.Busy}, nil
 	}
 	return result, err
@@ -137,7 +140,7 @@ func (r *Reconciler) reconcile(ctx context.Context, cluster *v1alpha1.RobustMQCl
 		return ctrl.Result{}, err
 	}
 	if wrote {
-		r.tell(p, conditions)
+		r.tell(ctx, p, conditions)
 	}
 	plan, failed := figures(p.next, ready, p.own)
 	r.Metrics.Set(client.ObjectKeyFromObject(cluster), plan, failed)
@@ -151,6 +154,9 @@ func (r *Reconciler) reconcile(ctx context.Context, cluster *v1alpha1.RobustMQCl
 		if err := r.keepVerifying(ctx, p, ready); err != nil {
 			return ctrl.Result{}, err
 		}
+	}
+	if p.running != "" || ready.Status != metav1.ConditionTrue {
+		monitoring.Waiting(ctx)
 	}
 	if ready.Status != metav1.ConditionTrue {
 		p.wakeAt(p.now.Add(r.Timings.Mending))

@@ -19,6 +19,9 @@ import (
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 )
 
+// controllerName is the name in logs and metrics.
+const controllerName = "robustmqbackupplan"
+
 // Options shape the controller.
 type Options struct {
 	// Concurrency is how many clusters are looked at at once; at least 1.
@@ -32,6 +35,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o Options) error {
 	if r.Client == nil {
 		r.Client = mgr.GetClient()
 	}
+	r.Client = r.Work.Client(controllerName, r.Client)
 	if r.Reader == nil {
 		r.Reader = mgr.GetAPIReader()
 	}
@@ -45,7 +49,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o Options) error {
 		r.Timings = DefaultTimings()
 	}
 	b := ctrl.NewControllerManagedBy(mgr).
-		Named("robustmqbackupplan").
+		Named(controllerName).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: max(o.Concurrency, 1), SkipNameValidation: &o.SkipNameValidation,
 			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, time.Minute),
@@ -59,7 +63,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o Options) error {
 			return named(o, o.(*v1alpha1.RobustMQRestore).Spec.ClusterName)
 		}))
 	}
-	return b.Complete(r)
+	return b.Complete(r.Work.Reconciler(controllerName, r))
 }
 
 func named(o client.Object, cluster string) []reconcile.Request {

@@ -53,9 +53,9 @@ func (r *Reconciler) make(ctx context.Context, p *pass, schedule string, v verdi
 	err = r.Get(ctx, client.ObjectKeyFromObject(b), &there)
 	if apierrors.IsNotFound(err) {
 		if err = r.Create(ctx, b, client.FieldOwner(FieldManager)); err == nil {
-			r.event(p.cluster, b, corev1.EventTypeNormal, v1alpha1.ReasonBackupScheduled, fmt.Sprintf("schedule %s made backup %s for %s", schedule, b.Name, v.due.At.UTC().Format(time.RFC3339)))
+			r.event(ctx, p.cluster, b, corev1.EventTypeNormal, v1alpha1.ReasonBackupScheduled, fmt.Sprintf("schedule %s made backup %s for %s", schedule, b.Name, v.due.At.UTC().Format(time.RFC3339)))
 			if v.missed > 0 {
-				r.event(p.cluster, b, corev1.EventTypeWarning, v1alpha1.ReasonTicksMissed, fmt.Sprintf("schedule %s: %s", schedule, missedNote(v.missed)))
+				r.event(ctx, p.cluster, b, corev1.EventTypeWarning, v1alpha1.ReasonTicksMissed, fmt.Sprintf("schedule %s: %s", schedule, missedNote(v.missed)))
 			}
 			return "", nil
 		}
@@ -66,13 +66,13 @@ func (r *Reconciler) make(ctx context.Context, p *pass, schedule string, v verdi
 	switch {
 	case err == nil && (there.Spec.ClusterName != p.cluster.Name || scheduleOf(&there) != schedule):
 		// The tick counts as dealt with, or it would be tried for ever.
-		r.event(p.cluster, b, corev1.EventTypeWarning, v1alpha1.ReasonNameTaken, fmt.Sprintf("schedule %s: a RobustMQBackup %s exists that the schedule did not make, so that tick has no backup", schedule, b.Name))
+		r.event(ctx, p.cluster, b, corev1.EventTypeWarning, v1alpha1.ReasonNameTaken, fmt.Sprintf("schedule %s: a RobustMQBackup %s exists that the schedule did not make, so that tick has no backup", schedule, b.Name))
 		return "", nil
 	case err == nil:
 		return "", nil
 	case apierrors.IsInvalid(err), apierrors.IsForbidden(err), apierrors.IsBadRequest(err):
 		problem = fmt.Sprintf("backup %s cannot be made: %v", b.Name, err)
-		r.event(p.cluster, nil, corev1.EventTypeWarning, v1alpha1.ReasonApplyFailed, fmt.Sprintf("schedule %s: %s", schedule, problem))
+		r.event(ctx, p.cluster, nil, corev1.EventTypeWarning, v1alpha1.ReasonApplyFailed, fmt.Sprintf("schedule %s: %s", schedule, problem))
 		return problem, nil
 	}
 	return "", fmt.Errorf("making backup %s of schedule %s: %w", b.Name, schedule, err)

@@ -125,7 +125,7 @@ func (r *Reconciler) start(ctx context.Context, p *pass, w *work, request job.Re
 			return false, client.IgnoreNotFound(err)
 		}
 		if owner := metav1.GetControllerOf(&there); owner == nil || owner.UID != p.cluster.UID {
-			r.event(p.cluster, nil, corev1.EventTypeWarning, v1alpha1.ReasonNameTaken, w.taken())
+			r.event(ctx, p.cluster, nil, corev1.EventTypeWarning, v1alpha1.ReasonNameTaken, w.taken())
 		}
 		return false, nil
 	case err != nil:
