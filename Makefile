@@ -32,6 +32,8 @@ gotest = $(gotestsum) -- -timeout 40m $(TESTFLAGS)
 twice = --rerun-fails=1 --rerun-fails-max-failures=3
 envtest = KUBEBUILDER_ASSETS="$$($(bed) assets)"
 modules := test/images test/tools
+# Prometheus, its operator and that one's helper: the long tests on the bed watch a cluster with them.
+watching = $(run) images build prometheus prometheus-operator prometheus-config-reloader
 controller-gen := $(run) controller-gen
 # Below these fields Kubernetes' own documentation is left out of the definitions (see test/tools/cmd/crds).
 foreign := affinity,tolerations,topologySpreadConstraints
@@ -152,11 +154,12 @@ uninstall: ## webhook configurations first, so that nothing is refused by a webh
 	$(Q)$(run) kustomize build $(CONFIG) | $(KUBECTL) delete --ignore-not-found -f -
 
 ##@ e2e: on real kubelets
-.PHONY: e2e bed-up bed-s3 bed-load bed-down
+.PHONY: e2e bed-up bed-s3 bed-load bed-prometheus bed-down
 # Tests run inside the bed's network; they are compiled outside of it, where modules can be downloaded.
 E2E_FIGURES := $(ROBUSTMQ_OPERATOR_CACHE)/e2e-figures.md
 e2e: $(if $(E2E_KUBECONFIG),,bed-s3) ## end-to-end tests on the bed, or in the cluster of E2E_KUBECONFIG (E2E_LONG=1: also those that take minutes each)
-	$(Q)$(if $(E2E_KUBECONFIG),export KUBECONFIG=$(abspath $(E2E_KUBECONFIG)),E2E_ARCHIVES=$$($(archives)); export E2E_ARCHIVES; $(bed) load-image $$E2E_ARCHIVES); \
+	$(Q)$(if $(E2E_KUBECONFIG),export KUBECONFIG=$(abspath $(E2E_KUBECONFIG)),E2E_ARCHIVES=$$($(archives)); export E2E_ARCHIVES; $(bed) load-image $$E2E_ARCHIVES$(if $(E2E_LONG), $$($(watching)))); \
+	  E2E_PROMETHEUS_KINDS=$$(test/prometheus/kinds); export E2E_PROMETHEUS_KINDS; \
 	  export E2E_FIGURES=$(E2E_FIGURES); rm -f $$E2E_FIGURES; failed=; \
 	  $(run) gotestsum --format testname --format-hide-empty-pkg -- -timeout 2h -tags e2e -count=1 -p 1 $(TESTFLAGS) \
 	    $(if $(E2E_KUBECONFIG),,-exec "$(CURDIR)/$(bed) exec") ./test/e2e/... || failed=1; \
@@ -173,6 +176,11 @@ bed-s3: bed-up ## ... with S3 beside it
 
 bed-load: bed-up ## ... with the project's images on it
 	$(Q)archives=$$($(archives)); $(bed) load-image $$archives
+
+bed-prometheus: bed-up ## ... with Prometheus and its operator, which watch whatever asks for it (test/prometheus/README.md)
+	$(Q)archives=$$($(watching)); $(bed) load-image $$archives; kinds=$$(test/prometheus/kinds); \
+	  $(bed) kubectl apply --server-side -f "$$kinds" > /dev/null; $(bed) kubectl wait --for=condition=Established -f "$$kinds" > /dev/null; \
+	  $(run) kustomize build test/prometheus/install | $(bed) kubectl apply --server-side -f -
 
 bed-down: ## end it; nothing is left
 	$(Q)$(bed) down

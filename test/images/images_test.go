@@ -109,8 +109,49 @@ func TestARecipeCompilesItsProgramAndNamesItsVersion(t *testing.T) {
 			t.Errorf("simulator of %s: %+v, %v", version, config, err)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(out, "robustmq.tar")); !errors.Is(err, os.ErrNotExist) {
-		t.Error("the real server's image was made although nobody asked for it")
+	for _, name := range []string{"robustmq", "prometheus", "prometheus-operator", "prometheus-config-reloader"} {
+		if _, err := os.Stat(filepath.Join(out, name+".tar")); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the image %s was made although nobody asked for it", name)
+		}
+	}
+}
+
+func TestAProgramOfOtherPeopleIsCompiledInTheModuleThatPinsIt(t *testing.T) {
+	root := t.TempDir()
+	// Two modules, and in neither the package of the other: a program that was looked for in the wrong one would not be found.
+	for module, pkg := range map[string]string{prometheusModule: "prom", prometheusOperatorModule: "oper"} {
+		write(t, filepath.Join(root, module, "go.mod"), "module example.com/"+pkg+"\n\ngo 1.26\n", 0o644)
+		write(t, filepath.Join(root, module, "cmd/operator/main.go"), "package main\n\nfunc main() {}\n", 0o644)
+	}
+	b := builder{root: root, out: t.TempDir(), compiled: map[string]string{}}
+	for name, r := range map[string]recipe{
+		"a": foreign("a", prometheusModule, "example.com/prom/cmd/operator"),
+		"b": foreign("b", prometheusOperatorModule, "example.com/oper/cmd/operator", "-tags=x"),
+	} {
+		files, err := r.files(&b)
+		if err != nil || len(files) != 1 || files[0].path != "/bin/"+name || filepath.Base(files[0].source) != name {
+			t.Errorf("%s: %+v, %v", name, files, err)
+		}
+	}
+}
+
+func TestTheManifestsOfTheBedsPrometheusNameTheImagesThatAreMade(t *testing.T) {
+	manifests, err := filepath.Glob("../prometheus/install/*.yaml")
+	if err != nil || len(manifests) == 0 {
+		t.Fatal(manifests, err)
+	}
+	var text strings.Builder
+	for _, m := range manifests {
+		data, err := os.ReadFile(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text.Write(data)
+	}
+	for _, r := range monitoring {
+		if reference := r.reference(nil); !strings.Contains(text.String(), reference) {
+			t.Errorf("%s is made, and no manifest names it", reference)
+		}
 	}
 }
 

@@ -61,6 +61,7 @@ var recipes = func() []recipe {
 			},
 		})
 	}
+	list = append(list, monitoring...)
 	return append(list, recipe{
 		name:       "robustmq",
 		onDemand:   true,
@@ -110,6 +111,11 @@ type builder struct {
 
 // compile builds the main package pkg of the repository as a static program and returns where it is.
 func (b *builder) compile(pkg string) (string, error) {
+	return b.compileIn(".", pkg, filepath.Base(pkg))
+}
+
+// compileIn builds the main package pkg, as the module in that folder of the repository pins it, as a program of that name.
+func (b *builder) compileIn(module, pkg, name string, flags ...string) (string, error) {
 	if binary, done := b.compiled[pkg]; done {
 		return binary, nil
 	}
@@ -117,9 +123,9 @@ func (b *builder) compile(pkg string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	binary := filepath.Join(folder, filepath.Base(pkg))
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", binary, pkg)
-	cmd.Dir = b.root
+	binary := filepath.Join(folder, name)
+	cmd := exec.Command("go", slices.Concat([]string{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", binary}, flags, []string{pkg})...)
+	cmd.Dir = filepath.Join(b.root, module)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOWORK=off")
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	log.Printf("compiling %s", pkg)

@@ -68,12 +68,17 @@ func (b Bed) ThawContainer(ctx context.Context, node, container string) error {
 	return b.signal(ctx, node, container, "CONT")
 }
 
-func (b Bed) signal(ctx context.Context, node, container, signal string) error {
+// SignalProgram sends a signal (KILL, STOP, CONT) to those processes of a container that run a program, by the name that the kernel knows it by: at most 15 characters.
+func (b Bed) SignalProgram(ctx context.Context, node, container, program, signal string) error {
+	return b.signal(ctx, node, container, signal, program)
+}
+
+func (b Bed) signal(ctx context.Context, node, container, signal string, program ...string) error {
 	number, err := Number(node)
 	if err != nil {
 		return err
 	}
-	return b.run(ctx, "kill", strconv.Itoa(number), container, signal)
+	return b.run(ctx, append([]string{"kill", strconv.Itoa(number), container, signal}, program...)...)
 }
 
 func (b Bed) onNode(ctx context.Context, what, direction, node string) error {

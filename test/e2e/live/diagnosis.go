@@ -51,7 +51,7 @@ func (k *Kubernetes) Diagnose(ctx context.Context, w io.Writer, key client.Objec
 		fmt.Fprintf(w, "  cannot be listed: %v\n", err)
 	}
 	for i := range pods.Items {
-		fmt.Fprintf(w, "  %s\n", podLine(&pods.Items[i]))
+		fmt.Fprintf(w, "  %s\n", PodLine(&pods.Items[i]))
 	}
 	fmt.Fprintln(w, "\nEvents")
 	if events, err := k.Events(ctx, "RobustMQCluster", key, ""); err != nil {
@@ -80,7 +80,7 @@ func (k *Kubernetes) DiagnoseOperator(ctx context.Context, w io.Writer) {
 	}
 	for i := range pods.Items {
 		p := &pods.Items[i]
-		fmt.Fprintf(w, "\nOperator %s: %s\n", p.Name, podLine(p))
+		fmt.Fprintf(w, "\nOperator %s: %s\n", p.Name, PodLine(p))
 		k.tail(ctx, w, p, "", operatorLines)
 	}
 	k.podEvents(ctx, w, OperatorNamespace)
@@ -116,7 +116,8 @@ func (k *Kubernetes) tail(ctx context.Context, w io.Writer, pod *corev1.Pod, con
 	}
 }
 
-func podLine(p *corev1.Pod) string {
+// PodLine is the state of a pod and its containers in one line.
+func PodLine(p *corev1.Pod) string {
 	line := fmt.Sprintf("%s on %s: %s", p.Name, orDash(p.Spec.NodeName), p.Status.Phase)
 	for _, s := range append(p.Status.InitContainerStatuses, p.Status.ContainerStatuses...) {
 		switch {

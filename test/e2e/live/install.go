@@ -26,6 +26,8 @@ type Install struct {
 	Archives []string
 	// Args are more arguments of the operator; they win over those of the folder.
 	Args []string
+	// Components are folders with kustomize components that are put upon Config, relative to Root.
+	Components []string
 	// Out takes what make and kubectl print.
 	Out io.Writer
 }
@@ -64,7 +66,7 @@ func (k *Kubernetes) Install(ctx context.Context, in Install, timeout time.Durat
 
 // overlay returns the folder to install: Config itself, or a kustomization upon it that adds what differs. kustomize wants relative paths.
 func (in Install) overlay() (string, error) {
-	if len(in.Archives) == 0 && len(in.Args) == 0 {
+	if len(in.Archives) == 0 && len(in.Args) == 0 && len(in.Components) == 0 {
 		return in.Config, nil
 	}
 	content, err := Fingerprint(in.Archives)
@@ -103,9 +105,17 @@ func (in Install) overlay() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	components := []string{}
+	for _, c := range in.Components {
+		upon, err := filepath.Rel(folder, filepath.Join(root, c))
+		if err != nil {
+			return "", err
+		}
+		components = append(components, upon)
+	}
 	kustomization, err := yaml.Marshal(map[string]any{
 		"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
-		"resources": []string{base}, "patches": patches,
+		"resources": []string{base}, "components": components, "patches": patches,
 	})
 	if err != nil {
 		return "", err
