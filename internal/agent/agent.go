@@ -35,6 +35,7 @@ type Agent struct {
 	marker sync.Mutex // one writer of the marker
 
 	observing observer
+	surveying surveyor
 	over      <-chan struct{} // closed when Run ends; Run sets it before anything can ask
 
 	mu sync.Mutex
@@ -90,6 +91,7 @@ func New(o Options) (*Agent, error) {
 		backoff: process.Backoff{First: o.Timings.BackoffFirst, Max: o.Timings.BackoffMax, Stable: o.Timings.BackoffStable},
 		gate:    protocol.GateState{Reason: protocol.GateConfigInvalid, Message: "nothing was looked at yet"},
 	}
+	a.surveying.fresh = make(chan observation)
 	a.pki = newIdentity(o.Paths.PKIDir, o.Now)
 	a.peers = newPeers(a)
 	a.metrics = newMetrics(a)
@@ -118,6 +120,7 @@ func (a *Agent) Run(ctx context.Context) int {
 	servers.serve(ctx, start)
 	start("pulse", a.pulse)
 	start("observe", a.observe)
+	start("survey", a.survey)
 	start("relay", a.relay)
 	start("fence", a.fence)
 	start("hold", a.hold)

@@ -17,7 +17,8 @@ type child struct {
 	streams [2]interface{ Close() error }
 	started time.Time
 	traits  robustmq.Traits
-	meta    bool // it has raft groups
+	version string // that it was started as
+	meta    bool   // it has raft groups
 	// tokenKey signs the tokens that its admin API takes.
 	tokenKey string
 	oom      uint64

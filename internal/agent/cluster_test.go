@@ -15,7 +15,7 @@ import (
 )
 
 // three is a placement centre of three voters that run.
-func three(t *testing.T, change func(*world)) (*world, []*pod) {
+func three(t testing.TB, change func(*world)) (*world, []*pod) {
 	t.Helper()
 	w := newWorld(t)
 	if change != nil {

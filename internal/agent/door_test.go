@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -268,15 +267,6 @@ func TestMetricsTellWhatTheServerDoesNot(t *testing.T) {
 	}
 	if strings.Contains(body, "password-1") || strings.Contains(body, "secret-1") {
 		t.Error("a secret in the metrics")
-	}
-	best := time.Duration(math.MaxInt64)
-	for range 50 {
-		start := time.Now()
-		pods[0].get("/metrics")
-		best = min(best, time.Since(start))
-	}
-	if best > 20*time.Millisecond {
-		t.Errorf("/metrics takes %s", best)
 	}
 	problems, err := testutil.GatherAndLint(pods[0].agent.metrics.registry)
 	if err != nil || len(problems) > 0 {

@@ -44,6 +44,12 @@ type behaviour struct {
 	refuseJoin string
 	leader     uint64 // of every group; 0: the lowest voter
 	term       uint64 // of every group; 0: the first
+	last       uint64 // index of the last log entry of every group; 0: 7, which is applied
+	learners   []uint64
+	snapshot   uint64   // index of the last snapshot; the log is purged up to the entry before it
+	segments   [][]byte // records, of all members alike
+	clients    int      // MQTT clients; below 0: it does not say
+	version    string   // that its page reports
 }
 
 // script holds a behaviour, which may be changed while the server runs.
@@ -82,6 +88,7 @@ type fakeServer struct {
 	beats   map[uint64]time.Time // heartbeats that reached it
 	joins   []string
 	tokens  []string
+	calls   int // of either kind
 }
 
 type serverTOML struct {
@@ -208,6 +215,7 @@ func (s *fakeServer) http(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	s.tokens = append(s.tokens, r.Header.Get("Authorization"))
+	s.calls++
 	s.mu.Unlock()
 	switch r.URL.Path {
 	case "/api/info", "/api/mqtt/overview", "/api":
@@ -219,7 +227,13 @@ func (s *fakeServer) http(w http.ResponseWriter, r *http.Request) {
 		for _, id := range ids {
 			nodes = append(nodes, map[string]any{"node_id": id, "node_ip": "x"})
 		}
-		answer(w, map[string]any{"code": 0, "data": map[string]any{"broker_node_list": nodes}, "error": nil})
+		answer(w, map[string]any{"code": 0, "data": map[string]any{"broker_node_list": nodes, "version": behave.version}, "error": nil})
+	case "/api/mqtt/client/list":
+		if behave.clients < 0 {
+			http.NotFound(w, r)
+			return
+		}
+		answer(w, map[string]any{"code": 0, "data": map[string]any{"data": []any{}, "total_count": behave.clients}, "error": nil})
 	case "/api/echo":
 		body, _ := io.ReadAll(r.Body)
 		answer(w, map[string]any{"code": 0, "data": map[string]any{"method": r.Method, "query": r.URL.RawQuery, "body": string(body)}, "error": nil})
@@ -247,11 +261,25 @@ func answer(w http.ResponseWriter, body any) {
 func (s *fakeServer) grpc(_ any, stream grpc.ServerStream) error {
 	method, _ := grpc.MethodFromServerStream(stream)
 	behave := s.script.get()
+	s.mu.Lock()
+	s.calls++
+	s.mu.Unlock()
 	switch method[strings.LastIndexByte(method, '/')+1:] {
 	case "ClusterStatus":
 		return reply(stream, &metaservice.Empty{}, &metaservice.ClusterStatusReply{Content: s.status(behave)})
 	case "NodeList":
 		return reply(stream, &metaservice.Empty{}, &metaservice.NodeListReply{Nodes: [][]byte{record(s.id)}})
+	case "ListSegment":
+		var list metaservice.ListSegmentRequest
+		if err := stream.RecvMsg(&list); err != nil {
+			return err
+		}
+		for _, record := range behave.segments {
+			if err := stream.SendMsg(&metaservice.ListSegmentReply{Segment: record}); err != nil {
+				return err
+			}
+		}
+		return nil
 	case "Heartbeat":
 		var beat metaservice.HeartbeatRequest
 		if err := stream.RecvMsg(&beat); err != nil {
@@ -286,15 +314,26 @@ func reply(stream grpc.ServerStream, request, answer any) error {
 
 // status is what the node says of its groups: the lowest voter leads.
 func (s *fakeServer) status(behave behaviour) string {
-	groups := map[string]any{}
+	groups, nodes, last := map[string]any{}, map[string]any{}, uint64(7)
+	for _, id := range slices.Concat(behave.voters, behave.learners) {
+		nodes[strconv.FormatUint(id, 10)] = map[string]any{"rpc_addr": "x"}
+	}
+	if behave.last != 0 {
+		last = behave.last
+	}
 	for _, name := range []string{"metadata_0", "offset_0", "data_0"} {
 		g := map[string]any{
-			"running_state": map[string]any{"Ok": nil}, "id": s.id, "current_term": 1, "last_log_index": 7, "state": "Follower",
+			"running_state": map[string]any{"Ok": nil}, "id": s.id, "current_term": 1, "last_log_index": last, "state": "Follower",
 			"last_applied": map[string]any{"leader_id": map[string]any{"term": 1, "node_id": 1}, "index": 7},
 			"membership_config": map[string]any{
-				"log_id": map[string]any{"leader_id": map[string]any{"term": 1, "node_id": 1}, "index": 5}, "membership": map[string]any{"configs": [][]uint64{behave.voters}, "nodes": map[string]any{}},
+				"log_id": map[string]any{"leader_id": map[string]any{"term": 1, "node_id": 1}, "index": 5}, "membership": map[string]any{"configs": [][]uint64{behave.voters}, "nodes": nodes},
 			},
 			"vote": map[string]any{"leader_id": map[string]any{"term": 1, "node_id": 1}, "committed": true},
+		}
+		if behave.snapshot > 0 {
+			for key, index := range map[string]uint64{"snapshot": behave.snapshot, "purged": behave.snapshot - 1} {
+				g[key] = map[string]any{"leader_id": map[string]any{"term": 1, "node_id": 1}, "index": index}
+			}
 		}
 		if len(behave.voters) > 0 {
 			leader, term := slices.Min(behave.voters), max(behave.term, 1)
@@ -370,6 +409,12 @@ func (s *fakeServer) received() []os.Signal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.signals)
+}
+
+func (s *fakeServer) asked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls
 }
 
 func (s *fakeServer) lastBeat(id uint64) time.Time {

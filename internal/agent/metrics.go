@@ -71,6 +71,13 @@ var (
 	descVoters      = describe("robustmq_raft_voters", "Voters of the group as this member sees them; 0 while the membership changes or before it exists.", "group")
 	descRunning     = describe("robustmq_raft_running", "1 while the group runs on this member.", "group")
 	descQuorumAge   = describe("robustmq_raft_quorum_ack_age_seconds", "On a leader: time since a quorum acknowledged it. A leader that lost its quorum calls itself leader for ever, and this grows.", "group")
+	descLag         = describe("robustmq_raft_lag", "Log entries that this member has not applied of those that the leader's log has, by the word of a leader with a quorum behind it; absent where there is none, or none that this member reaches.", "group")
+	descLearners    = describe("robustmq_raft_learners", "Members of the group without a vote, as this member sees them.", "group")
+	descSegments    = describe("robustmq_segments", "Segments of the whole cluster's topics; only the metadata leader has it. state is total, under_replicated (readable, and a replica is not in sync) or unavailable (every replica in sync is gone).", "state")
+	descMissing     = describe("robustmq_unregistered_nodes", "Nodes that the cluster should have and that are not registered; only the metadata leader has it.")
+	descClients     = describe("robustmq_mqtt_clients", "MQTT clients that are connected to this broker.")
+	descServer      = describe("robustmq_server_info", "Constant 1 while the server runs, with the version that it was started as, and the one that its own page reports: RobustMQ's packages may carry a file with an older one.", "version", "reported")
+	descCapacity    = describe("robustmq_volume_capacity_bytes", "Size of the file system of the data volume.")
 	descRegistry    = describe("robustmq_registered_nodes", "Nodes registered at this member of the placement centre.")
 	descNodes       = describe("robustmq_known_nodes", "Nodes in this node's own list.")
 	descTerminating = describe("robustmq_pod_terminating", "1 once the pod is being ended.")
@@ -85,14 +92,16 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
 	seen := c.a.lastObserved()
-	c.a.collectState(gauge)
+	c.a.collectState(gauge, seen)
 	c.a.collectImages(gauge)
+	c.a.collectSurvey(gauge, seen)
 	for group, g := range seen.raft {
 		gauge(descLeader, one(g.LeadsWithQuorum()), group)
 		gauge(descHasLeader, one(g.CurrentLeader != 0), group)
 		gauge(descTerm, float64(g.Term), group)
 		gauge(descLast, float64(g.LastLogIndex), group)
 		gauge(descVoters, float64(len(g.Voters())), group)
+		gauge(descLearners, float64(len(g.Learners())), group)
 		gauge(descRunning, one(g.Running), group)
 		if g.LastApplied != nil {
 			gauge(descApplied, float64(g.LastApplied.Index), group)
@@ -115,7 +124,32 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-func (a *Agent) collectState(gauge func(*prometheus.Desc, float64, ...string)) {
+// collectSurvey is what takes questions of its own, and what only a leader can tell: a member that stops leading stops telling.
+func (a *Agent) collectSurvey(gauge func(*prometheus.Desc, float64, ...string), seen observation) {
+	surveyed := a.lastSurvey()
+	for group, behind := range surveyed.lag {
+		gauge(descLag, float64(behind), group)
+	}
+	if surveyed.clients != nil {
+		gauge(descClients, float64(*surveyed.clients))
+	}
+	a.mu.Lock()
+	m := a.mounted
+	a.mu.Unlock()
+	if !m.isMeta() || !leadsMetadata(seen.raft, m.traits.RaftGroups) {
+		return
+	}
+	if s := surveyed.segments; s != nil {
+		gauge(descSegments, float64(s.total), "total")
+		gauge(descSegments, float64(s.underReplicated), "under_replicated")
+		gauge(descSegments, float64(s.unavailable), "unavailable")
+	}
+	if seen.registry != nil && !m.islands() {
+		gauge(descMissing, float64(unregistered(m.config, m.traits, seen.registry)))
+	}
+}
+
+func (a *Agent) collectState(gauge func(*prometheus.Desc, float64, ...string), seen observation) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now, m := a.o.Now(), a.mounted
@@ -136,9 +170,15 @@ func (a *Agent) collectState(gauge func(*prometheus.Desc, float64, ...string)) {
 	if a.child != nil {
 		gauge(descStarted, float64(a.child.started.UnixMilli())/1000)
 		gauge(descConfig, one(a.running != m.hash))
+		reported := ""
+		if seen.child == a.child {
+			reported = seen.version
+		}
+		gauge(descServer, 1, a.child.version, reported)
 	}
 	gauge(descUsed, float64(a.vol.UsedBytes))
 	gauge(descFree, float64(a.vol.FreeBytes))
+	gauge(descCapacity, float64(a.vol.CapacityBytes))
 	for name, at := range map[string]time.Time{"server": m.expires, "agent": a.pki.expiry()} {
 		if !at.IsZero() {
 			gauge(descExpiry, float64(at.Unix()), name)

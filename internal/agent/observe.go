@@ -23,6 +23,7 @@ type observation struct {
 	raftErr       string
 	nodes         []uint64
 	nodesErr      string
+	version       string // as the server's own page has it
 	registry      []uint64
 	registrations []protocol.Registration
 }
@@ -38,7 +39,7 @@ type observer struct {
 // observe keeps the observation fresh for metrics, readiness, fence and marker.
 func (a *Agent) observe(ctx context.Context) {
 	for {
-		a.observed(ctx, 0)
+		a.offer(a.observed(ctx, 0))
 		wait := a.o.Timings.Observe
 		a.mu.Lock()
 		if ready, _ := a.ready(); !ready || a.isMemberRole() && !a.known.member {
@@ -132,12 +133,12 @@ func (a *Agent) ask(ctx context.Context, c *child, m mounted, asking chan struct
 		})
 	}
 	part(func(ctx context.Context) {
-		ids, err := a.nodeIDs(ctx, c, m)
+		info, err := a.info(ctx, c, m)
 		if err != nil {
 			got.nodesErr = err.Error()
 			return
 		}
-		got.nodes = ids
+		got.nodes, got.version = info.IDs(), info.Version
 	})
 	if a.loginDue(c, m) {
 		part(func(ctx context.Context) {
@@ -185,21 +186,21 @@ func (a *Agent) ask(ctx context.Context, c *child, m mounted, asking chan struct
 	all.Wait()
 }
 
-// nodeIDs is the pod's own node list.
-func (a *Agent) nodeIDs(ctx context.Context, c *child, m mounted) ([]uint64, error) {
+// info is the server's own page, with the pod's own node list.
+func (a *Agent) info(ctx context.Context, c *child, m mounted) (admin.Info, error) {
 	path := c.traits.InfoPath
 	if path == "/api/status" {
 		path = "/api/mqtt/overview" // 0.3.x: /api/status answers an error in every case that was seen
 	}
 	data, err := a.admin(m).Call(ctx, http.MethodGet, path, nil)
 	if err != nil {
-		return nil, err
+		return admin.Info{}, err
 	}
 	info, err := admin.ParseInfo(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return admin.Info{}, fmt.Errorf("%s: %w", path, err)
 	}
-	return info.IDs(), nil
+	return info, nil
 }
 
 func (a *Agent) admin(m mounted) *admin.Client {

@@ -82,6 +82,8 @@ type Timings struct {
 	ObserveSoon time.Duration // between looks at raft and node list until the pod is ready
 	Observe     time.Duration // the same afterwards
 	Cache       time.Duration // how old an observation may be in a State
+	Survey      time.Duration // between surveys, which only the metrics see, at least
+	Segments    time.Duration // between two lists of all segments, at the metadata leader
 	Settings    time.Duration // how old an answer of the server about what it goes by may be: somebody may change that through the admin API
 	Probe       time.Duration `floor:"io"` // limit of each part of an observation: twice it is how long a State takes at most
 
@@ -135,7 +137,7 @@ func DefaultTimings() Timings {
 	return Timings{
 		Tick: 200 * time.Millisecond, ConfigPoll: 2 * time.Second, VolumePoll: time.Second,
 		PulseFirst: 200 * time.Millisecond, Pulse: 2 * time.Second, PulseTimeout: 5 * time.Second, HungAfter: 30 * time.Second,
-		ObserveSoon: 500 * time.Millisecond, Observe: 5 * time.Second, Cache: 500 * time.Millisecond, Settings: 5 * time.Minute, Probe: 900 * time.Millisecond,
+		ObserveSoon: 500 * time.Millisecond, Observe: 5 * time.Second, Cache: 500 * time.Millisecond, Survey: 4 * time.Second, Segments: 15 * time.Second, Settings: 5 * time.Minute, Probe: 900 * time.Millisecond,
 		NameWait: time.Minute, NamePoll: 250 * time.Millisecond, NameSkip: 15 * time.Second, JoinPoll: 500 * time.Millisecond, JoinDial: 250 * time.Millisecond,
 		Stop: 25 * time.Second, BackoffFirst: time.Second, BackoffMax: 30 * time.Second, BackoffStable: time.Minute,
 		Relay: 3 * time.Second, RelayTimeout: 1500 * time.Millisecond,

@@ -24,7 +24,7 @@ import (
 
 // world is a few pods with agents and fake servers, their names and their network, in this process.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	ca      *authority
 	version string
 	timings Timings
@@ -91,7 +91,7 @@ func address() string {
 	return fmt.Sprintf("127.%d.%d.%d", 128+(p>>7)&127, (p&127)*2+addresses.next>>8, addresses.next&255)
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	return &world{
 		t: t, ca: newAuthority(t), version: "0.4.11", timings: DefaultTimings().Scale(speed), names: map[string]string{}, cut: map[string]map[string]bool{},
@@ -322,7 +322,7 @@ func (p *pod) start() *pod {
 }
 
 type testLog struct {
-	t   *testing.T
+	t   testing.TB
 	pod string
 }
 
@@ -361,7 +361,7 @@ func (p *pod) eventually(what string, ok func(protocol.State) bool) protocol.Sta
 	return s
 }
 
-func eventually(t *testing.T, what string, ok func() bool, show func() any) {
+func eventually(t testing.TB, what string, ok func() bool, show func() any) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
 	for !ok() {
@@ -373,7 +373,7 @@ func eventually(t *testing.T, what string, ok func() bool, show func() any) {
 	}
 }
 
-func never(t *testing.T, what string, during time.Duration, ok func() bool) {
+func never(t testing.TB, what string, during time.Duration, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(during); time.Now().Before(deadline); <-time.After(10 * time.Millisecond) {
 		if ok() {

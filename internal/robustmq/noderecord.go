@@ -95,6 +95,35 @@ func (r *reader) number() uint64 {
 	return n
 }
 
+func (r *reader) short() uint32 {
+	if r.bad || len(r.rest) < 4 {
+		r.bad = true
+		return 0
+	}
+	n := binary.LittleEndian.Uint32(r.rest)
+	r.rest = r.rest[4:]
+	return n
+}
+
+// count reads the length of a list whose elements take at least size bytes each.
+func (r *reader) count(size int) int {
+	n := r.number()
+	if r.bad || n > uint64(len(r.rest)/size) {
+		r.bad = true
+		return 0
+	}
+	return int(n)
+}
+
+func (r *reader) numbers() []uint64 {
+	n := r.count(8)
+	list := make([]uint64, 0, n)
+	for range n {
+		list = append(list, r.number())
+	}
+	return list
+}
+
 func (r *reader) string() string {
 	n := r.number()
 	if r.bad || n > maxRecordString || n > uint64(len(r.rest)) || !utf8.Valid(r.rest[:n]) {

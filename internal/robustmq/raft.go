@@ -180,5 +180,17 @@ func (g GroupState) Voters() []uint64 {
 	return voters
 }
 
+// Learners returns the members that have no vote in any configuration, sorted: those that are being joined, and those that a membership change has left behind.
+func (g GroupState) Learners() []uint64 {
+	var learners []uint64
+	for id := range g.Nodes {
+		if !slices.ContainsFunc(g.Configs, func(voters []uint64) bool { return slices.Contains(voters, id) }) {
+			learners = append(learners, id)
+		}
+	}
+	slices.Sort(learners)
+	return learners
+}
+
 // Initialised reports whether the group has a membership.
 func (g GroupState) Initialised() bool { return len(g.Configs) > 0 }

@@ -68,6 +68,28 @@ func TestAHalfMemberHasGroupsWithoutMembership(t *testing.T) {
 	}
 }
 
+func TestMembersWithoutAVoteAreLearners(t *testing.T) {
+	nodes := map[uint64]string{1: "a", 2: "b", 3: "c", 1001: "d"}
+	for _, c := range []struct {
+		configs  [][]uint64
+		learners []uint64
+	}{
+		{[][]uint64{{1, 2, 3}}, []uint64{1001}},
+		{[][]uint64{{1}}, []uint64{2, 3, 1001}},
+		{[][]uint64{{1, 2}, {1, 3, 1001}}, nil}, // whoever votes on either side of a change has a vote
+		{nil, []uint64{1, 2, 3, 1001}},
+	} {
+		if got := (GroupState{Configs: c.configs, Nodes: nodes}).Learners(); !reflect.DeepEqual(got, c.learners) {
+			t.Errorf("%v: %v", c.configs, got)
+		}
+	}
+	for group, g := range parsed(t, "clusterstatus-0.4.11-3m-n1.json") {
+		if got := g.Learners(); got != nil {
+			t.Errorf("%s of a settled cluster: %v", group, got)
+		}
+	}
+}
+
 func TestALeaderWithoutQuorumDoesNotLead(t *testing.T) {
 	for group, g := range parsed(t, "clusterstatus-no-quorum-n5.json") {
 		if g.LeadsWithQuorum() {

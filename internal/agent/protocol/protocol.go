@@ -113,6 +113,7 @@ type VolumeState struct {
 	Message              string  `json:"message,omitempty"` // why it is unusable: not writable, no space, marker unreadable
 	Marker               *Marker `json:"marker,omitempty"`
 	UsedBytes, FreeBytes int64   `json:",omitempty"`
+	CapacityBytes        int64   `json:",omitempty"` // what is neither used nor free is kept for root
 }
 
 // Phases of a volume.

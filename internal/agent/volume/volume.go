@@ -53,6 +53,7 @@ func (v Volume) Inspect() protocol.VolumeState {
 	}
 	block := int64(disk.Bsize) //nolint:unconvert // int32 on some platforms
 	state.UsedBytes, state.FreeBytes = int64(disk.Blocks-disk.Bfree)*block, int64(disk.Bavail)*block
+	state.CapacityBytes = int64(disk.Blocks) * block
 	marker, err := v.readMarker()
 	if err != nil {
 		state.Message = err.Error()

@@ -94,6 +94,29 @@ func TestTheNodeListIsReadFromBothGenerations(t *testing.T) {
 	}
 }
 
+func TestTheTotalOfAListIsReadWhateverItsRows(t *testing.T) {
+	status, body := recorded(t, "s-user-list-paged")
+	data, err := DecodeEnvelope(status, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want struct {
+		Total uint64            `json:"total_count"`
+		Rows  []json.RawMessage `json:"data"`
+	}
+	if err := json.Unmarshal(data, &want); err != nil || want.Total == 0 {
+		t.Fatalf("%+v, %v", want, err)
+	}
+	if got, err := ParseTotal(data); err != nil || got != want.Total {
+		t.Errorf("%d, %v, want %d", got, err, want.Total)
+	}
+	for _, bad := range []string{`{"data":[]}`, `{"total_count":-1}`, `{"total_count":"3"}`, `[]`, ``} {
+		if got, err := ParseTotal([]byte(bad)); err == nil {
+			t.Errorf("%s is %d", bad, got)
+		}
+	}
+}
+
 const secret = "a-secret"
 
 // server answers with a page of rows, and checks what the real one checks: the exact prefix, the signature and the expiry of the token.
@@ -172,9 +195,13 @@ func FuzzParseInfo(f *testing.F) {
 	_, body := recorded(f, "c-info-n2")
 	f.Add(body)
 	f.Add([]byte(`{"broker_node_list":[{"node_id":18446744073709551615}]}`))
-	f.Fuzz(func(_ *testing.T, data []byte) {
+	f.Add([]byte(`{"data":[],"total_count":7}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
 		if info, err := ParseInfo(data); err == nil {
 			_ = info.IDs()
+		}
+		if total, err := ParseTotal(data); err != nil && total != 0 {
+			t.Error("a total beside an error")
 		}
 	})
 }

@@ -59,3 +59,17 @@ func (i Info) IDs() []uint64 {
 	}
 	return ids
 }
+
+// ParseTotal reads the number of all rows out of the data of a list endpoint, whatever page was asked for.
+func ParseTotal(data []byte) (uint64, error) {
+	var list struct {
+		Total *uint64 `json:"total_count"`
+	}
+	if err := json.Unmarshal(data, &list); err != nil {
+		return 0, fmt.Errorf("list: %w", err)
+	}
+	if list.Total == nil {
+		return 0, errors.New("list: no total_count in it")
+	}
+	return *list.Total, nil
+}

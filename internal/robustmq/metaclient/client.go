@@ -133,6 +133,18 @@ func (c *Client) Registry(ctx context.Context) ([]robustmq.NodeRecord, error) {
 	return nodes, nil
 }
 
+// Segments visits every segment that this member knows of. Any member answers; only the metadata leader knows the present state.
+func (c *Client) Segments(ctx context.Context, visit func(robustmq.SegmentRecord)) error {
+	return c.wrap("listing segments", c.meta.ListSegments(ctx, func(record []byte) error {
+		segment, err := robustmq.ParseSegmentRecord(record)
+		if err != nil {
+			return err
+		}
+		visit(segment)
+		return nil
+	}))
+}
+
 // Heartbeat tells this member that node id lives. A node that is not registered there is an *Error.
 func (c *Client) Heartbeat(ctx context.Context, id uint64) error {
 	return c.wrap(fmt.Sprintf("heartbeat of node %d", id), c.meta.Heartbeat(ctx, id))

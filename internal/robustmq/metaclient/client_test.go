@@ -125,3 +125,41 @@ func TestADialThatHangsEndsWithTheCall(t *testing.T) {
 		t.Errorf("%v after %s", err, time.Since(start))
 	}
 }
+
+func TestEverySegmentOfTheStreamIsVisitedAndADamagedOneIsAnError(t *testing.T) {
+	// A segment without replicas: the shard "s", and zeros: the number, three lists, epochs, leader and status.
+	record := append([]byte{1, 0, 0, 0, 0, 0, 0, 0, 's'}, make([]byte, 4+3*8+4+8+4+8+4)...)
+	records := [][]byte{record, record, record}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer(grpc.ForceServerCodec(metaservice.Codec), grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
+		var request metaservice.ListSegmentRequest
+		method, _ := grpc.MethodFromServerStream(stream)
+		if err := stream.RecvMsg(&request); err != nil || method != "/"+metaservice.EngineServiceName+"/ListSegment" || request.Segment != metaservice.AllSegments {
+			t.Errorf("%s %+v, %v", method, request, err)
+		}
+		for _, r := range records {
+			if err := stream.SendMsg(&metaservice.ListSegmentReply{Segment: r}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	go server.Serve(listener) //nolint:errcheck // ends with Stop
+	t.Cleanup(server.Stop)
+	c := client(t, listener.Addr().String())
+	visited := 0
+	if err := c.Segments(t.Context(), func(s robustmq.SegmentRecord) { visited++ }); err != nil || visited != 3 {
+		t.Errorf("%d segments, %v", visited, err)
+	}
+	records = [][]byte{record, record[:20]}
+	if err := c.Segments(t.Context(), func(robustmq.SegmentRecord) {}); err == nil {
+		t.Error("a damaged record was passed over")
+	}
+	server.Stop()
+	if err := c.Segments(t.Context(), func(robustmq.SegmentRecord) {}); !IsUnreachable(err) {
+		t.Errorf("a server that is gone: %v", err)
+	}
+}

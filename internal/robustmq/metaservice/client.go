@@ -2,12 +2,18 @@ package metaservice
 
 import (
 	"context"
+	"errors"
+	"io"
 
 	"google.golang.org/grpc"
 )
 
-// ServiceName is the full gRPC name of the service.
-const ServiceName = "meta.service.common.MetaServiceService"
+// Full gRPC names of the services.
+const (
+	ServiceName = "meta.service.common.MetaServiceService"
+	// EngineServiceName is the service that keeps shards and segments.
+	EngineServiceName = "meta.service.journal.EngineService"
+)
 
 // Client calls the service on one connection. Errors are gRPC status errors.
 type Client struct {
@@ -70,4 +76,33 @@ func (c *Client) GetResourceConfig(ctx context.Context, resources []string) ([]b
 // DeleteResourceConfig removes a stored dynamic configuration; metadata leader only.
 func (c *Client) DeleteResourceConfig(ctx context.Context, resources []string) error {
 	return c.call(ctx, "DeleteResourceConfig", &ResourceConfigRequest{Resources: resources}, &Empty{})
+}
+
+// ListSegments visits the record of every segment that the member asked has applied, one bincode record each. An error of visit ends it and is returned.
+// The answer is a stream out of the member's own database: any member gives one, and only the metadata leader's is the present state.
+func (c *Client) ListSegments(ctx context.Context, visit func(record []byte) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // a stream that is left early ends so
+	stream, err := c.conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, "/"+EngineServiceName+"/ListSegment", grpc.ForceCodec(Codec))
+	if err != nil {
+		return err
+	}
+	if err := stream.SendMsg(&ListSegmentRequest{Segment: AllSegments}); err != nil && !errors.Is(err, io.EOF) { // then RecvMsg has the reason
+		return err
+	}
+	if err := stream.CloseSend(); err != nil {
+		return err
+	}
+	for {
+		var reply ListSegmentReply
+		switch err := stream.RecvMsg(&reply); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+		if err := visit(reply.Segment); err != nil {
+			return err
+		}
+	}
 }

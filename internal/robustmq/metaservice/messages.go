@@ -48,6 +48,18 @@ type ResourceConfigRequest struct {
 // GetResourceConfigReply is the stored JSON, empty when nothing is stored.
 type GetResourceConfigReply struct{ Config []byte }
 
+// AllSegments is the number that stands for every segment. Zero is a segment.
+const AllSegments = -1
+
+// ListSegmentRequest asks for the segments of a shard; without a name, of all shards.
+type ListSegmentRequest struct {
+	Shard   string
+	Segment int32
+}
+
+// ListSegmentReply is the record of one segment, of a stream of them.
+type ListSegmentReply struct{ Segment []byte }
+
 // MarshalWire implements Message.
 func (*Empty) MarshalWire() []byte { return nil }
 
@@ -163,6 +175,37 @@ func (m *GetResourceConfigReply) UnmarshalWire(b []byte) error {
 	return eachField(b, func(n protowire.Number, v []byte, _ uint64) {
 		if n == 1 {
 			m.Config = append([]byte(nil), v...)
+		}
+	})
+}
+
+// MarshalWire implements Message.
+func (m *ListSegmentRequest) MarshalWire() []byte {
+	return append(appendString(nil, 3, m.Shard), varint(4, uint64(int64(m.Segment)))...) // protobuf extends the sign of an int32
+}
+
+// UnmarshalWire implements Message.
+func (m *ListSegmentRequest) UnmarshalWire(b []byte) error {
+	*m = ListSegmentRequest{}
+	return eachField(b, func(n protowire.Number, v []byte, u uint64) {
+		switch n {
+		case 3:
+			m.Shard = string(v)
+		case 4:
+			m.Segment = int32(u) //nolint:gosec // protobuf cuts an int32 off like this
+		}
+	})
+}
+
+// MarshalWire implements Message.
+func (m *ListSegmentReply) MarshalWire() []byte { return appendString(nil, 1, string(m.Segment)) }
+
+// UnmarshalWire implements Message.
+func (m *ListSegmentReply) UnmarshalWire(b []byte) error {
+	*m = ListSegmentReply{}
+	return eachField(b, func(n protowire.Number, v []byte, _ uint64) {
+		if n == 1 {
+			m.Segment = append([]byte(nil), v...)
 		}
 	})
 }

@@ -17,6 +17,9 @@ func TestEveryMessageSurvivesItsWireForm(t *testing.T) {
 		{&LeaveClusterRequest{NodeID: 4}, &LeaveClusterRequest{}},
 		{&ResourceConfigRequest{Resources: []string{"cluster", "MqttLimit"}, Config: []byte("{}")}, &ResourceConfigRequest{}},
 		{&GetResourceConfigReply{Config: []byte("{}")}, &GetResourceConfigReply{}},
+		{&ListSegmentRequest{Shard: "s", Segment: 3}, &ListSegmentRequest{}},
+		{&ListSegmentRequest{Segment: AllSegments}, &ListSegmentRequest{}},
+		{&ListSegmentReply{Segment: []byte{1, 2}}, &ListSegmentReply{}},
 	} {
 		wire := pair[0].MarshalWire()
 		if err := pair[1].UnmarshalWire(wire); err != nil {
@@ -35,6 +38,18 @@ func TestTheHeartbeatUsesFieldFour(t *testing.T) {
 	}
 }
 
+// The bytes are what protobuf makes of segment: -1 in field 4, an int32: ten bytes.
+func TestAllSegmentsAreAskedForByMinusOne(t *testing.T) {
+	want := []byte{0x20, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01}
+	if got := (&ListSegmentRequest{Segment: AllSegments}).MarshalWire(); !bytes.Equal(got, want) {
+		t.Errorf("%x, want %x", got, want)
+	}
+	var m ListSegmentRequest
+	if err := m.UnmarshalWire(want); err != nil || m.Segment != -1 {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
+
 func TestUnknownFieldsAreSkipped(t *testing.T) {
 	var m HeartbeatRequest
 	if err := m.UnmarshalWire([]byte{0x08, 0x05, 0x2a, 0x01, 'x', 0x35, 1, 2, 3, 4, 0x20, 0x07}); err != nil || m.NodeID != 7 {
@@ -49,7 +64,7 @@ func FuzzUnmarshalWireNeverPanics(f *testing.F) {
 	f.Fuzz(func(t *testing.T, wire []byte) {
 		for _, m := range []Message{
 			&Empty{}, &ClusterStatusReply{}, &NodeListReply{}, &UnRegisterNodeRequest{}, &HeartbeatRequest{}, &JoinClusterRequest{}, &LeaveClusterRequest{},
-			&ResourceConfigRequest{}, &GetResourceConfigReply{},
+			&ResourceConfigRequest{}, &GetResourceConfigReply{}, &ListSegmentRequest{}, &ListSegmentReply{},
 		} {
 			if m.UnmarshalWire(wire) != nil {
 				continue
