@@ -128,7 +128,7 @@ func TestWhatIsExportedHasTheLabelsOfTheTable(t *testing.T) {
 }
 
 // scrape is one scrape without a network.
-func (p *pod) scrape() int {
+func (p *pod) scrapeSize() int {
 	recorder := httptest.NewRecorder()
 	p.agent.PublicHandler().ServeHTTP(recorder, httptest.NewRequestWithContext(p.w.t.Context(), "GET", "/metrics", nil))
 	return recorder.Body.Len()
@@ -145,7 +145,7 @@ func TestAScrapeOfALeaderIsShortAndSmall(t *testing.T) {
 	best, size := time.Duration(math.MaxInt64), 0
 	for range 50 {
 		begin := time.Now()
-		size = pods[0].scrape()
+		size = pods[0].scrapeSize()
 		best = min(best, time.Since(begin))
 	}
 	if best > maxScrape || size > 64<<10 {
@@ -160,7 +160,7 @@ func BenchmarkAScrapeOfALeader(b *testing.B) {
 	pods[0].shows("robustmq_segments")
 	size := 0
 	for b.Loop() {
-		size = pods[0].scrape()
+		size = pods[0].scrapeSize()
 	}
 	b.ReportMetric(float64(size), "B/scrape")
 	if each := b.Elapsed() / time.Duration(max(b.N, 1)); each > maxScrape {
