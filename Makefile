@@ -31,7 +31,7 @@ gotest = $(gotestsum) -- -timeout 40m $(TESTFLAGS)
 # Simulated clusters live in hurried time, which a busy machine can starve: up to three failures get a second run. It is announced and listed as such; what fails twice has failed.
 twice = --rerun-fails=1 --rerun-fails-max-failures=3
 envtest = KUBEBUILDER_ASSETS="$$($(bed) assets)"
-modules := test/images test/tools
+modules := test/images test/pictures test/prometheus test/tools
 # Prometheus, its operator and that one's helper: the long tests on the bed watch a cluster with them.
 watching = $(run) images build prometheus prometheus-operator prometheus-config-reloader
 controller-gen := $(run) controller-gen

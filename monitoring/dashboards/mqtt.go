@@ -22,7 +22,7 @@ func mqttNow() row {
 		stat("Refused connects", "Connects per second that were refused: wrong password, limits, or a cluster that cannot serve.",
 			q(`sum(rate(mqtt_connection_failed_total{BROKERS}[$__rate_interval]))`, "")).unit(perSecond).worseFrom(1, 10),
 		stat("Fullest queue", "Share of the queue of requests that is taken, at the broker where it is fullest.",
-			q(`max(handler_queue_size{BROKERS} / (handler_queue_size{BROKERS} + handler_queue_remaining{BROKERS}))`, "")).unit(fraction).upTo(1).worseFrom(0.5, 0.8),
+			q(`max(handler_queue_size{BROKERS} / (handler_queue_size{BROKERS} + handler_queue_remaining{BROKERS}))`, "")).share().worseFrom(0.5, 0.8),
 	}}
 }
 
@@ -105,7 +105,7 @@ func mqttLatency() row {
 func mqttPressure() row {
 	return row{title: "Pressure", panels: []panel{
 		graph("Queue of requests", "Share that is taken. When it is full, requests wait at the socket.",
-			q(`max by (member) (handler_queue_size{BROKERS} / (handler_queue_size{BROKERS} + handler_queue_remaining{BROKERS}))`, "{{member}}")).unit(fraction).upTo(1),
+			q(`max by (member) (handler_queue_size{BROKERS} / (handler_queue_size{BROKERS} + handler_queue_remaining{BROKERS}))`, "{{member}}")).share(),
 		graph("Slow and timed out", "Requests per second that were slow, that took too long, and answers that could not be written in time.",
 			q(`sum(rate(handler_slow_requests_total{BROKERS}[$__rate_interval]))`, "slow"),
 			q(`sum(rate(handler_timeout_total{BROKERS}[$__rate_interval]))`, "timed out"),

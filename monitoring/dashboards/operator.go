@@ -12,15 +12,15 @@ func operator() definition {
 func operatorNow() row {
 	return row{title: "Now", panels: []panel{
 		stat("Clusters", "Clusters that the operator looks after.",
-			q(`max(robustmq_operator_clusters{OPERATOR})`, "")).rounded(0),
+			q(`max(robustmq_operator_clusters{OPERATOR})`, "")).whole(),
 		stat("Not ready", "Clusters whose condition Ready is not True.",
-			q(`count(max by (namespace, cluster) (robustmq_operator_cluster_condition{CLUSTERS,condition="Ready"}) != 1) or vector(0)`, "")).badFrom(1).rounded(0),
+			q(`count(max by (namespace, cluster) (robustmq_operator_cluster_condition{CLUSTERS,condition="Ready"}) != 1) or vector(0)`, "")).badFrom(1).whole(),
 		stat("Troubles", "Troubles that are being mended now, over all clusters.",
-			q(`sum(max by (namespace, cluster, kind) (robustmq_operator_trouble{CLUSTERS}))`, "")).worseFrom(1, 5).rounded(0),
+			q(`sum(max by (namespace, cluster, kind) (robustmq_operator_trouble{CLUSTERS}))`, "")).worseFrom(1, 5).whole(),
 		stat("Who leads", "The replica of the operator that acts; the others answer admission and wait.",
 			q(`max by (pod) (robustmq_operator_leader{OPERATOR}) == 1`, "{{pod}}")).showNames().whenNone("Nobody"),
 		stat("Passes that changed nothing", "Share of passes that found all as it should be. Near 100 % is a quiet operator.",
-			q(`sum(rate(robustmq_operator_reconciles_total{OPERATOR,result="unchanged"}[$__rate_interval])) / sum(rate(robustmq_operator_reconciles_total{OPERATOR}[$__rate_interval]))`, "")).unit(fraction).upTo(1).rounded(0).whenNone("No pass"),
+			q(`sum(rate(robustmq_operator_reconciles_total{OPERATOR,result="unchanged"}[$__rate_interval])) / sum(rate(robustmq_operator_reconciles_total{OPERATOR}[$__rate_interval]))`, "")).share().whole().whenNone("No pass"),
 		stat("Certificate of the webhooks", "Until the serving certificate ends. It is renewed long before.",
 			q(`min(robustmq_operator_webhook_certificate_expiry_timestamp_seconds{OPERATOR,certificate="serving"}) - time()`, "")).unit(seconds).worseBelow(21*24*3600, 7*24*3600),
 	}}
@@ -40,7 +40,7 @@ func operatorClusters() row {
 		timeline("Troubles", "What is being mended, by cluster and kind. docs/metrics.md lists the kinds.", active,
 			q(`max by (namespace, cluster, kind) (robustmq_operator_trouble{CLUSTERS}) == 1`, "{{namespace}}/{{cluster}} {{kind}}")),
 		graph("Clusters by condition", "How many clusters have each condition at True.",
-			q(`sum by (condition) (robustmq_operator_cluster_condition{CLUSTERS} == bool 1)`, "{{condition}}")).size(12, 7),
+			q(`sum by (condition) (robustmq_operator_cluster_condition{CLUSTERS} == bool 1)`, "{{condition}}")).wide(12),
 	}}
 }
 
@@ -70,9 +70,9 @@ func operatorConverging() row {
 		graph("Time until recovered (95 %)", "By kind, from when the operator saw it, over the last hour.",
 			q(`histogram_quantile(0.95, sum by (le, kind) (rate(robustmq_operator_recovery_duration_seconds_bucket{OPERATOR}[1h])))`, "{{kind}}")).unit(seconds),
 		graph("Leadership moved on purpose, in an hour", "By outcome. Aborted: everything was put back.",
-			q(`sum by (outcome) (increase(robustmq_leadership_transfers_total{OPERATOR}[1h]))`, "{{outcome}}")).size(12, 7),
+			q(`sum by (outcome) (increase(robustmq_leadership_transfers_total{OPERATOR}[1h]))`, "{{outcome}}")).wide(12),
 		graph("Nobody led (95 %)", "For how long, when leadership was moved on purpose, over the last hour.",
-			q(`histogram_quantile(0.95, sum by (le) (rate(robustmq_leadership_transfer_gap_seconds_bucket{OPERATOR}[1h])))`, "gap")).unit(seconds).size(12, 7),
+			q(`histogram_quantile(0.95, sum by (le) (rate(robustmq_leadership_transfer_gap_seconds_bucket{OPERATOR}[1h])))`, "gap")).unit(seconds).wide(12),
 	}}
 }
 
@@ -85,7 +85,7 @@ func operatorAdmission() row {
 		graph("Time to decide (99 %)", "The API server waits for this at every change of our kinds.",
 			q(`histogram_quantile(0.99, sum by (le, webhook) (rate(controller_runtime_webhook_latency_seconds_bucket{OPERATOR}[$__rate_interval])))`, "{{webhook}}")).unit(seconds),
 		graph("Against a policy", "What clusters that exist have against them, by policy and rule.",
-			q(`max by (policy, rule) (robustmq_policy_violations)`, "{{policy}} {{rule}}")).size(24, 7),
+			q(`max by (policy, rule) (robustmq_policy_violations)`, "{{policy}} {{rule}}")).wide(24),
 	}}
 }
 
@@ -100,7 +100,7 @@ func operatorBackups() row {
 		timeline("Restores", "Restores that are under way.", active,
 			q(`max by (namespace, cluster, trigger, phase) (robustmq_restore_phase{CLUSTERS}) == 1`, "{{namespace}}/{{cluster}} {{trigger}} {{phase}}")),
 		graph("Restores that failed, in a day", "By reason.",
-			q(`sum by (namespace, cluster, reason) (increase(robustmq_restore_failures_total{CLUSTERS}[24h]))`, "{{namespace}}/{{cluster}} {{reason}}")).size(12, 7),
+			q(`sum by (namespace, cluster, reason) (increase(robustmq_restore_failures_total{CLUSTERS}[24h]))`, "{{namespace}}/{{cluster}} {{reason}}")).wide(12),
 	}}
 }
 

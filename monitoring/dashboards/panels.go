@@ -110,17 +110,22 @@ func table(title, about string, by []column, columns ...column) panel {
 	return p
 }
 
-func (p panel) size(w, h int) panel { p.w, p.h = w, h; return p }
+func (p panel) wide(w int) panel { p.w = w; return p }
 
 func (p panel) unit(name string) panel { p.unitName = name; return p }
 
 // whenNone is what stands there without data.
 func (p panel) whenNone(text string) panel { p.noValue = text; return p }
 
-// upTo fixes the end of the scale.
-func (p panel) upTo(most float64) panel { p.max = &most; return p }
+// share is a fraction of a whole: the scale ends at 1.
+func (p panel) share() panel {
+	one := 1.0
+	p.unitName, p.max = fraction, &one
+	return p
+}
 
-func (p panel) rounded(decimals float64) panel { p.decimals = &decimals; return p }
+// whole figures have no decimals.
+func (p panel) whole() panel { p.decimals = new(float64); return p }
 
 // means gives values a meaning.
 func (p panel) means(states []state) panel { p.states = states; return p }
