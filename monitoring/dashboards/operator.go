@@ -16,7 +16,7 @@ func operatorNow() row {
 		stat("Not ready", "Clusters whose condition Ready is not True.",
 			q(`count(max by (namespace, cluster) (robustmq_operator_cluster_condition{CLUSTERS,condition="Ready"}) != 1) or vector(0)`, "")).badFrom(1).whole(),
 		stat("Troubles", "Troubles that are being mended now, over all clusters.",
-			q(`sum(max by (namespace, cluster, kind) (robustmq_operator_trouble{CLUSTERS}))`, "")).worseFrom(1, 5).whole(),
+			q(`sum(max by (namespace, cluster, kind) (robustmq_operator_trouble{CLUSTERS})) or vector(0)`, "")).worseFrom(1, 5).whole(),
 		stat("Who leads", "The replica of the operator that acts; the others answer admission and wait.",
 			q(`max by (pod) (robustmq_operator_leader{OPERATOR}) == 1`, "{{pod}}")).showNames().whenNone("Nobody"),
 		stat("Passes that changed nothing", "Share of passes that found all as it should be. Near 100 % is a quiet operator.",
