@@ -58,25 +58,16 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	stop := profiled(child)
+	defer stop()
 	if child == "member" {
 		if err := memberProgram(in); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
-		os.Exit(0)
+		return
 	}
 	var out childOutput
-	if name := os.Getenv("BENCH_CPU_PROFILE"); name != "" && child == "job" {
-		f, err := os.Create(name)
-		if err == nil {
-			err = pprof.StartCPUProfile(f)
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		defer pprof.StopCPUProfile()
-	}
 	began := time.Now()
 	if child == "job" {
 		debug.SetMemoryLimit(job.MemoryLimit) // as the program does
@@ -91,6 +82,23 @@ func TestMain(m *testing.M) {
 		out.CPU = time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 	}
 	json.NewEncoder(os.Stdout).Encode(out) //nolint:errcheck // the parent sees
+}
+
+// profiled writes what the processor time of this process goes into until it ends, where BENCH_CPU_PROFILE names the beginning of a file's name.
+func profiled(child string) (stop func()) {
+	name := os.Getenv("BENCH_CPU_PROFILE")
+	if name == "" {
+		return func() {}
+	}
+	f, err := os.Create(fmt.Sprintf("%s-%s-%d", name, child, os.Getpid()))
+	if err == nil {
+		err = pprof.StartCPUProfile(f)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	return pprof.StopCPUProfile
 }
 
 // peak of the process's memory as the kernel counts it, in KiB. The usage that a parent gets of its child counts the parent's own too.
