@@ -23,11 +23,15 @@ type Plan struct {
 	// Verified is the last verification that was asked for by spec.backup.verifyEvery, and VerifiedGood what came of it.
 	Verified     time.Time
 	VerifiedGood bool
+	// VerifyEvery is spec.backup.verifyEvery, zero without.
+	VerifyEvery time.Duration
 }
 
 // Schedule is what is exported of one schedule.
 type Schedule struct {
 	LastSuccess, LastFailure, NextRun time.Time
+	// LastRun is the time of the schedule for which a backup was made last, however that ended.
+	LastRun time.Time
 	// Last is the newest backup that is complete; nil while there is none.
 	Last *Figures
 }
@@ -100,6 +104,7 @@ func described(name, help string, labels ...string) *prometheus.Desc {
 var (
 	lastSuccess    = described("last_success_timestamp_seconds", "When a backup became complete last, by cluster and schedule; the schedule is empty for backups made by hand.", "schedule")
 	lastFailure    = described("last_failure_timestamp_seconds", "When a backup failed last.", "schedule")
+	lastRun        = described("last_run_timestamp_seconds", "The time of the schedule for which a backup was made last, however that ended.", "schedule")
 	nextRun        = described("next_run_timestamp_seconds", "When the schedule makes its next backup; absent while it is suspended or the cluster is paused.", "schedule")
 	lastDuration   = described("last_duration_seconds", "How long the newest complete backup took, from its Job's start.", "schedule")
 	lastSize       = described("last_size_bytes", "What a restore of the newest complete backup reads.", "schedule")
@@ -108,12 +113,13 @@ var (
 	storageReady   = described("storage_ready", "1 if the last probe could write to the destination, 0 if not; absent while it is being tried for the first time.")
 	lastCollection = described("last_collection_timestamp_seconds", "When backups that no retention keeps were deleted last.")
 	lastVerified   = described("last_verification_timestamp_seconds", "When spec.backup.verifyEvery had a backup verified last.")
+	verifyEvery    = described("verification_interval_seconds", "spec.backup.verifyEvery: how often the newest backup is to be verified; absent without.")
 	verified       = described("verified", "1 if that verification found the bucket to have what the manifest says, 0 if not.")
 )
 
 // Describe sends what there can be.
 func (b *Backups) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{lastSuccess, lastFailure, nextRun, lastDuration, lastSize, lastUploaded, failures, storageReady, lastCollection, lastVerified, verified} {
+	for _, d := range []*prometheus.Desc{lastSuccess, lastFailure, lastRun, nextRun, lastDuration, lastSize, lastUploaded, failures, storageReady, lastCollection, lastVerified, verifyEvery, verified} {
 		ch <- d
 	}
 }
@@ -134,6 +140,7 @@ func (b *Backups) Collect(ch chan<- prometheus.Metric) {
 		for name, s := range e.plan.Schedules {
 			sendTime(lastSuccess, s.LastSuccess, name)
 			sendTime(lastFailure, s.LastFailure, name)
+			sendTime(lastRun, s.LastRun, name)
 			sendTime(nextRun, s.NextRun, name)
 			if s.Last != nil {
 				send(lastDuration, s.Last.Took.Seconds(), name)
@@ -148,6 +155,9 @@ func (b *Backups) Collect(ch chan<- prometheus.Metric) {
 			send(storageReady, oneIf(*r))
 		}
 		sendTime(lastCollection, e.plan.LastCollection)
+		if every := e.plan.VerifyEvery; every > 0 {
+			send(verifyEvery, every.Seconds())
+		}
 		if !e.plan.Verified.IsZero() {
 			sendTime(lastVerified, e.plan.Verified)
 			send(verified, oneIf(e.plan.VerifiedGood))

@@ -46,8 +46,8 @@ func TestWhatIsKnownHasASeriesAndWhatIsNotHasNone(t *testing.T) {
 	b, r := registered(t)
 	yes := true
 	p := plan("hourly", "daily")
-	p.StorageReady, p.LastCollection = &yes, noon
-	p.Schedules["hourly"] = monitoring.Schedule{LastSuccess: noon, NextRun: noon.Add(time.Hour), Last: &monitoring.Figures{Took: 1500 * time.Millisecond, SizeBytes: 4096, UploadedBytes: 7}}
+	p.StorageReady, p.LastCollection, p.VerifyEvery = &yes, noon, 2*time.Hour
+	p.Schedules["hourly"] = monitoring.Schedule{LastSuccess: noon, LastRun: noon.Add(-time.Minute), NextRun: noon.Add(time.Hour), Last: &monitoring.Figures{Took: 1500 * time.Millisecond, SizeBytes: 4096, UploadedBytes: 7}}
 	b.Set(cluster, p, nil)
 	wantSeries(t, r, `
 # HELP robustmq_backup_last_collection_timestamp_seconds When backups that no retention keeps were deleted last.
@@ -56,6 +56,9 @@ robustmq_backup_last_collection_timestamp_seconds{cluster="c",namespace="ns"} 1.
 # HELP robustmq_backup_last_duration_seconds How long the newest complete backup took, from its Job's start.
 # TYPE robustmq_backup_last_duration_seconds gauge
 robustmq_backup_last_duration_seconds{cluster="c",namespace="ns",schedule="hourly"} 1.5
+# HELP robustmq_backup_last_run_timestamp_seconds The time of the schedule for which a backup was made last, however that ended.
+# TYPE robustmq_backup_last_run_timestamp_seconds gauge
+robustmq_backup_last_run_timestamp_seconds{cluster="c",namespace="ns",schedule="hourly"} 1.79560794e+09
 # HELP robustmq_backup_last_size_bytes What a restore of the newest complete backup reads.
 # TYPE robustmq_backup_last_size_bytes gauge
 robustmq_backup_last_size_bytes{cluster="c",namespace="ns",schedule="hourly"} 4096
@@ -71,6 +74,9 @@ robustmq_backup_next_run_timestamp_seconds{cluster="c",namespace="ns",schedule="
 # HELP robustmq_backup_storage_ready 1 if the last probe could write to the destination, 0 if not; absent while it is being tried for the first time.
 # TYPE robustmq_backup_storage_ready gauge
 robustmq_backup_storage_ready{cluster="c",namespace="ns"} 1
+# HELP robustmq_backup_verification_interval_seconds spec.backup.verifyEvery: how often the newest backup is to be verified; absent without.
+# TYPE robustmq_backup_verification_interval_seconds gauge
+robustmq_backup_verification_interval_seconds{cluster="c",namespace="ns"} 7200
 `)
 	if problems, err := testutil.GatherAndLint(r); err != nil || len(problems) > 0 {
 		t.Error(problems, err)

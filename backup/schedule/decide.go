@@ -2,8 +2,10 @@ package schedule
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -139,4 +141,13 @@ func Name(cluster, schedule string, at time.Time) (string, error) {
 		return "", fmt.Errorf("naming a backup: %q is not a name of at most %d lower-case letters, digits and dashes: shorten the schedule's name", name, MaxNameLength)
 	}
 	return name, nil
+}
+
+// TickOf is the tick whose backup has a name, to the minute; zero for one that no schedule gave.
+func TickOf(name string) time.Time {
+	minute, err := strconv.ParseInt(name[strings.LastIndexByte(name, '-')+1:], 10, 64)
+	if err != nil || minute < 0 || minute > math.MaxInt64/60 {
+		return time.Time{}
+	}
+	return time.Unix(minute*60, 0)
 }

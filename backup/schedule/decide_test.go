@@ -182,3 +182,19 @@ func TestATimeAheadOfTheClockIsForgottenAndTheNextTickIsMade(t *testing.T) {
 func rand2(r *rand.Rand, most time.Duration) time.Duration {
 	return time.Duration(r.Int64N(int64(most)))
 }
+
+func TestATickIsReadBackFromTheNameOfItsBackup(t *testing.T) {
+	at := moment(t, "2026-11-25T01:00:00Z")
+	name, err := Name("my-cluster", "every-15", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := TickOf(name); !got.Equal(at) {
+		t.Errorf("%s is of %s", name, show(got))
+	}
+	for _, other := range []string{"", "by-hand", "by-hand-", "by-hand-99999999999999999999", "a-9223372036854775807"} {
+		if got := TickOf(other); !got.IsZero() {
+			t.Errorf("%q is of %s", other, show(got))
+		}
+	}
+}

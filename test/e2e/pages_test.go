@@ -81,6 +81,7 @@ var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 
 func TestLinksBetweenPagesLeadSomewhere(t *testing.T) {
 	pages := append(glob(t, "../../docs/*.md"), glob(t, "../../docs/runbooks/*.md")...)
+	pages = append(pages, glob(t, "../../docs/runbooks/alerts/*.md")...)
 	for _, page := range append(pages, "../../README.md", "../README.md", "../bed/README.md") {
 		text, err := os.ReadFile(page)
 		if err != nil {

@@ -27,10 +27,10 @@ func read(t *testing.T, file string) string {
 	return string(text)
 }
 
-// aboutRestores are the pages that somebody follows word by word at night.
-func aboutRestores(t *testing.T) []string {
+// followed are the pages that somebody follows word by word at night.
+func followed(t *testing.T) []string {
 	t.Helper()
-	return append(glob(t, "../../docs/runbooks/*.md"), "../../docs/restore.md")
+	return append(append(glob(t, "../../docs/runbooks/*.md"), glob(t, "../../docs/runbooks/alerts/*.md")...), "../../docs/restore.md")
 }
 
 func TestEveryWayToLoseDataHasAPageWithTheSamePartsAndIsFoundFromTroubleshooting(t *testing.T) {
@@ -83,7 +83,7 @@ func words(t *testing.T, folder string) map[string]bool {
 	return out
 }
 
-func TestThePagesAboutRestoresUseTheWordsOfTheAPI(t *testing.T) {
+func TestThePagesThatAreFollowedUseTheWordsOfTheAPI(t *testing.T) {
 	known := words(t, "../../api/v1alpha1")
 	for word := range words(t, "../../internal/agent/protocol") { // what stands in the rows of members
 		known[word] = true
@@ -101,7 +101,7 @@ func TestThePagesAboutRestoresUseTheWordsOfTheAPI(t *testing.T) {
 		known[word] = true
 	}
 	seen := 0
-	for _, page := range aboutRestores(t) {
+	for _, page := range followed(t) {
 		for _, w := range regexp.MustCompile("`([A-Z][a-z]+[A-Za-z0-9]*)`").FindAllStringSubmatch(read(t, page), -1) {
 			seen++
 			if !known[w[1]] {
@@ -119,7 +119,7 @@ func TestThePagesAboutRestoresUseTheWordsOfTheAPI(t *testing.T) {
 	}
 }
 
-func TestTheFieldsInThePagesAboutRestoresExist(t *testing.T) {
+func TestTheFieldsInThePagesThatAreFollowedExist(t *testing.T) {
 	fields := map[string]map[string]bool{"spec": {}, "status": {}}
 	files, err := crd.Files.ReadDir(".")
 	if err != nil {
@@ -160,7 +160,7 @@ func TestTheFieldsInThePagesAboutRestoresExist(t *testing.T) {
 	}
 	fields["status"]["phase"] = true
 	seen := 0
-	for _, page := range aboutRestores(t) {
+	for _, page := range followed(t) {
 		for _, f := range regexp.MustCompile(`\b(spec|status)\.([a-zA-Z]+)`).FindAllStringSubmatch(read(t, page), -1) {
 			seen++
 			if !fields[f[1]][f[2]] {

@@ -143,6 +143,9 @@ func (r *Reconciler) reconcile(ctx context.Context, cluster *v1alpha1.RobustMQCl
 		r.tell(ctx, p, conditions)
 	}
 	plan, failed := figures(p.next, ready, p.own)
+	if every := cluster.Spec.Backup.VerifyEvery; every != nil {
+		plan.VerifyEvery = every.Duration
+	}
 	r.Metrics.Set(client.ObjectKeyFromObject(cluster), plan, failed)
 	if !cluster.Spec.Paused && cluster.Status.ClusterUID != "" {
 		if err := r.keepProbing(ctx, p); err != nil {

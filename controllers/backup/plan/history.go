@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/backup/schedule"
 	"github.com/robustmq/robustmq-operator/monitoring"
 )
 
@@ -76,7 +77,7 @@ func later(t *metav1.Time, than metav1.Time) {
 func figures(st *v1alpha1.BackupPlanStatus, storage metav1.Condition, own []*v1alpha1.RobustMQBackup) (monitoring.Plan, []monitoring.Failure) {
 	out := monitoring.Plan{Schedules: map[string]monitoring.Schedule{monitoring.ByHand: {}}}
 	for _, row := range st.Schedules {
-		out.Schedules[row.Name] = monitoring.Schedule{LastSuccess: row.LastSuccessTime.Time, NextRun: row.NextScheduleTime.Time}
+		out.Schedules[row.Name] = monitoring.Schedule{LastSuccess: row.LastSuccessTime.Time, LastRun: schedule.TickOf(row.LastBackup), NextRun: row.NextScheduleTime.Time}
 	}
 	if storage.Status != metav1.ConditionUnknown {
 		ready := storage.Status == metav1.ConditionTrue

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
@@ -39,6 +40,13 @@ func TestSchedulesMakeBackupsThatOutliveTheirCluster(t *testing.T) {
 	w.must(w.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: "c-hourly-29926140"}, &b))
 	if len(b.OwnerReferences) != 0 || b.Labels[v1alpha1.LabelCluster] != "c" || b.Labels[v1alpha1.LabelSchedule] != "hourly" || b.Spec.ClusterName != "c" || b.Spec.DeletionPolicy != v1alpha1.BackupRetained {
 		t.Errorf("%s", text(b))
+	}
+	if err := testutil.GatherAndCompare(w.registry, strings.NewReader(fmt.Sprintf(`
+# HELP robustmq_backup_last_run_timestamp_seconds The time of the schedule for which a backup was made last, however that ended.
+# TYPE robustmq_backup_last_run_timestamp_seconds gauge
+robustmq_backup_last_run_timestamp_seconds{cluster="c",namespace=%q,schedule="hourly"} 1.7955684e+09
+`, w.ns)), "robustmq_backup_last_run_timestamp_seconds"); err != nil {
+		t.Error(err)
 	}
 	if told := w.told(v1alpha1.ReasonBackupScheduled, v1alpha1.ReasonTicksMissed); len(told) != 1 || !strings.Contains(told[0], "c-hourly-29926140") {
 		t.Errorf("%v", told)

@@ -59,6 +59,12 @@ func TestTheNewestBackupIsReadAgainWhenSomebodyAskedForIt(t *testing.T) {
 	if err := testutil.GatherAndCompare(w.registry, verifiedIs(w, 0), "robustmq_backup_verified"); err != nil {
 		t.Error(err)
 	}
+	intervals := func(want int) {
+		if n, err := testutil.GatherAndCount(w.registry, "robustmq_backup_verification_interval_seconds"); n != want || err != nil {
+			t.Errorf("%d intervals of verification, want %d: %v", n, want, err)
+		}
+	}
+	intervals(1)
 
 	// The next one is read at once, and the collection is told which one does not count.
 	w.now = w.now.Add(time.Hour)
@@ -89,6 +95,7 @@ func TestTheNewestBackupIsReadAgainWhenSomebodyAskedForIt(t *testing.T) {
 
 	w.change(func(c *v1alpha1.RobustMQCluster) { c.Spec.Backup.VerifyEvery = nil })
 	w.settle()
+	intervals(0)
 	if st, ready := w.status(); verified().Type != "" || !st.Verification.Time.IsZero() || ready.Status != metav1.ConditionTrue {
 		t.Errorf("%s", text(st))
 	}
