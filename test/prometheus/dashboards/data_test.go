@@ -21,7 +21,7 @@ func hour(t *testing.T) string {
 	}
 	var b strings.Builder
 	b.Write(ours)
-	server, err := os.ReadFile("../../../monitoring/testdata/metrics/server-0.4.11.txt")
+	server, err := os.ReadFile("testdata/recorded/server-0.4.11.txt")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,7 @@ var announced = []string{
 // recorded are the metrics of a server with their labels and the values of those.
 func recorded(t *testing.T) map[string]map[string]map[string]bool {
 	t.Helper()
-	text, err := os.ReadFile("../../../monitoring/testdata/metrics/server-0.4.11.txt")
+	text, err := os.ReadFile("testdata/recorded/server-0.4.11.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func recorded(t *testing.T) map[string]map[string]map[string]bool {
 func documented(t *testing.T) map[string][]string {
 	t.Helper()
 	found := map[string][]string{}
-	for _, page := range []string{"../../../docs/agent.md", "../../../docs/metrics.md"} {
+	for _, page := range []string{"testdata/docs/agent.md", "testdata/docs/metrics.md"} {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
