@@ -37,6 +37,8 @@ func clusterNow() row {
 			q(`count(up{CLUSTER} == 0) or vector(0)`, "")).worseFrom(1, 3).whole(),
 		stat("RobustMQ", "Versions that run.",
 			q(`count by (version) (robustmq_server_info{CLUSTER})`, "{{version}}")).showNames(),
+		timeline("Alerts that fire", "Alerts of this cluster; each has a page in docs/runbooks/alerts that says what to do. Empty while none fires.", firing,
+			q(`max by (severity, alertname) (ALERTS{CLUSTER,alertname=~"RobustMQ.*",alertstate="firing"})`, "{{severity}}: {{alertname}}")).wide(24),
 	}}
 }
 

@@ -35,6 +35,7 @@ func operatorClusters() row {
 			column{header: "Pods wanted", expr: `sum by (namespace, cluster) (robustmq_operator_cluster_members{CLUSTERS,state="desired"})`},
 			column{header: "Pods ready", expr: `sum by (namespace, cluster) (robustmq_operator_cluster_members{CLUSTERS,state="ready"})`},
 			column{header: "Troubles", expr: `sum by (namespace, cluster) (robustmq_operator_trouble{CLUSTERS})`, steps: rising(1, 3)},
+			column{header: "Alerts", expr: `count by (namespace, cluster) (ALERTS{CLUSTERS,alertname=~"RobustMQ.*",alertstate="firing"})`, steps: rising(1, 3)},
 			column{header: "Newest backup", expr: `time() - max by (namespace, cluster) (robustmq_backup_last_success_timestamp_seconds{CLUSTERS})`, unit: seconds},
 			column{header: "Certificate ends in", expr: `min by (namespace, cluster) (robustmq_operator_certificate_expiry_timestamp_seconds{CLUSTERS}) - time()`, unit: seconds, steps: falling(21*24*3600, 7*24*3600)}),
 		timeline("Troubles", "What is being mended, by cluster and kind. docs/metrics.md lists the kinds.", active,

@@ -158,6 +158,7 @@ var (
 	yes    = []state{{"1", "yes", green}, {"0", "no", red}}
 	leads  = []state{{"1", "leads", blue}, {"0", "follows", grey}}
 	active = []state{{"1", "now", orange}, {"0", "no", grey}}
+	firing = []state{{"1", "fires", red}}
 	// conditions are neither good nor bad by themselves: Ready is True in a cluster that is well, Degraded is False.
 	conditions = []state{{"1", "True", blue}, {"0", "False", grey}, {"-1", "Unknown", orange}}
 	wellIfTrue = []state{{"1", "Yes", green}, {"0", "No", red}, {"-1", "Unknown", orange}}

@@ -17,6 +17,7 @@ var ofTarget = []string{"namespace", "pod", "cluster", "role", "member", "job", 
 // ofLibraries are of Prometheus itself, of client_golang and of controller-runtime, with their labels.
 var ofLibraries = map[string][]string{
 	"up":                            {},
+	"ALERTS":                        {"alertname", "alertstate", "severity"},
 	"process_resident_memory_bytes": {}, "process_cpu_seconds_total": {}, "go_goroutines": {},
 	"workqueue_depth":                                   {"name", "controller", "priority"},
 	"rest_client_requests_total":                        {"code", "method", "host"},
