@@ -210,4 +210,10 @@ func (c *client) gets(payload string, within time.Duration) bool {
 	return false
 }
 
+// leave ends the session as the standard wants.
+func (c *client) leave() error {
+	_, err := c.conn.Write([]byte{packets.Disconnect << 4, 0})
+	return errors.Join(err, c.conn.Close())
+}
+
 func (c *client) close() { _ = c.conn.Close() }

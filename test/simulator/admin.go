@@ -93,6 +93,9 @@ func (a *adminServer) serve(l net.Listener) {
 func (a *adminServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.n.frozen.wait(r.Context())
 	path := r.URL.Path
+	begin, answered := time.Now(), &statusWriter{ResponseWriter: w, status: http.StatusOK}
+	defer func() { a.n.metrics.visited(r.Method, path, answered.status, begin) }()
+	w = answered
 	switch {
 	case path == "/metrics" && a.n.gen.metricsOnHTTP():
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -123,7 +126,6 @@ func (a *adminServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
-	a.n.metrics.http(r.Method, path)
 	body, err := io.ReadAll(io.LimitReader(r.Body, 8<<20))
 	if err == nil && r.Method == http.MethodPost && !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
 		err = &plainError{status: http.StatusUnsupportedMediaType, body: "Expected request with `Content-Type: application/json`"}
@@ -133,6 +135,18 @@ func (a *adminServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		data, err = h(r, body)
 	}
 	writeAnswer(w, data, err)
+}
+
+// statusWriter remembers the status of an answer.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
 }
 
 func writeAnswer(w http.ResponseWriter, data any, err error) {

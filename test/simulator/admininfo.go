@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -16,6 +17,8 @@ import (
 // metaStatus asks the first member of meta_addrs that answers: the view is that member's, not this node's.
 func (n *Node) metaStatus(ctx context.Context) (string, error) {
 	var content string
+	begin := time.Now()
+	defer func() { n.metrics.made("/"+metaservice.ServiceName+"/ClusterStatus", nil, begin) }()
 	err := n.calls.call(ctx, n.metaTargets(), "PlacementService/ClusterStatus", false, func(ctx context.Context, conn *grpc.ClientConn) error {
 		var err error
 		content, err = metaservice.NewClient(conn).ClusterStatus(ctx)

@@ -148,8 +148,9 @@ func (n *Node) openData() bool {
 		n.panicked("src/common/rocksdb-engine/src/rocksdb.rs:88:17", err.Error())
 		return false
 	}
-	n.storage = s
-	if n.state, err = newState(s); err != nil {
+	n.metrics = newMetrics(n)
+	n.storage = countedStorage{s, n.metrics}
+	if n.state, err = newState(n.storage); err != nil {
 		n.panicked("src/common/rocksdb-engine/src/rocksdb.rs:88:17", err.Error())
 		return false
 	}
@@ -166,7 +167,6 @@ func (n *Node) openData() bool {
 	n.onEnd(rafts.stop)
 	n.meta = newMetaService(n)
 	n.cache = newCache(n)
-	n.metrics = newMetrics(n)
 	n.admin = newAdminServer(n)
 	n.engine, err = newEngine(n)
 	if err != nil {
@@ -220,10 +220,11 @@ func (n *Node) openFront() bool {
 	return n.openPrometheus()
 }
 
-func (n *Node) intercept(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+func (n *Node) intercept(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	n.frozen.wait(n.ctx)
+	begin := time.Now()
 	reply, err := handler(ctx, request)
-	n.metrics.grpc(info.FullMethod, err)
+	n.metrics.served(ctx, request, begin, err)
 	return reply, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 )
@@ -146,6 +147,8 @@ func (n *Node) metaTargets() []string {
 // dataCall calls a member's data service.
 func dataCall[R any](ctx context.Context, n *Node, name string, write bool, request any) (R, error) {
 	var reply R
+	begin := time.Now()
+	defer func() { n.metrics.made("/"+dataService+"/"+name, func() []byte { return mustJSON(request) }, begin) }()
 	err := n.calls.call(ctx, n.metaTargets(), "PlacementService/"+name, write, func(ctx context.Context, conn *grpc.ClientConn) error {
 		var err error
 		reply, err = invoke[R](ctx, conn, dataService, name, request)

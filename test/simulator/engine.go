@@ -145,6 +145,7 @@ func (e *engine) serve(conn net.Conn) {
 			return
 		}
 		e.n.frozen.wait(e.n.ctx)
+		e.n.metrics.add("handler_requests_total", 1, "Tcp") // engines and clients share the handlers
 		reply := e.handle(f)
 		if encoder.Encode(reply) != nil {
 			return
@@ -168,6 +169,7 @@ func (e *engine) handle(f frame) frameReply {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		l := e.log(f.Shard)
+		e.n.metrics.operated("read_offset", time.Now(), nil)
 		return frameReply{Next: l.next, Rows: slices.Clone(l.messages[:min(len(l.messages), 100)])}
 	}
 	return frameReply{}
@@ -189,7 +191,9 @@ func (e *engine) store(name string, m message, limit int64) {
 }
 
 // appendHere stores as the leader, and acknowledges before any follower has it.
-func (e *engine) appendHere(name string, m message, limit int64) (uint64, error) {
+func (e *engine) appendHere(name string, m message, limit int64) (offset uint64, err error) {
+	begin := time.Now()
+	defer func() { e.n.metrics.operated("write", begin, err) }()
 	s, ok := e.n.cache.segment(name)
 	if !ok {
 		return 0, say("Shard %s does not exist", name)

@@ -117,16 +117,36 @@ func configKey(resources []string) string {
 	return kindConfig + strings.TrimPrefix(strings.Join(resources, "/"), "cluster/")
 }
 
-// groupOf is the raft group that a key's writes go through.
-func (m *metaService) groupOf(key string) *raft.Group {
-	if strings.HasPrefix(key, kindTopic) || strings.HasPrefix(key, kindSession) {
-		return m.n.rafts.group(m.n.gen.data())
+// Segments implements MetaServer. They come out of the member's own state, whoever leads.
+func (m *metaService) Segments(ctx context.Context, shard string, number int32) ([][]byte, error) {
+	m.n.frozen.wait(ctx)
+	begin := time.Now()
+	defer func() { m.n.metrics.served(ctx, nil, begin, nil) }()
+	var records [][]byte
+	for _, s := range m.segments() {
+		if (shard == "" || shard == s.ShardName) && (number == metaservice.AllSegments || int(number) == s.SegmentSeq) {
+			var e encoder
+			s.store(&e)
+			records = append(records, e.b)
+		}
 	}
-	return m.n.rafts.metadata()
+	return records, nil
 }
 
+// machineOf is the raft group that a key's writes go through.
+func (m *metaService) machineOf(key string) string {
+	if strings.HasPrefix(key, kindTopic) || strings.HasPrefix(key, kindSession) {
+		return m.n.gen.data()
+	}
+	return m.n.gen.metadata()
+}
+
+func (m *metaService) groupOf(key string) *raft.Group { return m.n.rafts.group(m.machineOf(key)) }
+
 // write replicates a command.
-func (m *metaService) write(ctx context.Context, c command) (any, error) {
+func (m *metaService) write(ctx context.Context, c command) (result any, err error) {
+	begin := time.Now()
+	defer func() { m.n.metrics.wrote(m.machineOf(c.Key), begin, err) }()
 	g := m.groupOf(c.Key)
 	if m.stuck() && g.IsLeader() {
 		// D1: this leader's state machine waits for the expiry loop, which waits for the state machine.
@@ -137,7 +157,7 @@ func (m *metaService) write(ctx context.Context, c command) (any, error) {
 	}
 	limit, cancel := context.WithTimeout(ctx, m.n.t.patience(30*time.Second, 2*time.Second))
 	defer cancel()
-	result, err := g.Write(limit, c.encode())
+	result, err = g.Write(limit, c.encode())
 	if err != nil && errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		return nil, say("Raft write timed out. timeout=30s")
 	}

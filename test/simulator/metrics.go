@@ -5,43 +5,79 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"google.golang.org/grpc/status"
-
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
 )
 
-// metrics are the families that matter to whoever watches a cluster, under the names that RobustMQ exports.
+// metrics are RobustMQ's families, with their names, labels and kinds, and with what is wrong with them: counters that stay 0 though the thing happens (mqtt_disconnect_success,
+// mqtt_messages_dropped_no_subscribers, mqtt_retain_packets_sent, mqtt_session_deleted), connections that are none of MQTT, percentages times 100 (seen-api.md 4).
 type metrics struct {
 	n *Node
 
-	mu       sync.Mutex
-	counters map[string]int64 // exported name with labels
+	mu     sync.Mutex
+	values map[string]map[string]*series // family -> label values, joined
 }
 
-func newMetrics(n *Node) *metrics { return &metrics{n: n, counters: map[string]int64{}} }
+type series struct {
+	labels []string
+	value  float64
+	// of a histogram: how many observations there were, and up to each bound.
+	count   uint64
+	buckets []uint64
+}
 
-func (m *metrics) add(series string) {
+func newMetrics(n *Node) *metrics { return &metrics{n: n, values: map[string]map[string]*series{}} }
+
+const labelSeparator = "\xff" // no text in UTF-8 has it
+
+// at returns a series; the lock is held. Label values are in the order of families.txt.
+func (m *metrics) at(name string, labels []string) *series {
+	of := m.values[name]
+	if of == nil {
+		of = map[string]*series{}
+		m.values[name] = of
+	}
+	key := strings.Join(labels, labelSeparator)
+	s := of[key]
+	if s == nil {
+		s = &series{labels: slices.Clone(labels)}
+		of[key] = s
+	}
+	return s
+}
+
+func (m *metrics) add(name string, by float64, labels ...string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.counters[series]++
+	m.at(name, labels).value += by
 }
 
-func (m *metrics) grpc(full string, err error) {
-	parts := strings.Split(strings.TrimPrefix(full, "/"), "/")
-	name := parts[len(parts)-1]
-	m.add(fmt.Sprintf(`grpc_requests_total{service="PlacementService",method=%q}`, name))
-	if err != nil {
-		m.add(fmt.Sprintf(`grpc_errors_total{service="PlacementService",method=%q,status_code=%q}`, name, status.Code(err).String()))
+func (m *metrics) set(name string, to float64, labels ...string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.at(name, labels).value = to
+}
+
+// took observes how long something has taken, in milliseconds of the simulation.
+func (m *metrics) took(name string, since time.Time, labels ...string) {
+	ms := float64(m.n.t.simulated(time.Since(since))) / float64(time.Millisecond)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.at(name, labels)
+	if s.buckets == nil {
+		s.buckets = make([]uint64, len(millisecondBounds))
 	}
-}
-
-func (m *metrics) http(method, uri string) {
-	m.add(fmt.Sprintf(`http_requests_total{method=%q,uri=%q}`, method, uri))
+	s.count++
+	s.value += ms
+	if i := sort.SearchFloat64s(millisecondBounds, ms); i < len(s.buckets) {
+		s.buckets[i]++
+	}
 }
 
 // metricsOnHTTP: since 0.4.1 /metrics is on the admin port, before on a port of its own.
@@ -49,112 +85,119 @@ func (g generation) metricsOnHTTP() bool {
 	return !g.version.Less(robustmq.Version{Major: 0, Minor: 4, Patch: 1})
 }
 
-// eventCounters are exported with 0 from the start.
-var eventCounters = []string{
-	"mqtt_connection_success", "mqtt_connection_failed", "mqtt_connection_expired", "mqtt_disconnect_success", "mqtt_subscribe_success", "mqtt_subscribe_failed",
-	"mqtt_unsubscribe_success", "mqtt_session_created", "mqtt_session_deleted", "mqtt_auth_success", "mqtt_auth_failed", "mqtt_acl_success", "mqtt_acl_failed", "mqtt_blacklist_blocked",
-	"mqtt_messages_received", "mqtt_messages_sent", "mqtt_message_bytes_received", "mqtt_message_bytes_sent", "mqtt_messages_dropped_no_subscribers", "mqtt_messages_delayed",
+// late reports whether every family appears only when something happens; since 0.3.1 most are there with 0.
+func (g generation) lateMetrics() bool {
+	return g.version.Less(robustmq.Version{Major: 0, Minor: 3, Patch: 1})
 }
 
 // text is the exposition: OpenMetrics in style, plain text by its type.
 func (m *metrics) text() string {
-	n := m.n
-	var b strings.Builder
-	family := func(name, kind, help string) {
-		fmt.Fprintf(&b, "# HELP %s %s.\n# TYPE %s %s\n", name, help, name, kind)
-	}
-	gauge := func(name, help string, v int64) {
-		family(name, "gauge", help)
-		fmt.Fprintf(&b, "%s{} %d\n", name, v) // the library writes braces around no labels
-	}
-	clients := int64(len(n.mqtt.clients()))
-	// The connections count those between engines too: 16 a node were seen without any client.
-	others := int64(0)
-	if nodes := len(n.cache.nodes()); nodes > 1 {
-		others = int64(8 * (nodes - 1))
-	}
-	gauge("mqtt_connections_count", "The number of connections", clients+others)
-	gauge("mqtt_sessions_count", "The number of sessions", clients)
-	gauge("mqtt_topics_count", "The number of topics", int64(len(decodeAll[topic](n.cache.each, kindTopic))))
-	gauge("mqtt_subscribers_count", "The number of subscribers", n.mqtt.server.Info.Subscriptions)
-	gauge("mqtt_subscriptions_exclusive_count", "The number of exclusive subscriptions", n.mqtt.server.Info.Subscriptions)
-	gauge("mqtt_subscriptions_shared_count", "The number of shared subscriptions", 0)
-	gauge("mqtt_subscriptions_shared_group_count", "The number of shared subscription groups", 0)
-	gauge("mqtt_retained_count", "The number of retained messages", n.mqtt.server.Info.Retained)
-	n.mqtt.mu.Lock()
-	for _, name := range eventCounters {
-		family(name, "counter", "An event of the MQTT broker")
-		fmt.Fprintf(&b, "%s_total{} %d\n", name, n.mqtt.counts[name])
-	}
-	n.mqtt.mu.Unlock()
-	if !n.gen.islands {
-		m.raft(&b, family)
-		m.system(&b, gauge)
-	}
+	m.measure()
+	g, machines := m.n.gen, m.n.rafts.names
 	m.mu.Lock()
-	series := make([]string, 0, len(m.counters))
-	for s := range m.counters {
-		series = append(series, s)
-	}
-	sort.Strings(series)
-	last := ""
-	for _, s := range series {
-		name := strings.TrimSuffix(s[:strings.Index(s, "{")], "_total")
-		if name != last {
-			family(name, "counter", "Requests")
-			last = name
+	defer m.mu.Unlock()
+	var b strings.Builder
+	for _, f := range families() {
+		if g.version.Less(f.since) {
+			continue
 		}
-		fmt.Fprintf(&b, "%s %d\n", s, m.counters[s])
+		if !g.lateMetrics() {
+			for _, labels := range f.initial(machines) {
+				m.at(f.name, labels)
+			}
+		}
+		writeFamily(&b, f, m.values[f.name])
 	}
-	m.mu.Unlock()
 	b.WriteString("# EOF\n")
 	return b.String()
 }
 
-func (m *metrics) raft(b *strings.Builder, family func(name, kind, help string)) {
-	type position struct{ last, applied uint64 }
-	at := map[string]position{}
-	for i, name := range m.n.rafts.names {
-		last, applied := m.n.rafts.groups[i].Positions()
-		at[name] = position{last, applied}
+func writeFamily(b *strings.Builder, f family, of map[string]*series) {
+	if len(of) == 0 {
+		return
 	}
-	for _, g := range []struct {
-		name string
-		of   func(position) uint64
-	}{
-		{"raft_last_log_index", func(p position) uint64 { return p.last }},
-		{"raft_last_applied", func(p position) uint64 { return p.applied }},
-		{"raft_apply_lag", func(p position) uint64 { return p.last - min(p.applied, p.last) }},
-	} {
-		family(g.name, "gauge", "A position of a raft machine")
-		for _, name := range m.n.rafts.names {
-			fmt.Fprintf(b, "%s{machine=%q} %d\n", g.name, name, g.of(at[name]))
+	fmt.Fprintf(b, "# HELP %s %s\n# TYPE %s %s\n", f.name, f.help, f.name, f.kind)
+	for _, key := range sortedKeys(of) {
+		s := of[key]
+		if f.kind != "histogram" {
+			fmt.Fprintf(b, "%s%s%s %s\n", f.name, f.suffix(), shownLabels(f.labels, s.labels), strconv.FormatFloat(s.value, 'f', -1, 64))
+			continue
 		}
-	}
-	for _, name := range []string{"raft_write_requests", "raft_write_success", "raft_write_failures"} {
-		family(name, "counter", "Writes of a raft machine")
-		for _, machine := range m.n.rafts.names {
-			v := at[machine].applied
-			if name == "raft_write_failures" {
-				v = 0
+		labels := shownLabels(f.labels, s.labels)
+		fmt.Fprintf(b, "%s_sum%s %s\n%s_count%s %d\n", f.name, labels, shownFloat(s.value), f.name, labels, s.count)
+		var below uint64
+		for i, bound := range f.bounds() {
+			if s.buckets != nil {
+				below += s.buckets[i]
 			}
-			fmt.Fprintf(b, "%s_total{machine=%q} %d\n", name, machine, v)
+			fmt.Fprintf(b, "%s_bucket%s %d\n", f.name, shownLabels(append([]string{"le"}, f.labels...), append([]string{shownFloat(bound)}, s.labels...)), below)
 		}
+		fmt.Fprintf(b, "%s_bucket%s %d\n", f.name, shownLabels(append([]string{"le"}, f.labels...), append([]string{"+Inf"}, s.labels...)), s.count)
 	}
 }
 
-// system are percent times 100.
-func (m *metrics) system(b *strings.Builder, gauge func(name, help string, v int64)) {
+// shownLabels writes braces around no labels, too, as RobustMQ's library does.
+func shownLabels(names, values []string) string {
+	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+	pairs := make([]string, len(names))
+	for i, name := range names {
+		pairs[i] = name + `="` + escape.Replace(values[i]) + `"`
+	}
+	return "{" + strings.Join(pairs, ",") + "}"
+}
+
+// shownFloat has a point always.
+func shownFloat(v float64) string {
+	text := strconv.FormatFloat(v, 'f', -1, 64)
+	if !strings.Contains(text, ".") {
+		text += ".0"
+	}
+	return text
+}
+
+// measure sets the gauges, which are sampled.
+func (m *metrics) measure() {
+	n := m.n
+	clients := float64(len(n.mqtt.clients()))
+	m.set("mqtt_connections_count", clients+n.engineConnections())
+	m.set("mqtt_sessions_count", clients)
+	topics := decodeAll[topic](n.cache.each, kindTopic)
+	m.set("mqtt_topics_count", float64(len(topics)))
+	for _, t := range topics {
+		m.add("topic_messages_written", 0, t.Tenant, t.TopicName)
+		m.add("topic_messages_sent", 0, t.Tenant, t.TopicName)
+	}
+	subscriptions := float64(n.mqtt.server.Info.Subscriptions)
+	m.set("mqtt_subscribers_count", subscriptions)
+	m.set("mqtt_subscriptions_exclusive_count", subscriptions)
+	m.set("mqtt_retained_count", float64(n.mqtt.server.Info.Retained))
+	for i, name := range n.rafts.names {
+		last, applied := n.rafts.groups[i].Positions()
+		m.set("raft_last_log_index", float64(last), name)
+		m.set("raft_last_applied", float64(applied), name)
+		m.set("raft_apply_lag", float64(last-min(applied, last)), name)
+	}
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
-	gauge("system_cpu_usage", "CPU of the host", 100)
-	gauge("system_memory_usage", "Memory of the host", 1000)
-	gauge("system_process_cpu_usage", "CPU of the process", 10)
-	gauge("system_process_memory_usage", "Memory of the process", int64(stats.Sys>>20))
-	fmt.Fprintf(b, "# HELP tokio_runtime_busy_ratio The share of time the workers are busy.\n# TYPE tokio_runtime_busy_ratio gauge\n")
-	for _, name := range []string{"broker", "meta", "server"} {
-		fmt.Fprintf(b, "tokio_runtime_busy_ratio{runtime=%q} 1\n", name)
+	m.set("system_cpu_usage", 100)
+	m.set("system_memory_usage", 1000)
+	m.set("system_process_cpu_usage", 10)
+	m.set("system_process_memory_usage", float64(stats.Sys>>20))
+	for i, name := range []string{"server", "broker", "meta"} { // as many tasks as a node of three had
+		m.set("tokio_runtime_busy_ratio", 1, name)
+		m.set("tokio_runtime_alive_tasks", []float64{261, 61, 53}[i], name)
 	}
+	m.set("handler_queue_remaining", 5000, "handler")
+	for i, network := range []string{"Tcp", "Tls"} {
+		m.set("broker_active_thread_num", []float64{5, 2}[i], network, "accept")
+		m.set("broker_active_thread_num", []float64{320, 128}[i], network, "handler")
+	}
+}
+
+// engineConnections are those between engines, which mqtt_connections_count counts: one was seen at a node alone, 16 at each of three, without any client.
+func (n *Node) engineConnections() float64 {
+	const perPeer = 8
+	return max(1, float64(perPeer*(len(n.cache.nodes())-1)))
 }
 
 // openPrometheus opens the port of its own that versions before 0.4.1 have.

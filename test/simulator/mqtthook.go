@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
@@ -15,6 +17,9 @@ import (
 type brokerHook struct {
 	mqtt.HookBase
 	b *mqttBroker
+
+	connections sync.Map // *mqtt.Client -> *connection
+	lastID      atomic.Uint64
 }
 
 // ID implements mqtt.Hook.
@@ -22,7 +27,12 @@ func (h *brokerHook) ID() string { return "robustmq" }
 
 // Provides implements mqtt.Hook.
 func (h *brokerHook) Provides(b byte) bool {
-	return b == mqtt.OnConnect || b == mqtt.OnConnectAuthenticate || b == mqtt.OnACLCheck || b == mqtt.OnPublish || b == mqtt.OnPacketEncode || b == mqtt.OnPacketSent || b == mqtt.OnSubscribed
+	switch b {
+	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPublish, mqtt.OnPacketEncode, mqtt.OnPacketSent, mqtt.OnSubscribed, mqtt.OnUnsubscribed,
+		mqtt.OnPacketRead, mqtt.OnPacketProcessed, mqtt.OnDisconnect:
+		return true
+	}
+	return false
 }
 
 // errRefused ends a connection after its CONNACK was sent.
@@ -33,6 +43,15 @@ const maxOldClientID = 23
 
 // OnConnect looks at the client id, authenticates, and then writes the session: while the data group has no leader nobody gets in, on any node (seen-api.md 0.4).
 func (h *brokerHook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
+	err := h.connect(cl, pk)
+	h.handled(cl, packets.Connect)
+	if err != nil {
+		h.connections.Delete(cl)
+	}
+	return err
+}
+
+func (h *brokerHook) connect(cl *mqtt.Client, pk packets.Packet) error {
 	b := h.b
 	if cl.Properties.ProtocolVersion < 5 && len(cl.ID) > maxOldClientID && pk.Connect.ClientIdentifier != "" {
 		b.count("mqtt_connection_failed", 1)
@@ -42,6 +61,8 @@ func (h *brokerHook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	if !b.authenticate(string(pk.Connect.Username), string(pk.Connect.Password)) {
 		b.count("mqtt_auth_failed", 1)
 		b.count("mqtt_connection_failed", 1)
+		b.n.metrics.add("mqtt_packets_connack_auth_error", 1, cl.Net.Listener)
+		b.n.metrics.add("mqtt_packets_connack_error", 1, cl.Net.Listener)
 		code := packets.ErrNotAuthorized
 		if cl.Properties.ProtocolVersion < 5 {
 			code = packets.ErrBadUsernameOrPassword // becomes "not authorized" of MQTT 3
@@ -63,6 +84,9 @@ func (h *brokerHook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 		return errRefused
 	}
 	b.count("mqtt_connection_success", 1)
+	if lasts := cl.Properties.Props.SessionExpiryInterval > 0 || cl.Properties.ProtocolVersion < 5 && !cl.Properties.Clean; lasts {
+		b.count("mqtt_session_created", 1)
+	}
 	return nil
 }
 
@@ -73,8 +97,9 @@ func (h *brokerHook) OnConnectAuthenticate(*mqtt.Client, packets.Packet) bool { 
 func (h *brokerHook) OnACLCheck(*mqtt.Client, string, bool) bool { return true }
 
 // OnSubscribed counts.
-func (h *brokerHook) OnSubscribed(*mqtt.Client, packets.Packet, []byte) {
+func (h *brokerHook) OnSubscribed(_ *mqtt.Client, pk packets.Packet, _ []byte) {
 	h.b.count("mqtt_subscribe_success", 1)
+	h.b.count("mqtt_acl_success", len(pk.Filters))
 }
 
 // authenticate looks in this node's cache; passwords are stored in clear.
@@ -99,13 +124,6 @@ func (h *brokerHook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.
 	return pk
 }
 
-// OnPacketSent counts.
-func (h *brokerHook) OnPacketSent(_ *mqtt.Client, pk packets.Packet, _ []byte) {
-	if pk.FixedHeader.Type == packets.Publish {
-		h.b.count("mqtt_messages_sent", 1)
-	}
-}
-
 // OnPublish stores the message with its topic's leader and acknowledges then; subscribers get it from there, on every node.
 func (h *brokerHook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
 	if cl.Net.Inline {
@@ -113,6 +131,8 @@ func (h *brokerHook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Pack
 	}
 	b := h.b
 	b.count("mqtt_messages_received", 1)
+	b.count("mqtt_message_bytes_received", len(pk.Payload))
+	b.count("mqtt_acl_success", 1)
 	ctx, cancel := context.WithTimeout(b.n.ctx, b.n.t.patience(30*time.Second, 2*time.Second))
 	defer cancel()
 	m := message{Payload: pk.Payload, Timestamp: b.n.now(), QoS: pk.FixedHeader.Qos, Retain: pk.FixedHeader.Retain, Topic: pk.TopicName, Tenant: defaultTenant}
@@ -124,6 +144,7 @@ func (h *brokerHook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Pack
 		// Before MQTT 5 an acknowledgement has no reason: the server sends it all the same (seen on 0.4.11), and the message is lost.
 		return pk, packets.CodeSuccessIgnore
 	}
+	h.received(cl, m)
 	return pk, packets.CodeSuccessIgnore
 }
 

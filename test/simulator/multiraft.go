@@ -59,7 +59,7 @@ func (n *Node) openRafts() (*multiRaft, error) {
 	}
 	for i, name := range m.names {
 		g, err := raft.New(raft.Options{
-			Name: name, ID: n.id, Timing: n.raftTiming(), Storage: n.storage, Snapshots: raft.Snapshots(n.dataPath("_snapshot")), Transport: raftTransport{n.calls}, Apply: n.state.apply,
+			Name: name, ID: n.id, Timing: n.raftTiming(), Storage: n.storage, Snapshots: raft.Snapshots(n.dataPath("_snapshot")), Transport: raftTransport{n.calls, n.metrics}, Apply: n.state.apply,
 			Rand: newRand(n.o.Seed, uint64(100+i)), Log: n.log.logf, SnapshotEvery: every, Keep: keep, LosesLogAtStart: n.gen.static,
 		})
 		if err != nil {

@@ -57,12 +57,14 @@ func (m *metaService) tell(w *notifier, addr string) {
 		}
 		var err error
 		for range 3 {
+			begin := time.Now()
 			ctx, cancel := context.WithTimeout(n.ctx, n.t.patience(callTimeout, time.Second))
 			err = n.calls.once(ctx, addr, func(ctx context.Context, conn *grpc.ClientConn) error {
 				_, err := invoke[nothing](ctx, conn, nodeService, "Update", c)
 				return err
 			})
 			cancel()
+			n.metrics.made("/"+nodeService+"/Update", nil, begin)
 			if err == nil || n.ctx.Err() != nil {
 				break
 			}

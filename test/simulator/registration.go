@@ -83,9 +83,11 @@ func (n *Node) heartbeats() {
 		leader := n.leaderHint()
 		var last error
 		for _, addr := range n.metaTargets() {
+			begin := time.Now()
 			err := n.calls.call(limit, []string{addr}, "PlacementService/Heartbeat", false, func(ctx context.Context, conn *grpc.ClientConn) error {
 				return metaservice.NewClient(conn).Heartbeat(ctx, n.id)
 			})
+			n.metrics.made("/"+metaservice.ServiceName+"/Heartbeat", nil, begin)
 			if err == nil {
 				acked = true
 				reached = reached || addr == leader

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -24,6 +25,8 @@ type MetaServer interface {
 	SetResourceConfig(ctx context.Context, resources []string, config []byte) error
 	GetResourceConfig(ctx context.Context, resources []string) ([]byte, error)
 	DeleteResourceConfig(ctx context.Context, resources []string) error
+	// Segments are the records of a shard's segments, or of all, as this member has them.
+	Segments(ctx context.Context, shard string, number int32) ([][]byte, error)
 }
 
 // ServerCodec is the option that a gRPC server of these messages needs.
@@ -64,6 +67,24 @@ func RegisterMetaServer(s *grpc.Server, m MetaServer) {
 			return empty, m.DeleteResourceConfig(ctx, r.Resources)
 		}),
 	}}, m)
+	s.RegisterService(&grpc.ServiceDesc{ServiceName: metaservice.EngineServiceName, HandlerType: (*MetaServer)(nil), Streams: []grpc.StreamDesc{{
+		StreamName: "ListSegment", ServerStreams: true, Handler: func(_ any, stream grpc.ServerStream) error {
+			var r metaservice.ListSegmentRequest
+			if err := stream.RecvMsg(&r); err != nil {
+				return err
+			}
+			records, err := m.Segments(stream.Context(), r.Shard, r.Segment)
+			if err != nil {
+				return statusOf(err)
+			}
+			for _, record := range records {
+				if err := stream.SendMsg(&metaservice.ListSegmentReply{Segment: record}); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}}}, m)
 }
 
 // method describes a unary call. M is the request's struct.
@@ -147,7 +168,10 @@ func invoke[R any](ctx context.Context, conn grpc.ClientConnInterface, service, 
 }
 
 // raftTransport carries raft's messages over the pool's connections.
-type raftTransport struct{ calls *pool }
+type raftTransport struct {
+	calls   *pool
+	metrics *metrics
+}
 
 type raftCall[T any] struct {
 	Group string `json:"group"`
@@ -155,23 +179,27 @@ type raftCall[T any] struct {
 }
 
 func (t raftTransport) Vote(ctx context.Context, addr, group string, r raft.VoteRequest) (raft.VoteReply, error) {
-	return raftInvoke[raft.VoteReply](ctx, t.calls, addr, "Vote", raftCall[raft.VoteRequest]{group, r})
+	return raftInvoke[raft.VoteReply](ctx, t, addr, "Vote", raftCall[raft.VoteRequest]{group, r})
 }
 
 func (t raftTransport) Append(ctx context.Context, addr, group string, r raft.AppendRequest) (raft.AppendReply, error) {
-	return raftInvoke[raft.AppendReply](ctx, t.calls, addr, "Append", raftCall[raft.AppendRequest]{group, r})
+	return raftInvoke[raft.AppendReply](ctx, t, addr, "Append", raftCall[raft.AppendRequest]{group, r})
 }
 
 func (t raftTransport) Snapshot(ctx context.Context, addr, group string, r raft.SnapshotRequest) (raft.SnapshotReply, error) {
-	return raftInvoke[raft.SnapshotReply](ctx, t.calls, addr, "Snapshot", raftCall[raft.SnapshotRequest]{group, r})
+	return raftInvoke[raft.SnapshotReply](ctx, t, addr, "Snapshot", raftCall[raft.SnapshotRequest]{group, r})
 }
 
-func raftInvoke[R any](ctx context.Context, calls *pool, addr, name string, request any) (R, error) {
+var rpcTypes = map[string]string{"Vote": "vote", "Append": "append_entries", "Snapshot": "install_snapshot"}
+
+func raftInvoke[R, Q any](ctx context.Context, t raftTransport, addr, name string, request raftCall[Q]) (R, error) {
 	var reply R
-	err := calls.once(ctx, addr, func(ctx context.Context, conn *grpc.ClientConn) error {
+	begin := time.Now()
+	err := t.calls.once(ctx, addr, func(ctx context.Context, conn *grpc.ClientConn) error {
 		var err error
 		reply, err = invoke[R](ctx, conn, raftService, name, request)
 		return err
 	})
+	t.metrics.exchanged(request.Group, rpcTypes[name], begin, err)
 	return reply, err
 }
