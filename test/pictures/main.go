@@ -2,7 +2,7 @@
 //
 //	pictures -namespace NS -cluster NAME [-prometheus URL] [-dashboards DIR] [-out DIR] [-for 30m] [-until TIME] [-complete] [NAME...]
 //
-// It reads DIR/*.json (docs/dashboards) and writes NAME.png for each to -out. Every expression is a line on standard output: dashboard, panel, how many series came, and the expression. With -complete it
+// It reads DIR/*.json (docs/dashboards, of this folder or of one above) and writes NAME.png for each to -out, or beside them. Every expression is a line on standard output: dashboard, panel, how many series came, and the expression. With -complete it
 // ends with 1 if one of them returned nothing. Prometheus is asked and nothing else.
 package main
 
@@ -35,8 +35,8 @@ func main() {
 func run(ctx context.Context, args []string, out io.Writer, now time.Time) error {
 	flags := flag.NewFlagSet("pictures", flag.ContinueOnError)
 	address := flags.String("prometheus", "http://127.0.0.1:9090", "the Prometheus to ask")
-	boards := flags.String("dashboards", "docs/dashboards", "folder of the dashboards")
-	into := flags.String("out", "docs/dashboards", "folder for the pictures")
+	boards := flags.String("dashboards", "", "folder of the dashboards; empty: docs/dashboards, of this folder or of one above")
+	into := flags.String("out", "", "folder for the pictures; empty: that of the dashboards")
 	namespace := flags.String("namespace", "", "namespace of the cluster that is shown")
 	cluster := flags.String("cluster", "", "name of the cluster that is shown")
 	span := flags.Duration("for", 30*time.Minute, "the time that is shown")
@@ -58,6 +58,12 @@ func run(ctx context.Context, args []string, out io.Writer, now time.Time) error
 		if end, err = time.Parse(time.RFC3339, *until); err != nil {
 			return fmt.Errorf("-until: %w", err)
 		}
+	}
+	if *boards == "" {
+		*boards = above("docs/dashboards")
+	}
+	if *into == "" {
+		*into = *boards
 	}
 	files, err := filepath.Glob(filepath.Join(*boards, "*.json"))
 	if err != nil || len(files) == 0 {
@@ -91,6 +97,18 @@ func run(ctx context.Context, args []string, out io.Writer, now time.Time) error
 		return fmt.Errorf("%d expressions returned nothing", empty)
 	}
 	return nil
+}
+
+// above is the nearest folder of a name, from here upwards; the name itself if there is none.
+func above(name string) string {
+	for dir := name; ; dir = filepath.Join("..", dir) {
+		if _, err := os.Stat(dir); err == nil {
+			return dir
+		}
+		if there, err := filepath.Abs(strings.TrimSuffix(dir, name)); err != nil || there == filepath.Dir(there) {
+			return name
+		}
+	}
 }
 
 // report writes a line for each expression, and counts those that returned nothing.

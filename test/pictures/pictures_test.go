@@ -192,6 +192,23 @@ func TestPicturesAreMadeOfWhatPrometheusAnswersAndWhatIsEmptyIsSaid(t *testing.T
 	}
 }
 
+func TestTheDashboardsAreFoundFromAFolderBelow(t *testing.T) {
+	root := t.TempDir()
+	for _, dir := range []string{"docs/dashboards", "test/e2e"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(filepath.Join(root, "test/e2e"))
+	if got := above("docs/dashboards"); got != "../../docs/dashboards" {
+		t.Errorf("it is %s", got)
+	}
+	t.Chdir(t.TempDir())
+	if got := above("docs/dashboards"); got != "docs/dashboards" {
+		t.Errorf("where there is none it is %s", got)
+	}
+}
+
 func TestWithoutAClusterNothingIsAsked(t *testing.T) {
 	address, asked := prometheus(t)
 	for _, args := range [][]string{{"-namespace", "n"}, {"-namespace", "n", "-cluster", "c", "-for", "1s"}, {"-namespace", "n", "-cluster", "c", "-until", "noon"}, {"-namespace", "n", "-cluster", "c", "-dashboards", "/nowhere"}} {
