@@ -7,8 +7,10 @@ import (
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/robustmq/robustmq-operator/monitoring/alerts"
 	"github.com/robustmq/robustmq-operator/monitoring/scrape"
 )
 
@@ -79,5 +81,16 @@ func TestForMonitoringTheOperatorMayWriteItsOwnKindsOnly(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func TestTheRulesOfTheOperatorsComponentAreItsAlertsAndNoClusters(t *testing.T) {
+	rule := find[monitoringv1.PrometheusRule](t, objects(t, "prometheus"), "PrometheusRule", "robustmq-operator")
+	want, err := alerts.ForOperator()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !equality.Semantic.DeepEqual(rule.Spec.Groups, want) || rule.Namespace != operatorNamespace {
+		t.Error("config/prometheus/rules.yaml is not what monitoring/alerts/operator says: make generate")
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	monitored "github.com/robustmq/robustmq-operator/controllers/monitoring"
 	"github.com/robustmq/robustmq-operator/internal/manifests"
 	"github.com/robustmq/robustmq-operator/webhooks"
 )
@@ -38,6 +39,7 @@ type options struct {
 	authorityLife    time.Duration
 	shutdown         time.Duration
 	disableRelay     bool
+	dashboardLabels  map[string]string
 }
 
 func defaultOptions() *options {
@@ -46,6 +48,7 @@ func defaultOptions() *options {
 		clusterDomain: "cluster.local", serverImage: manifests.DefaultServerImage, logLevel: "info",
 		webhooks: true, webhookPort: 9443, webhookCertDir: "/tmp/webhook-certs", webhookService: "robustmq-operator-webhook", selfSigned: true,
 		certificateLife: webhooks.DefaultCertificateLifetime, authorityLife: webhooks.DefaultAuthorityLifetime, shutdown: 30 * time.Second,
+		dashboardLabels: monitored.DefaultDashboardLabels(),
 	}
 }
 
@@ -71,6 +74,7 @@ func (o *options) bind(f *pflag.FlagSet) {
 	f.BoolVar(&o.selfSigned, "webhook-self-signed", o.selfSigned, "make, inject and rotate the serving certificate; false: somebody else (cert-manager) does")
 	f.DurationVar(&o.certificateLife, "webhook-certificate-lifetime", o.certificateLife, "how long a serving certificate lives; it is made anew when a third of that is left")
 	f.DurationVar(&o.authorityLife, "webhook-authority-lifetime", o.authorityLife, "how long the authority that signs the serving certificates lives; it is replaced as early as they are")
+	f.StringToStringVar(&o.dashboardLabels, "dashboard-labels", o.dashboardLabels, "labels by which Grafana finds the ConfigMaps with dashboards")
 	f.BoolVar(&o.disableRelay, "disable-heartbeat-relay", false, "for tests: without the relay one dead host empties the registry of nodes")
 	if err := f.MarkHidden("disable-heartbeat-relay"); err != nil {
 		panic(err) // the flag is defined in the line above

@@ -24,10 +24,12 @@ import (
 	"github.com/robustmq/robustmq-operator/controllers/backup"
 	"github.com/robustmq/robustmq-operator/controllers/backup/plan"
 	"github.com/robustmq/robustmq-operator/controllers/cluster"
+	monitored "github.com/robustmq/robustmq-operator/controllers/monitoring"
 	"github.com/robustmq/robustmq-operator/controllers/policy"
 	"github.com/robustmq/robustmq-operator/controllers/restore"
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/monitoring"
+	"github.com/robustmq/robustmq-operator/monitoring/alerts"
 	"github.com/robustmq/robustmq-operator/webhooks"
 )
 
@@ -85,9 +87,10 @@ func run(ctx context.Context, o *options) error {
 	}
 	agents := agentclient.NewPool(agentclient.Limits{}, nil)
 	restores := restoresOf(mgr.GetClient())
+	record := monitored.NewRecord()
 	reconciler := &cluster.Reconciler{
 		Agents: agents, ServerImage: o.serverImage, AgentImage: o.agentImage,
-		ClusterDomain: o.clusterDomain, OperatorNamespace: namespace(), DisableRelay: o.disableRelay, Metrics: counts, Restores: restores,
+		ClusterDomain: o.clusterDomain, OperatorNamespace: namespace(), DisableRelay: o.disableRelay, Metrics: counts, Restores: restores, Monitoring: record,
 	}
 	machines, err := cluster.MayReadMachines(ctx, mgr.GetClient())
 	if err != nil {
@@ -111,8 +114,24 @@ func run(ctx context.Context, o *options) error {
 	if err := plans.SetupWithManager(mgr, plan.Options{Concurrency: o.concurrency}); err != nil {
 		return fmt.Errorf("controller of backup plans: %w", err)
 	}
+	if err := setupMonitoring(mgr, o, record, counts.Work); err != nil {
+		return err
+	}
 	logger.Info("starting", "version", version, "webhooks", o.webhooks, "namespaces", o.watchNamespaces)
 	return mgr.Start(ctx)
+}
+
+// setupMonitoring has the objects made by which clusters are monitored.
+func setupMonitoring(mgr ctrl.Manager, o *options, record *monitored.Record, work *monitoring.Work) error {
+	monitors := &monitored.Reconciler{Rules: alerts.ForCluster, Record: record, Work: work}
+	if err := monitors.SetupWithManager(mgr, monitored.Options{Namespaces: o.watchNamespaces, Concurrency: o.concurrency}); err != nil {
+		return fmt.Errorf("controller of monitoring: %w", err)
+	}
+	dashboards := &monitored.Dashboards{Namespace: namespace(), Labels: o.dashboardLabels, Record: record, Work: work}
+	if err := dashboards.SetupWithManager(mgr, monitored.Options{}); err != nil {
+		return fmt.Errorf("controller of dashboards: %w", err)
+	}
+	return nil
 }
 
 // restoresOf lists the restores of a namespace from a cache: they are asked for at every pass of every cluster.
