@@ -169,7 +169,7 @@ func (d *Dashboards) wanted(ctx context.Context) ([]client.Object, error) {
 		objects = append(objects, config)
 	}
 	for _, one := range all {
-		objects = append(objects, dashboards.GrafanaDashboard(one, d.Namespace, d.labels(), nil)) // nil: into every Grafana that the Grafana operator reaches
+		objects = append(objects, dashboards.GrafanaDashboard(one, d.Namespace, d.labels()))
 	}
 	return objects, nil
 }

@@ -41,7 +41,7 @@ var all = sync.OnceValues(func() ([]Dashboard, error) {
 	return list, nil
 })
 
-// All dashboards, in the order in which one looks at them. They are made at the first call and kept: about 100 kB.
+// All dashboards, in the order in which one looks at them. They are made at the first call and kept: about 180 kB.
 func All() ([]Dashboard, error) { return all() }
 
 // Expressions are written with these words in the place of the labels that choose what is shown; see docs/monitoring.md for where the labels come from.

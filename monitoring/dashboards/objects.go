@@ -34,16 +34,11 @@ func ConfigMap(d Dashboard, namespace string, labels map[string]string) *corev1.
 	}
 }
 
-// GrafanaDashboard has the Grafana operator load a dashboard from its ConfigMap into every Grafana that instances selects, in whatever namespace. What instances selects cannot be changed later:
-// the Grafana operator forbids it, so the object has to be made anew then.
-func GrafanaDashboard(d Dashboard, namespace string, labels map[string]string, instances map[string]string) *unstructured.Unstructured {
-	selected := map[string]any{}
-	for k, v := range instances {
-		selected[k] = v
-	}
+// GrafanaDashboard has the Grafana operator load a dashboard from its ConfigMap into every Grafana that it reaches, in whatever namespace: a selector that asks for nothing selects all.
+func GrafanaDashboard(d Dashboard, namespace string, labels map[string]string) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{Object: map[string]any{
 		"spec": map[string]any{
-			"instanceSelector":          map[string]any{"matchLabels": selected},
+			"instanceSelector":          map[string]any{"matchLabels": map[string]any{}},
 			"allowCrossNamespaceImport": true,
 			"folder":                    folder,
 			"configMapRef":              map[string]any{"name": d.ObjectName(), "key": d.FileName()},
