@@ -46,6 +46,9 @@ func cureFaults(s Snapshot, h Health, p *Plan) bool {
 		return true
 	}
 	f := faults[0]
+	if i := slices.IndexFunc(faults, func(f Fault) bool { m, ok := s.node(f.NodeID); return ok && held(m) }); i >= 0 {
+		f = faults[i] // who is down for it already is missing to all others until it is mended
+	}
 	m, ok := s.node(f.NodeID)
 	if !ok || m.Agent == nil || !s.wantedOf(m) {
 		return true

@@ -87,6 +87,18 @@ func TestAMemberThatTookAnEmptySnapshotIsTakenOutAtOnce(t *testing.T) {
 	expect(t, w, v1alpha1.ReasonFaultyMember, "Stop "+pc1)
 }
 
+// The one that is down for it is missing to the other, and would be for ever.
+func TestOfTwoFaultyMembersTheOneThatIsStoppedAlreadyIsMendedFirst(t *testing.T) {
+	w := living(5)
+	w.member(2).Agent.EmptySnapshot, w.member(5).Agent.EmptySnapshot = []string{"data_0"}, []string{"metadata_0"}
+	w.s.Faults = Faults(w.s)
+	w.hold(5)
+	p := Decide(w.s)
+	if len(p.Steps) != 1 || p.Steps[0].Kind != StepSeed || p.Steps[0].NodeID != 5 {
+		t.Errorf("%+v %+v", p.Steps, p.Waits)
+	}
+}
+
 func TestAFaultyMemberIsLeftAloneWhereTakingItOutWouldHarm(t *testing.T) {
 	faulty := func(members int32, id uint64) *world {
 		w := living(members)

@@ -10,12 +10,17 @@ import (
 // adoptVolumes lets the volumes in that the user named, one a pass.
 func adoptVolumes(s Snapshot, _ Health, p *Plan) bool {
 	for _, m := range s.Members {
-		if m.Agent != nil && !m.Agent.GateOpen && m.Agent.GateReason == GateForeign && slices.Contains(s.Wanted.Adopt, m.Pod) {
+		if s.adopts(m) {
 			p.step(Step{Kind: StepAdopt, Pod: m.Pod, NodeID: m.NodeID, Reason: "the annotation says to take this volume over as it is"})
 			return false
 		}
 	}
 	return true
+}
+
+// adopts reports whether the pod's foreign volume is to be taken over, and is not yet.
+func (s Snapshot) adopts(m Member) bool {
+	return m.Agent != nil && !m.Agent.GateOpen && m.Agent.GateReason == GateForeign && slices.Contains(s.Wanted.Adopt, m.Pod)
 }
 
 // found decides whether member 0 founds the cluster: once, when nothing anywhere says that there ever was one.
@@ -175,7 +180,11 @@ func releaseHeld(s Snapshot, h Health, p *Plan) bool {
 			continue // its data is replaced first: cureFaults; a half member is rolled back
 		}
 		if m.Role == v1alpha1PlacementCenter && s.Wanted.Decommission && !s.wantedOf(m) {
-			continue // it leaves
+			if !neededToLeave(s, h, m) {
+				continue // it leaves
+			}
+			p.step(Step{Kind: StepStart, Pod: m.Pod, NodeID: m.NodeID, Planned: true, Reason: "it leaves later: nobody can leave before it is up"})
+			return false
 		}
 		if m.Role != v1alpha1PlacementCenter && s.Wanted.Decommission {
 			if !s.wantedOf(m) {
@@ -207,6 +216,10 @@ func releaseHeld(s Snapshot, h Health, p *Plan) bool {
 			p.step(Step{Kind: StepWipe, Pod: m.Pod, NodeID: m.NodeID, Planned: true, Reason: "it left every raft group before it was wanted again: it joins anew"})
 		case (m.Agent.Marker.Origin == OriginJoined || seeded(m) || m.Agent.Marker.Member && h.counted(m.NodeID)) && h.ledAll() && len(h.groupsOf(m.NodeID)) < len(s.Wanted.Groups):
 			// A half member that is held: its leaving has to be finished before its volume may go.
+			if !h.counted(m.NodeID) {
+				p.wait(v1alpha1.ReasonLeaving, "%s left; every voter has to say so before its volume is emptied", m.Pod)
+				continue // a voter that cannot say anything is mended further on
+			}
 			if v := quorum.MayGo(m.NodeID, h.Groups()); !v.Allowed {
 				p.wait(v1alpha1.ReasonHalfJoined, "%s is held until it can be taken out of the raft groups that count it: %s", m.Pod, v.Message)
 				continue

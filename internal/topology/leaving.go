@@ -48,7 +48,8 @@ func gone(s Snapshot, h Health, role v1alpha1.Role, ordinal int32) bool {
 	}
 	members := s.of(role)
 	i := slices.IndexFunc(members, func(m Member) bool { return m.Ordinal == ordinal })
-	return i >= 0 && (role != v1alpha1PlacementCenter || h.outside(members[i].NodeID)) && drained(s, h, members[i])
+	// What is foreign is left alone; what is being taken over comes to its end before it is decided what becomes of it.
+	return i >= 0 && !s.adopts(members[i]) && (role != v1alpha1PlacementCenter || h.outside(members[i].NodeID)) && drained(s, h, members[i])
 }
 
 // outside reports whether the node is in no raft group, by every voter's own word: what the leaders decided is in the log of each of them, so no election brings the node back.

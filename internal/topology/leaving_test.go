@@ -268,6 +268,50 @@ func TestTheSetKeepsAVoterThatLostItsVolumeUntilItIsOutOfEveryGroup(t *testing.T
 	}
 }
 
+// Leaders come together only with every voter up, and who leaves needs one that leads every group: an empty voter is filled although it is no longer wanted.
+func TestAnEmptyVoterThatIsNoLongerWantedIsFilledWhereNobodyCouldLeaveWithoutIt(t *testing.T) {
+	w := shrinking(5, 3).wiped(4)
+	leadersApart(w, "data_0", 2)
+	p := Decide(w.s)
+	if len(p.Steps) != 1 || p.Steps[0].Kind != StepSeed || p.Steps[0].Pod != pc3 {
+		t.Fatalf("%+v %+v", p.Steps, p.Waits)
+	}
+	w.seeding(4, SeedPlaced)
+	expect(t, w, "", "OpenSeed "+pc3)
+	// It is missing to the leaving of the one above.
+	for what, w := range map[string]*world{"begins": shrinking(5, 3).wiped(4), "is stopped": shrinking(5, 3).wiped(4).stopped(5).unregistered(5), "left": shrinking(5, 3).wiped(4).stopped(5).unregistered(5).left(5, 3)} {
+		if p := Decide(w.s); len(p.Steps) != 1 || p.Steps[0].Kind != StepSeed || p.Steps[0].Pod != pc3 {
+			t.Errorf("the one above %s: %+v %+v", what, p.Steps, p.Waits)
+		}
+	}
+	// So is one that is stopped: it is started.
+	expect(t, shrinking(5, 3).stopped(4).unregistered(4).stopped(5).unregistered(5).left(5, 3), "", "Start "+pc3)
+	// The highest is taken out as it is.
+	expect(t, shrinking(5, 3).wiped(5).unregistered(5), "", "Leave "+pc4)
+}
+
+// Nobody counts it any more, and a voter that lost its volume cannot say so: asking once more to take it out would go on for ever, and keep that voter from being filled.
+func TestAMemberThatLeftIsNotAskedToLeaveAgainWhileAVoterCannotSay(t *testing.T) {
+	w := shrinking(5, 5).stopped(5).unregistered(5).left(5, 3).wiped(2)
+	p := Decide(w.s)
+	if len(p.Steps) != 1 || p.Steps[0].Kind != StepSeed || p.Steps[0].Pod != pc1 || !waits(p, v1alpha1.ReasonLeaving) {
+		t.Errorf("%+v %+v", p.Steps, p.Waits)
+	}
+}
+
+func TestASetDoesNotShrinkUnderAVolumeThatIsBeingTakenOver(t *testing.T) {
+	w := shrinking(5, 3).stopped(5).unregistered(5).left(5, 3)
+	w.member(5).Agent.Marker.ClusterUID, w.member(5).Agent.GateReason = "another", GateForeign
+	if got := sizeOf(w); got != 4 {
+		t.Errorf("the set has %d pods", got)
+	}
+	w.s.Wanted.Adopt = []string{pc4}
+	expect(t, w, "", "Adopt "+pc4)
+	if got := sizeOf(w); got != 5 {
+		t.Errorf("the set has %d pods while the volume is being taken over", got)
+	}
+}
+
 func TestAVoterBeyondTheSetIsReachedBeforeItLeaves(t *testing.T) {
 	w := shrinking(5, 3)
 	w.s.Present = map[v1alpha1.Role]int32{}

@@ -67,12 +67,12 @@ func (l Limits) pauseAfter(failed int) time.Duration {
 // leader's log still has what follows; from an earlier position the leader would send a snapshot, which RobustMQ 0.4.11 sends without its entries (seen).
 func seedMembers(s Snapshot, h Health, p *Plan) bool {
 	for _, m := range s.of(v1alpha1PlacementCenter) {
-		if m.Agent != nil && m.Agent.Seed != nil && s.wantedOf(m) {
+		if m.Agent != nil && m.Agent.Seed != nil && (s.wantedOf(m) || h.votesEverywhere(m)) {
 			return tendSeed(s, h, m, p)
 		}
 	}
 	for _, m := range s.of(v1alpha1PlacementCenter) {
-		if !s.wantedOf(m) || !lostVolume(m) {
+		if !lostVolume(m) || !s.wantedOf(m) && !neededToLeave(s, h, m) {
 			continue
 		}
 		switch {
@@ -86,6 +86,25 @@ func seedMembers(s Snapshot, h Health, p *Plan) bool {
 		}
 	}
 	return true
+}
+
+// neededToLeave reports whether a voter that is no longer wanted has to be up so that anybody can leave. The highest ordinal is taken out as it is, by the member that leads every group; any other is
+// missing to that one's leaving; and where no member leads every group, leadership has to move first, which it does with every voter up only.
+func neededToLeave(s Snapshot, h Health, m Member) bool {
+	if !s.Wanted.Decommission || !h.ledAll() || !h.votesEverywhere(m) {
+		return false
+	}
+	if _, common := h.CommonLeader(); !common {
+		return true
+	}
+	return slices.ContainsFunc(s.of(v1alpha1PlacementCenter), func(other Member) bool {
+		return other.Ordinal > m.Ordinal && other.Ordinal < s.Present[other.Role] && !gone(s, h, other.Role, other.Ordinal)
+	})
+}
+
+// votesEverywhere reports whether the leaders of all groups count the member as a voter.
+func (h Health) votesEverywhere(m Member) bool {
+	return len(h.groupsOf(m.NodeID)) == len(h.s.Wanted.Groups)
 }
 
 // rollBackEmpty takes a half member out whose volume is empty: nobody's image fits it, as the groups' memberships differ. Once nobody counts it, it joins anew.
