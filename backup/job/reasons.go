@@ -74,6 +74,11 @@ func (r Reason) Known(kind Kind) bool {
 	return r != "" && (r == success[kind] || slices.Contains(Failures, r))
 }
 
+// OfDestination reports whether it is the destination that does not work, for whoever tries it: any Job would find the same.
+func (r Reason) OfDestination() bool {
+	return slices.Contains([]Reason{AccessDenied, CredentialsInvalid, CredentialsExpired, WrongRegion, BucketMissing, ClockSkew, CertificateInvalid, BucketFull, StoreUnavailable, DestinationInvalid, ForeignOwner}, r)
+}
+
 // Passing reports whether trying again, with nothing changed, may well succeed.
 func (r Reason) Passing() bool {
 	return slices.Contains([]Reason{StoreUnavailable, Busy, AgentLost, ImageFailed, Deadline, Interrupted, Crashed}, r)

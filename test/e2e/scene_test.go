@@ -37,7 +37,13 @@ type scene struct {
 // newScene makes the namespace, and removes it with everything in it when the test ends. Of a test that failed it tells first what is known.
 func newScene(t *testing.T, cluster string) *scene {
 	t.Helper()
-	s := &scene{T: t, name: client.ObjectKey{Namespace: "e2e-" + cluster, Name: cluster}, pool: agentclient.NewPool(agentclient.Limits{}, nil)}
+	return newSceneIn(t, "e2e-"+cluster, cluster)
+}
+
+// newSceneIn is newScene in a namespace that has a name of its own.
+func newSceneIn(t *testing.T, namespace, cluster string) *scene {
+	t.Helper()
+	s := &scene{T: t, name: client.ObjectKey{Namespace: namespace, Name: cluster}, pool: agentclient.NewPool(agentclient.Limits{}, nil)}
 	remove := func(ctx context.Context) {
 		if err := removeNamespace(ctx, s.name.Namespace); err != nil {
 			t.Error(err)

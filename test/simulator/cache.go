@@ -73,6 +73,12 @@ func (c *cache) update(ch change) {
 		_ = json.Unmarshal(ch.Value, &text)
 		_ = c.n.admin.dynamic.overlay(kind, text, false)
 	}
+	// A topic that is deleted takes its messages along, at once: meta-service/src/controller/topic_delete.rs tells every engine, and storage-engine/src/core/delete.rs removes what it stored (0.4.11).
+	if shard, ok := strings.CutPrefix(ch.Key, kindShard); ok && ch.Value == nil && c.n.engine != nil {
+		c.n.engine.mu.Lock()
+		c.n.engine.drop(shard)
+		c.n.engine.mu.Unlock()
+	}
 }
 
 func (c *cache) get(key string) (json.RawMessage, bool) {

@@ -29,7 +29,7 @@ func (r *Reconciler) keepProbing(ctx context.Context, p *pass) error {
 	if p.place.problem != "" {
 		return nil
 	}
-	if due := probeDue(p.next.Storage, p.place.fingerprint, p.now); due.After(p.now) {
+	if due := probeDue(p.next.Storage, p.place.fingerprint, p.next.LastFailure, p.now); due.After(p.now) {
 		p.wakeAt(due)
 		return nil
 	}

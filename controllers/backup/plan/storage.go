@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/backup/job"
 	"github.com/robustmq/robustmq-operator/controllers/backup/outcome"
 	"github.com/robustmq/robustmq-operator/internal/manifests"
 )
@@ -104,9 +105,10 @@ func (d *destination) lacks(reason, problem string) {
 	}
 }
 
-// probeDue is when the destination is to be tried: at once when it is another than the one that was tried.
-func probeDue(st v1alpha1.StorageStatus, fingerprint string, now time.Time) time.Time {
-	if st.Fingerprint != fingerprint {
+// probeDue is when the destination is to be tried: at once when it is another than the one that was tried, and when a backup failed for it since it was found to work.
+func probeDue(st v1alpha1.StorageStatus, fingerprint string, failure v1alpha1.BackupFailure, now time.Time) time.Time {
+	failed := st.Failures == 0 && st.Time.Before(&failure.Time) && !failure.Time.After(now) // not by a clock that runs ahead: the probe's end would be before it, again and again
+	if st.Fingerprint != fingerprint || failed && job.Reason(failure.Reason).OfDestination() {
 		return time.Time{}
 	}
 	return again(st.JobOutcome, probeEvery, now)

@@ -41,6 +41,30 @@ func TestAttemptsComeLaterAndLaterAndNeverMoreThanAnHourApart(t *testing.T) {
 	}
 }
 
+func TestADestinationThatWorkedIsTriedAgainAtOnceWhenABackupFailedThere(t *testing.T) {
+	at := func(d time.Duration) metav1.Time { return metav1.NewTime(noon.Add(d)) }
+	works := v1alpha1.StorageStatus{Fingerprint: "f", JobOutcome: v1alpha1.JobOutcome{Time: at(0)}}
+	fails := v1alpha1.StorageStatus{Fingerprint: "f", JobOutcome: v1alpha1.JobOutcome{Time: at(0), Failures: 2, Reason: v1alpha1.ReasonBucketMissing}}
+	for _, x := range []struct {
+		what    string
+		storage v1alpha1.StorageStatus
+		failure v1alpha1.BackupFailure
+		want    time.Duration // after noon; negative: at once
+	}{
+		{"none failed", works, v1alpha1.BackupFailure{}, probeEvery},
+		{"one failed before it was tried", works, v1alpha1.BackupFailure{Time: at(-time.Minute), Reason: v1alpha1.ReasonBucketMissing}, probeEvery},
+		{"one failed since", works, v1alpha1.BackupFailure{Time: at(time.Minute), Reason: v1alpha1.ReasonBucketMissing}, -1},
+		{"one failed since, for another reason", works, v1alpha1.BackupFailure{Time: at(time.Minute), Reason: v1alpha1.ReasonAgentLost}, probeEvery},
+		{"one failed by a clock that runs ahead", works, v1alpha1.BackupFailure{Time: at(3 * time.Hour), Reason: v1alpha1.ReasonBucketMissing}, probeEvery},
+		{"it does not work, and one failed since", fails, v1alpha1.BackupFailure{Time: at(time.Minute), Reason: v1alpha1.ReasonBucketMissing}, 2 * time.Minute},
+	} {
+		due := probeDue(x.storage, "f", x.failure, noon.Add(time.Hour))
+		if x.want < 0 && !due.IsZero() || x.want >= 0 && !due.Equal(noon.Add(x.want)) {
+			t.Errorf("%s: due at %s", x.what, due)
+		}
+	}
+}
+
 func TestATimeAheadOfTheClockPutsNothingOff(t *testing.T) {
 	o := noted(v1alpha1.JobOutcome{}, "a", bad("AccessDenied", noon.Add(time.Hour)), noon)
 	if !o.Time.Time.Equal(noon) {

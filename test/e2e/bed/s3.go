@@ -93,17 +93,7 @@ func (s S3) Secrets(namespace string) []*corev1.Secret {
 
 // MakeBucket makes a bucket, unless it is there.
 func (s S3) MakeBucket(ctx context.Context, bucket string) error {
-	endpoint, err := url.Parse(s.FromHere)
-	if err != nil {
-		return fmt.Errorf("making bucket %s: %w", bucket, err)
-	}
-	transport, err := trusting(s.CA)
-	if err != nil {
-		return fmt.Errorf("making bucket %s: %w", bucket, err)
-	}
-	client, err := minio.New(endpoint.Host, &minio.Options{
-		Creds: credentials.NewStaticV4(s.AccessKey, string(s.SecretKey), ""), Secure: endpoint.Scheme == "https", Transport: transport, Region: s.Region, BucketLookup: minio.BucketLookupPath,
-	})
+	client, err := s.client()
 	if err != nil {
 		return fmt.Errorf("making bucket %s: %w", bucket, err)
 	}
@@ -115,6 +105,36 @@ func (s S3) MakeBucket(ctx context.Context, bucket string) error {
 		return fmt.Errorf("making bucket %s: %w", bucket, err)
 	}
 	return nil
+}
+
+// RemoveBucket removes a bucket with everything in it, if it is there.
+func (s S3) RemoveBucket(ctx context.Context, bucket string) error {
+	client, err := s.client()
+	if err != nil {
+		return fmt.Errorf("removing bucket %s: %w", bucket, err)
+	}
+	there, err := client.BucketExists(ctx, bucket)
+	if err == nil && there {
+		err = client.RemoveBucketWithOptions(ctx, bucket, minio.RemoveBucketOptions{ForceDelete: true}) // MinIO takes along what is in it
+	}
+	if err != nil {
+		return fmt.Errorf("removing bucket %s: %w", bucket, err)
+	}
+	return nil
+}
+
+func (s S3) client() (*minio.Client, error) {
+	endpoint, err := url.Parse(s.FromHere)
+	if err != nil {
+		return nil, err
+	}
+	transport, err := trusting(s.CA)
+	if err != nil {
+		return nil, err
+	}
+	return minio.New(endpoint.Host, &minio.Options{
+		Creds: credentials.NewStaticV4(s.AccessKey, string(s.SecretKey), ""), Secure: endpoint.Scheme == "https", Transport: transport, Region: s.Region, BucketLookup: minio.BucketLookupPath,
+	})
 }
 
 func trusting(ca []byte) (*http.Transport, error) {
