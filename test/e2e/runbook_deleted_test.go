@@ -83,6 +83,7 @@ func followKubernetesLost(s *scene, d *desk) {
 func followClusterOrNamespaceDeleted(s *scene, d *desk) {
 	p := s.page("cluster-or-namespace-deleted.md", d)
 	c := s.cluster()
+	c.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("RobustMQCluster"))
 	place := c.Spec.Backup.Destination
 	p.where("--prefix "+pagePrefix, "--prefix "+place.Prefix)
 	p.where("mqttBroker: {replicas: 5}", "mqttBroker: {replicas: 2}")
