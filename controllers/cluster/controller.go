@@ -216,8 +216,12 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	id.generation = generationBy(id.recorded, p.generationOnClaims(), p.restores)
 	p.id = id
 	if changed && !p.cluster.Spec.Paused {
+		adopted := p.cluster.Status.ClusterUID == "" && id.founded // no status speaks of it, and the claims do
 		if err := r.recordIdentity(ctx, p.cluster, id); err != nil {
 			return ctrl.Result{}, err
+		}
+		if adopted {
+			r.event(p.cluster, "", corev1.EventTypeNormal, v1alpha1.ReasonAdopted, fmt.Sprintf("the cluster %s is taken up again on the volumes that it left", id.uid))
 		}
 	}
 	p.inputs = r.inputs(p)

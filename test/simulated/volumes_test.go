@@ -50,6 +50,9 @@ func TestADeletedClusterIsAdoptedFromItsRetainedVolumesAndNeverFoundedAgain(t *t
 			t.Errorf("founded again: %s", e.Message)
 		}
 	}
+	if told := events(w, v1alpha1.ReasonAdopted); len(told) != 1 || !strings.Contains(told[0].Message, after.Status.ClusterUID) {
+		t.Errorf("told of the adoption: %+v, want once, in the second life, with the UID", told)
+	}
 }
 
 func TestADeletedClusterTakesItsVolumesAlongWhenToldSo(t *testing.T) {
