@@ -206,7 +206,7 @@ func followTotalLossWithABackup(s *scene, d *desk) {
 	p.sees(p.run("kubectl describe rmqr my-cluster-loss-1"), v1alpha1.ReasonEncryptionInvalid)
 	s.keepIdentity("backup-identity", fits) // "mend what it says"
 	p.run("kubectl delete rmqr my-cluster-loss-1")
-	s.lossRestore(time.Minute, string(made.UID))
+	s.lossRestore(4*time.Minute, string(made.UID))
 	p.watch("kubectl get rmqr my-cluster-loss-1 -w", in(v1alpha1.RestoreComplete), 5*time.Minute)
 	p.run("kubectl wait rmqr/my-cluster-loss-1")
 	p.run("kubectl wait rmqc/my-cluster")
