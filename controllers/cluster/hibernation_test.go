@@ -3,9 +3,12 @@ package cluster
 import (
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
 	"github.com/robustmq/robustmq-operator/internal/topology"
+	"github.com/robustmq/robustmq-operator/monitoring"
 )
 
 func TestBrokersWakeUpWhenEveryRaftGroupIsLedBeItByDifferentMembers(t *testing.T) {
@@ -35,6 +38,33 @@ func TestBrokersWakeUpWhenEveryRaftGroupIsLedBeItByDifferentMembers(t *testing.T
 		p.rest(topology.Assess(p.snapshot))
 		if woken := p.inputs.Replicas[v1alpha1.RoleMQTTBroker] == 2; woken != c.wakes {
 			t.Errorf("led %s: brokers wake up %v, want %v", what, woken, c.wakes)
+		}
+	}
+}
+
+func TestPodsThatSleepAreNotExportedAsMissing(t *testing.T) {
+	counts, registry := monitoring.NewOperator(), prometheus.NewPedanticRegistry()
+	registry.MustRegister(counts.Clusters)
+	r := &Reconciler{Metrics: counts}
+	p := &pass{cluster: &v1alpha1.RobustMQCluster{}, memory: &memory{}}
+	status := v1alpha1.RobustMQClusterStatus{PlacementCenter: v1alpha1.RoleStatus{Desired: 3}, MQTTBroker: v1alpha1.RoleStatus{Desired: 2}}
+	for hibernated, want := range map[bool]float64{false: 5, true: 0} {
+		p.cluster.Spec.Hibernated = hibernated
+		r.export(p, status)
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got float64
+		for _, f := range families {
+			for _, m := range f.GetMetric() {
+				if f.GetName() == "robustmq_operator_cluster_members" {
+					got += m.GetGauge().GetValue()
+				}
+			}
+		}
+		if got != want {
+			t.Errorf("hibernated %t: %v pods are wanted, want %v", hibernated, got, want)
 		}
 	}
 }

@@ -16,6 +16,11 @@ func (r *Reconciler) export(p *pass, status v1alpha1.RobustMQClusterStatus) {
 		return
 	}
 	cluster := monitoring.Cluster{Conditions: monitoring.ConditionsOf(status.Conditions), Members: membersOf(status), Certificates: p.memory.certificates}
+	if p.cluster.Spec.Hibernated { // nobody is to be woken for pods that sleep
+		for i := range cluster.Members {
+			cluster.Members[i].Desired = 0
+		}
+	}
 	for _, rung := range p.memory.watch.Rungs() {
 		cluster.Troubles = append(cluster.Troubles, string(rung))
 	}
