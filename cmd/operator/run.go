@@ -121,10 +121,13 @@ func run(ctx context.Context, o *options) error {
 	return mgr.Start(ctx)
 }
 
+// monitorsAtOnce is small: after a start each cluster's rules are read whole, once, and nobody waits for them.
+const monitorsAtOnce = 2
+
 // setupMonitoring has the objects made by which clusters are monitored.
 func setupMonitoring(mgr ctrl.Manager, o *options, record *monitored.Record, work *monitoring.Work) error {
 	monitors := &monitored.Reconciler{Rules: alerts.ForCluster, Record: record, Work: work}
-	if err := monitors.SetupWithManager(mgr, monitored.Options{Namespaces: o.watchNamespaces, Concurrency: o.concurrency}); err != nil {
+	if err := monitors.SetupWithManager(mgr, monitored.Options{Namespaces: o.watchNamespaces, Concurrency: monitorsAtOnce}); err != nil {
 		return fmt.Errorf("controller of monitoring: %w", err)
 	}
 	dashboards := &monitored.Dashboards{Namespace: namespace(), Labels: o.dashboardLabels, Record: record, Work: work}

@@ -19,7 +19,7 @@ func TestMonitoringComesAndGoesWithItsKinds(t *testing.T) {
 	w := newWorld(t)
 	w.grant()
 	c := w.cluster("c", nil)
-	o := w.operate()
+	o := w.operateAt(Timings{LookAgain: time.Hour, Refused: 300 * time.Millisecond}) // what comes and goes is told by the definitions alone
 
 	// Nothing of it is there: clusters are told, dashboards are made all the same.
 	if m := w.says(o, c, v1alpha1.ReasonKindsMissing); !strings.Contains(m, "no ServiceMonitor and no PrometheusRule") || !strings.Contains(m, "the Prometheus operator,") {
@@ -89,8 +89,11 @@ func TestWhatSomebodyChangesIsPutRightAndNothingElseIsWritten(t *testing.T) {
 	interval := func(want string) func(*unstructured.Unstructured) error {
 		return func(u *unstructured.Unstructured) error {
 			endpoints, _, err := unstructured.NestedSlice(u.Object, "spec", "endpoints")
-			if err != nil || len(endpoints) != 2 || endpoints[0].(map[string]any)["interval"] != want {
-				return fmt.Errorf("%v, %v", endpoints, err)
+			if err != nil {
+				return err
+			}
+			if len(endpoints) != 2 || endpoints[0].(map[string]any)["interval"] != want {
+				return fmt.Errorf("%v", endpoints)
 			}
 			return nil
 		}

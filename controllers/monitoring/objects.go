@@ -38,6 +38,14 @@ func versionOf(o metav1.Object) string {
 // seed makes hashes that mean something in this process only.
 var seed = maphash.MakeSeed()
 
+func hashOf(o client.Object) (uint64, error) {
+	text, err := json.Marshal(o)
+	if err != nil {
+		return 0, fmt.Errorf("encoding %s: %w", keyOf(o), err)
+	}
+	return maphash.Bytes(seed, text), nil
+}
+
 // keeper brings objects to their form and removes them, and remembers which were seen so.
 type keeper struct {
 	client client.Client
@@ -84,11 +92,11 @@ var errLeaving = errors.New("an object of an earlier cluster of this name is bei
 
 // keep brings an object to its form, unless seen, what a follower knows of it, says that it has it.
 func (k *keeper) keep(ctx context.Context, wanted client.Object, seen *metav1.PartialObjectMetadata) error {
-	text, err := json.Marshal(wanted)
+	key := keyOf(wanted)
+	hash, err := hashOf(wanted)
 	if err != nil {
-		return fmt.Errorf("encoding %s: %w", keyOf(wanted), err)
+		return err
 	}
-	key, hash := keyOf(wanted), maphash.Bytes(seed, text)
 	if seen != nil && seen.DeletionTimestamp == nil && k.marked(key) == (mark{string(seen.UID), versionOf(seen), hash}) && carries(seen, wanted) {
 		return nil
 	}

@@ -19,7 +19,6 @@ import (
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -167,10 +166,11 @@ func (w *world) uninstall(kinds ...kind) {
 		}
 		w.eventually("the definition of "+k.Kind+" is gone", func() error {
 			var d apiextensionsv1.CustomResourceDefinition
-			if err := w.Get(w.t.Context(), client.ObjectKey{Name: k.definition()}, &d); !apierrors.IsNotFound(err) {
-				return fmt.Errorf("%v", err)
+			err := w.Get(w.t.Context(), client.ObjectKey{Name: k.definition()}, &d)
+			if err == nil {
+				return errors.New("it is there")
 			}
-			return nil
+			return client.IgnoreNotFound(err)
 		})
 	}
 }
@@ -202,8 +202,13 @@ func twoDashboards() ([]dashboards.Dashboard, error) {
 	return []dashboards.Dashboard{{Name: "cluster", Title: "One", JSON: []byte(`{"uid":"one"}`)}, {Name: "mqtt", Title: "Two", JSON: []byte(`{"uid":"two"}`)}}, nil
 }
 
-// operate starts an operator; it runs until it is stopped, or the test ends.
+// operate starts an operator that asks for everything again soon; it runs until it is stopped, or the test ends.
 func (w *world) operate() *operator {
+	w.t.Helper()
+	return w.operateAt(Timings{LookAgain: 200 * time.Millisecond, Refused: 300 * time.Millisecond})
+}
+
+func (w *world) operateAt(timings Timings) *operator {
 	w.t.Helper()
 	o := &operator{record: NewRecord()}
 	config := rest.CopyConfig(w.user)
@@ -213,12 +218,11 @@ func (w *world) operate() *operator {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	quick := Timings{LookAgain: 200 * time.Millisecond, Refused: 300 * time.Millisecond}
-	o.reconciler = &Reconciler{Rules: alertsOf, Record: o.record, Timings: quick}
+	o.reconciler = &Reconciler{Rules: alertsOf, Record: o.record, Timings: timings}
 	if err := o.reconciler.SetupWithManager(mgr, Options{SkipNameValidation: true}); err != nil {
 		w.t.Fatal(err)
 	}
-	if err := (&Dashboards{Namespace: operatorNamespace, All: twoDashboards, Record: o.record, Timings: quick}).SetupWithManager(mgr, Options{SkipNameValidation: true}); err != nil {
+	if err := (&Dashboards{Namespace: operatorNamespace, All: twoDashboards, Record: o.record, Timings: timings}).SetupWithManager(mgr, Options{SkipNameValidation: true}); err != nil {
 		w.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
