@@ -130,13 +130,13 @@ func mqttLater() row {
 }
 
 func mqttTopics() row {
-	const only = " Only with spec.monitoring.perTopicMetrics."
+	const only = " RobustMQ's own topics ($…) are left out. Only with spec.monitoring.perTopicMetrics."
 	return row{title: "Topics (with spec.monitoring.perTopicMetrics)", collapsed: true, panels: []panel{
 		graph("Messages into the ten busiest topics", "Per second."+only,
-			q(`topk(10, sum by (tenant, topic) (rate(topic_messages_written_total{BROKERS}[$__rate_interval])))`, "{{tenant}} {{topic}}")).unit(perSecond),
+			q(`topk(10, sum by (tenant, topic) (rate(topic_messages_written_total{BROKERS,topic!~"[$].*"}[$__rate_interval])))`, "{{tenant}} {{topic}}")).unit(perSecond),
 		graph("Messages out of the ten busiest topics", "Per second."+only,
-			q(`topk(10, sum by (tenant, topic) (rate(topic_messages_sent_total{BROKERS}[$__rate_interval])))`, "{{tenant}} {{topic}}")).unit(perSecond),
+			q(`topk(10, sum by (tenant, topic) (rate(topic_messages_sent_total{BROKERS,topic!~"[$].*"}[$__rate_interval])))`, "{{tenant}} {{topic}}")).unit(perSecond),
 		graph("Bytes into the ten busiest topics", "Per second."+only,
-			q(`topk(10, sum by (tenant, topic) (rate(topic_bytes_written_total{BROKERS}[$__rate_interval])))`, "{{tenant}} {{topic}}")).unit(bytesPerSec),
+			q(`topk(10, sum by (tenant, topic) (rate(topic_bytes_written_total{BROKERS,topic!~"[$].*"}[$__rate_interval])))`, "{{tenant}} {{topic}}")).unit(bytesPerSec),
 	}}
 }

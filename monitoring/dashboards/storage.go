@@ -93,7 +93,7 @@ func storageImages() row {
 			q(`sum(rate(robustmq_agent_images_total{CLUSTER}[$__rate_interval])) * 60`, "made"),
 			q(`sum by (reason) (rate(robustmq_agent_image_failures_total{CLUSTER}[$__rate_interval])) * 60`, "failed: {{reason}}")),
 		graph("Time to make one (99 %)", "From the request until it can be read.",
-			q(`histogram_quantile(0.99, sum by (le) (rate(robustmq_agent_image_duration_seconds_bucket{CLUSTER}[$__rate_interval])))`, "")).unit(seconds),
+			q(`histogram_quantile(0.99, sum by (le) (rate(robustmq_agent_image_duration_seconds_bucket{CLUSTER}[$__rate_interval])))`, "99 %")).unit(seconds),
 		graph("Space that images take", "Bytes written for images that are still there.",
 			q(`max by (member) (robustmq_agent_staging_bytes{CLUSTER})`, "{{member}}")).unit(bytesIEC),
 	}}
