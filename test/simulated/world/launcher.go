@@ -2,10 +2,13 @@ package world
 
 import (
 	"context"
+	"fmt"
 	"hash/fnv"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 
@@ -54,6 +57,11 @@ func (l *launcher) Start(ctx context.Context, spec process.Spec) (process.Proces
 			return ended(pid), nil
 		}
 	}
+	if l.w.Options.LoudServers {
+		if err := makeLoud(filepath.Join(filepath.Dir(spec.Conf), "logger.toml")); err != nil {
+			return nil, err
+		}
+	}
 	seed := fnv.New64a()
 	_, _ = seed.Write([]byte(l.pod))
 	node, err := simulator.New(simulator.Options{
@@ -78,6 +86,19 @@ func (l *launcher) Start(ctx context.Context, spec process.Spec) (process.Proces
 		s.exited <- status
 	}()
 	return s, nil
+}
+
+// makeLoud lets a server log what the product tells it not to.
+func makeLoud(file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	loud := strings.ReplaceAll(string(text), `level = "warn"`, `level = "info"`)
+	if loud == string(text) {
+		return fmt.Errorf("%s silences nothing", file)
+	}
+	return os.WriteFile(file, []byte(loud), 0o600)
 }
 
 // ended is a process that ends with code 1 as soon as it was started.

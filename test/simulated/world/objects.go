@@ -11,7 +11,9 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/yaml"
 
 	"github.com/robustmq/robustmq-operator/api/v1alpha1"
@@ -51,6 +53,34 @@ func (w *World) Versions() map[string]string {
 		list := listOf(w, kind)
 		for _, o := range list {
 			all[o.kind+"/"+o.name] = o.version
+		}
+	}
+	return all
+}
+
+// Objects are all objects of the world but its Secrets, as JSON, by kind and name.
+func (w *World) Objects() map[string]string {
+	w.T.Helper()
+	all := map[string]string{}
+	for _, kind := range everything() {
+		if _, ok := kind.(*corev1.Secret); ok {
+			continue
+		}
+		gvk, err := apiutil.GVKForObject(kind, w.Env.Scheme)
+		if err != nil {
+			w.T.Fatal(err)
+		}
+		list := &unstructured.UnstructuredList{}
+		list.SetGroupVersionKind(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
+		if err := w.Client.List(w.ctx, list, client.InNamespace(w.Namespace)); err != nil {
+			w.T.Fatalf("list %s: %v", gvk.Kind, err)
+		}
+		for _, o := range list.Items {
+			text, err := o.MarshalJSON()
+			if err != nil {
+				w.T.Fatal(err)
+			}
+			all[gvk.Kind+" "+o.GetName()] = string(text)
 		}
 	}
 	return all

@@ -2,14 +2,15 @@ package world
 
 import (
 	"context"
-	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/go-logr/logr/funcr"
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -22,6 +23,7 @@ import (
 	"github.com/robustmq/robustmq-operator/controllers/restore"
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/internal/topology"
+	"github.com/robustmq/robustmq-operator/monitoring"
 )
 
 // OperatorHost is the operator's name in the network.
@@ -35,6 +37,9 @@ const (
 
 // Operator is one process of the operator: a manager with the real controllers.
 type Operator struct {
+	// Metrics is what it exports.
+	Metrics *prometheus.Registry
+
 	w        *World
 	api      *recorder
 	cancel   context.CancelFunc
@@ -87,21 +92,23 @@ func (w *World) agentImage() string {
 
 func (w *World) startOperator(killAfter, lastOrder int) *Operator {
 	w.T.Helper()
-	o := &Operator{w: w, finished: make(chan struct{}), conns: map[net.Conn]bool{}, lastOrder: lastOrder}
+	o := &Operator{Metrics: prometheus.NewRegistry(), w: w, finished: make(chan struct{}), conns: map[net.Conn]bool{}, lastOrder: lastOrder}
 	config := rest.CopyConfig(w.Env.operator)
 	config.QPS, config.Burst, config.UserAgent = -1, 0, "robustmq-operator"
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		o.api = &recorder{next: next, killAfter: killAfter, fatal: o.Crash}
 		return o.api
 	})
+	counts := monitoring.NewOperator()
+	if err := counts.Register(o.Metrics); err != nil {
+		w.T.Fatalf("operator: %v", err)
+	}
 	log := w.log("operator", "manager")
 	grace := time.Second // a killed process gives none; this bounds how long a test waits for goroutines that can no longer do anything
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: w.Env.Scheme, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0", GracefulShutdownTimeout: &grace,
-		Cache: cache.Options{ByObject: cluster.CacheByObject(), DefaultNamespaces: map[string]cache.Config{w.Namespace: {}}},
-		Logger: funcr.New(func(prefix, args string) {
-			_, _ = fmt.Fprintln(log, time.Now().Format("15:04:05.000"), prefix, args)
-		}, funcr.Options{Verbosity: 1}),
+		Cache:  cache.Options{ByObject: cluster.CacheByObject(), DefaultNamespaces: map[string]cache.Config{w.Namespace: {}}},
+		Logger: logr.FromSlogHandler(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), // as cmd/operator's
 	})
 	if err != nil {
 		w.T.Fatalf("operator: %v", err)
@@ -119,7 +126,7 @@ func (w *World) startOperator(killAfter, lastOrder int) *Operator {
 		return list.Items, err
 	}
 	reconciler := &cluster.Reconciler{
-		Agents: agents, Restores: restores,
+		Agents: agents, Restores: restores, Metrics: counts,
 		ServerImage: ServerImage, AgentImage: w.agentImage(), ClusterDomain: ClusterDomain, OperatorNamespace: "robustmq-operator-system",
 		Timings: cluster.Timings{
 			Busy: w.scaledAtLeast(2*time.Second, 50*time.Millisecond), Quiet: w.Scaled(30 * time.Second),
@@ -136,7 +143,7 @@ func (w *World) startOperator(killAfter, lastOrder int) *Operator {
 		w.T.Fatalf("operator: %v", err)
 	}
 	backups := &backup.Reconciler{
-		Agents: agents, AgentImage: AgentImage, Restores: restores,
+		Agents: agents, AgentImage: AgentImage, Restores: restores, Work: counts.Work,
 		Timings: backup.Timings{
 			Waiting: w.scaledAtLeast(2*time.Second, 50*time.Millisecond), Progress: w.scaledAtLeast(5*time.Second, 100*time.Millisecond), Observe: w.scaledAtLeast(5*time.Second, 3*time.Second),
 			CatchUp: w.scaledAtLeast(15*time.Second, 3*time.Second), Slack: w.scaledAtLeast(30*time.Second, time.Second), Deletion: w.scaledAtLeast(10*time.Minute, 20*time.Second), Retry: w.scaledAtLeast(time.Minute, time.Second),
@@ -146,7 +153,7 @@ func (w *World) startOperator(killAfter, lastOrder int) *Operator {
 		w.T.Fatalf("operator: %v", err)
 	}
 	restorer := &restore.Reconciler{
-		Agents: agents, AgentImage: AgentImage, ClusterDomain: ClusterDomain,
+		Agents: agents, AgentImage: AgentImage, ClusterDomain: ClusterDomain, Work: counts.Work,
 		Timings: restore.Timings{
 			Waiting: w.scaledAtLeast(2*time.Second, 50*time.Millisecond), Busy: w.scaledAtLeast(2*time.Second, 50*time.Millisecond), Left: w.scaledAtLeast(30*time.Second, time.Second),
 			Progress: w.scaledAtLeast(5*time.Second, 100*time.Millisecond), Observe: w.scaledAtLeast(5*time.Second, 3*time.Second), Order: w.scaledAtLeast(45*time.Second, 2*time.Second),

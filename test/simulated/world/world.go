@@ -43,6 +43,8 @@ type Options struct {
 	GatesOpen bool
 	// HoldJob, when it is there, is called as the program of a Job begins, and may keep it from going on until its context ends.
 	HoldJob func(ctx context.Context, pod string, kind job.Kind)
+	// LoudServers log at their start what the product silences: their whole configuration.
+	LoudServers bool
 	// JobDeadline replaces the progress deadline that a Job is told, in wall-clock time.
 	JobDeadline time.Duration
 }
