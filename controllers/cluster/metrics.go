@@ -29,11 +29,11 @@ func (r *Reconciler) export(p *pass, status v1alpha1.RobustMQClusterStatus) {
 
 func membersOf(status v1alpha1.RobustMQClusterStatus) []monitoring.Members {
 	members := []monitoring.Members{
-		{Role: string(v1alpha1.RolePlacementCenter), Desired: status.PlacementCenter.Desired, Ready: status.PlacementCenter.Ready},
-		{Role: string(v1alpha1.RoleMQTTBroker), Desired: status.MQTTBroker.Desired, Ready: status.MQTTBroker.Ready},
+		{Role: v1alpha1.RolePlacementCenter.Component(), Desired: status.PlacementCenter.Desired, Ready: status.PlacementCenter.Ready},
+		{Role: v1alpha1.RoleMQTTBroker.Component(), Desired: status.MQTTBroker.Desired, Ready: status.MQTTBroker.Ready},
 	}
 	if j := status.JournalServer; j != nil {
-		members = append(members, monitoring.Members{Role: string(v1alpha1.RoleJournalServer), Desired: j.Desired, Ready: j.Ready})
+		members = append(members, monitoring.Members{Role: v1alpha1.RoleJournalServer.Component(), Desired: j.Desired, Ready: j.Ready})
 	}
 	return members
 }

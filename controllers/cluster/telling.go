@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +27,8 @@ func (p *pass) tellWaits(plan topology.Plan, now time.Time) {
 	for _, w := range plan.Waits {
 		reasons = append(reasons, w.Reason)
 	}
-	next := told{reasons: strings.Join(reasons, " "), at: now}
+	slices.Sort(reasons) // how many pods wait for the same is told by the status
+	next := told{reasons: strings.Join(slices.Compact(reasons), " "), at: now}
 	if len(plan.Waits) > 0 {
 		next.text = plan.Waits[0].Message
 	}
