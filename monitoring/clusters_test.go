@@ -59,7 +59,7 @@ const (
 # TYPE robustmq_restore_failures_total counter
 `
 	restorePhaseHead = `
-# HELP robustmq_restore_phase The number of restores of a cluster that are in a phase; absent when none is under way.
+# HELP robustmq_restore_phase 1 while a restore of the cluster is in this phase; absent when none is.
 # TYPE robustmq_restore_phase gauge
 `
 )
@@ -69,7 +69,7 @@ func TestARestoreIsExportedWhileItIsUnderWayAndItsSuccessStays(t *testing.T) {
 	r.MustRegister(x)
 	x.Set(cluster, []monitoring.Restore{{UID: "1", Trigger: "Manual", Phase: "Stopping"}, {UID: "2", Trigger: "Manual", Phase: "Waiting"}, {UID: "3", Trigger: "Manual", Phase: "Waiting"}})
 	wantSeries(t, r, restorePhaseHead+`robustmq_restore_phase{cluster="c",namespace="ns",phase="Stopping",trigger="Manual"} 1
-robustmq_restore_phase{cluster="c",namespace="ns",phase="Waiting",trigger="Manual"} 2
+robustmq_restore_phase{cluster="c",namespace="ns",phase="Waiting",trigger="Manual"} 1
 `, "robustmq_restore_phase")
 	x.Set(cluster, []monitoring.Restore{{UID: "1", Trigger: "Manual", Succeeded: noon}})
 	x.Set(cluster, nil) // the object was deleted

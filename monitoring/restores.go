@@ -1,6 +1,7 @@
 package monitoring
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -56,8 +57,8 @@ func (r *Restores) Set(cluster types.NamespacedName, restores []Restore) {
 		if restore.Succeeded.After(c.lastSuccess) {
 			c.lastSuccess = restore.Succeeded
 		}
-		if restore.Phase != "" {
-			c.underWay = append(c.underWay, restorePhase{restore.Trigger, restore.Phase})
+		if phase := (restorePhase{restore.Trigger, restore.Phase}); restore.Phase != "" && !slices.Contains(c.underWay, phase) {
+			c.underWay = append(c.underWay, phase)
 		}
 		if restore.Failed == "" {
 			continue
@@ -84,7 +85,7 @@ func (r *Restores) Forget(cluster types.NamespacedName) {
 }
 
 var (
-	restorePhaseDesc    = ofCluster("robustmq_restore_phase", "The number of restores of a cluster that are in a phase; absent when none is under way.", "trigger", "phase")
+	restorePhaseDesc    = ofCluster("robustmq_restore_phase", "1 while a restore of the cluster is in this phase; absent when none is.", "trigger", "phase")
 	restoreLastSuccess  = ofCluster("robustmq_restore_last_success_timestamp_seconds", "When a restore of the cluster became complete last.")
 	restoreFailuresDesc = ofCluster("robustmq_restore_failures_total", "Restores that failed, by the reason of their condition Complete.", "reason")
 )
@@ -101,14 +102,8 @@ func (r *Restores) Collect(ch chan<- prometheus.Metric) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for key, c := range r.clusters {
-		if len(c.underWay) > 0 {
-			phases := map[restorePhase]float64{}
-			for _, p := range c.underWay {
-				phases[p]++
-			}
-			for p, n := range phases {
-				ch <- prometheus.MustNewConstMetric(restorePhaseDesc, prometheus.GaugeValue, n, key.Namespace, key.Name, p.trigger, p.phase)
-			}
+		for _, p := range c.underWay {
+			ch <- prometheus.MustNewConstMetric(restorePhaseDesc, prometheus.GaugeValue, 1, key.Namespace, key.Name, p.trigger, p.phase)
 		}
 		if !c.lastSuccess.IsZero() {
 			ch <- prometheus.MustNewConstMetric(restoreLastSuccess, prometheus.GaugeValue, float64(c.lastSuccess.Unix()), key.Namespace, key.Name)

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/monitoring"
 	"github.com/robustmq/robustmq-operator/test/simulated/world"
 )
 
@@ -20,7 +21,7 @@ func TestAConvergedClusterCostsNoWritesAndNothingChanges(t *testing.T) {
 	w := env.New(t, world.Options{})
 	form(t, w, manifest(newest, 3, 2, ""))
 	settle(t, w)
-	before, writes := w.Versions(), len(w.Operator().Writes())
+	before, writes, passes := w.Versions(), len(w.Operator().Writes()), passesOf(t, w.Operator())
 	// Ten minutes of real life, in which the operator looks at the cluster some twenty times.
 	w.Stays(10*time.Minute, "no write", func() (bool, string) {
 		if now := w.Operator().Writes(); len(now) != writes {
@@ -29,6 +30,33 @@ func TestAConvergedClusterCostsNoWritesAndNothingChanges(t *testing.T) {
 		return true, ""
 	})
 	assertSame(t, before, w.Versions())
+	now := passesOf(t, w.Operator())
+	for _, result := range []string{monitoring.ResultChanged, monitoring.ResultError} {
+		if now[result] != passes[result] {
+			t.Errorf("%v passes were counted as %s", now[result]-passes[result], result)
+		}
+	}
+	if n := now[monitoring.ResultUnchanged] - passes[monitoring.ResultUnchanged]; n < 5 {
+		t.Errorf("%v passes found everything as it should be: %v", n, now)
+	}
+}
+
+// passesOf are the passes over clusters that an operator has counted, by result.
+func passesOf(t *testing.T, o *world.Operator) map[string]float64 {
+	t.Helper()
+	families, err := o.Metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "robustmq_operator_reconciles_total" && m.GetLabel()[0].GetValue() == "robustmqcluster" {
+				all[m.GetLabel()[1].GetValue()] = m.GetCounter().GetValue()
+			}
+		}
+	}
+	return all
 }
 
 // settle waits until the operator has written nothing for a minute of real life: events and the last status write come a moment after Ready.
