@@ -63,6 +63,7 @@ func TestTheProgramAnswersToEveryKindWithTheRightsThatItIsInstalledWith(t *testi
 		reason     string // "": any
 	}{
 		{cluster, &cluster.Status.Conditions, v1alpha1.ConditionReady, v1alpha1.ReasonWaitingForPods},
+		{cluster, &cluster.Status.Conditions, v1alpha1.ConditionMonitoringAvailable, v1alpha1.ReasonKindsMissing},
 		{backup, &backup.Status.Conditions, v1alpha1.ConditionComplete, v1alpha1.ReasonWaitingForCluster},
 		{restore, &restore.Status.Conditions, v1alpha1.ConditionComplete, v1alpha1.ReasonWaitingForCluster},
 		{policy, &policy.Status.Conditions, "Ready", ""},
@@ -79,6 +80,10 @@ func TestTheProgramAnswersToEveryKindWithTheRightsThatItIsInstalledWith(t *testi
 		if err != nil {
 			t.Errorf("nobody answers to %T: %v; its condition %s is %s\n%s", c.object, err, c.kind, last, operator.lastWords())
 		}
+	}
+	dashboards := &corev1.ConfigMapList{}
+	if err := api.Client.List(t.Context(), dashboards, client.InNamespace(apiserver.OperatorNamespace), client.HasLabels{"grafana_dashboard"}); err != nil || len(dashboards.Items) != 4 {
+		t.Errorf("%d dashboards, %v", len(dashboards.Items), err)
 	}
 	log, err := os.ReadFile(operator.log) // before it is told to end, which it calls an error
 	if err != nil {
