@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -126,6 +127,10 @@ func TestTheMetricsHaveTheRecordedNamesKindsAndLabels(t *testing.T) {
 	recorded := recordedFamilies(t)
 	l := lab.New(t, lab.Options{Metas: 1})
 	n := started(l.Node(1).Start())
+	l.Eventually(30*time.Second, "the loops that count topics and connectors have run once", func() bool {
+		e := scrape(n)
+		return e.families["topic_messages_sent"].kind != "" && e.families["mqtt_connector_messages_sent_success_agg"].kind != ""
+	})
 	scrape(n).compare(t, recorded)
 	createTopic(n, "metered", 1)
 	publisher, subscriber := mustConnect(n, 5, "counted"), mustConnect(n, 4, "counting")
@@ -163,14 +168,36 @@ func TestTheMetricsHaveTheRecordedNamesKindsAndLabels(t *testing.T) {
 			t.Errorf("%s is %v (%v), want at least %v", sample, got, ok, least)
 		}
 	}
-	for _, name := range []string{"write_client_ms", "handler_total_ms", "raft_write_duration_ms"} {
-		for sample, value := range busy.samples {
-			if rest, ok := strings.CutPrefix(sample, name+"_bucket{"); ok && strings.Contains(rest, `le="+Inf"`) {
-				labels := strings.Trim(strings.Replace(strings.TrimSuffix(rest, "}"), `le="+Inf"`, "", 1), ",")
-				if count := busy.samples[name+"_count{"+labels+"}"]; count != value {
-					t.Errorf("%s: %v in all buckets, %v counted", sample, value, count)
-				}
-			}
+	busy.cumulative(t)
+}
+
+// cumulative checks that every histogram's buckets rise to its count.
+func (e exposition) cumulative(t *testing.T) {
+	t.Helper()
+	type bucket struct{ bound, value float64 }
+	series := map[string][]bucket{}
+	for sample, value := range e.samples {
+		name, labels, ok := strings.Cut(sample, "_bucket{")
+		if !ok || e.families[name].kind != "histogram" {
+			continue
+		}
+		// "le" is first, at the real server as here.
+		bound, rest, ok := strings.Cut(strings.TrimPrefix(labels, `le="`), `"`)
+		number, err := strconv.ParseFloat(bound, 64) // +Inf is one
+		if !ok || err != nil {
+			t.Errorf("%s: %v", sample, err)
+		}
+		key := name + "_count{" + strings.TrimPrefix(rest, ",")
+		series[key] = append(series[key], bucket{number, value})
+	}
+	if len(series) == 0 {
+		t.Error("no histograms")
+	}
+	for count, buckets := range series {
+		slices.SortFunc(buckets, func(a, b bucket) int { return cmp.Compare(a.bound, b.bound) })
+		rising := slices.IsSortedFunc(buckets, func(a, b bucket) int { return cmp.Compare(a.value, b.value) })
+		if all, ok := e.samples[count]; !ok || !rising || buckets[len(buckets)-1].value != all {
+			t.Errorf("%s is %v (%v), its buckets are %v", count, all, ok, buckets)
 		}
 	}
 }
