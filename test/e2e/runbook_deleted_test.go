@@ -160,12 +160,9 @@ func followClusterOrNamespaceDeleted(s *scene, d *desk) {
 	}
 	s.messages("e2e/kept")
 
-	// Protected, neither it nor its namespace can be deleted.
 	p.run("robustmq.io/deletion-protection=true")
-	for _, args := range [][]string{{"delete", "rmqc", s.name.Name, "-n", s.name.Namespace, "--timeout=20s"}, {"delete", "namespace", s.name.Namespace, "--timeout=20s"}} {
-		if out, err := k8s.Kubectl(s.Context(), nil, args...); err == nil || !strings.Contains(err.Error(), v1alpha1.AnnotationDeletionProtection) {
-			s.Errorf("kubectl %v: %s, %v", args, out, err)
-		}
+	if out, err := k8s.Kubectl(s.Context(), nil, "delete", "rmqc", s.name.Name, "-n", s.name.Namespace, "--timeout=20s"); err == nil || !strings.Contains(err.Error(), v1alpha1.AnnotationDeletionProtection) {
+		s.Errorf("a protected cluster is deleted: %s, %v", out, err)
 	}
 	s.kubectl("annotate", "rmqc", s.name.Name, "-n", s.name.Namespace, v1alpha1.AnnotationDeletionProtection+"-")
 }

@@ -124,7 +124,7 @@ var Clusters = []Rule[cluster]{
 	},
 	{
 		Name: "DeletionProtected", Kinds: clusterKinds, Operations: deletions, DefaultAction: Deny, Check: deletionProtected,
-		Why: "A cluster that others live on should not go by a slip, nor with its namespace.",
+		Why: "A cluster that others live on should not go by a slip. Of a namespace that is deleted nothing but this object is kept: Kubernetes asks nobody about its pods, Secrets and volume claims.",
 	},
 	{
 		Name: "BackupAdvised", Kinds: clusterKinds, Operations: always, DefaultAction: Warn, Check: backupAdvised,

@@ -21,7 +21,7 @@ func deletionProtected(old, _ *cluster, _ Context) []Violation {
 	}
 	return []Violation{{
 		Field: field.NewPath("metadata", "annotations").Key(v1alpha1.AnnotationDeletionProtection), Value: value,
-		Message: "somebody protects this cluster from deletion, its namespace's included",
+		Message: "somebody protects this cluster from deletion; if its namespace is being deleted, everything else in it, volume claims included, goes all the same",
 		WayOut:  fmt.Sprintf("if it shall go, take the annotation off first: kubectl annotate robustmqcluster %s -n %s %s-", old.Name, old.Namespace, v1alpha1.AnnotationDeletionProtection),
 	}}
 }
