@@ -16,13 +16,11 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/intstr"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -34,6 +32,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/monitoring/alerts"
 	"github.com/robustmq/robustmq-operator/monitoring/dashboards"
 )
 
@@ -191,13 +190,6 @@ func (c counted) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.next.RoundTrip(r)
 }
 
-// alertsOf is one alert.
-func alertsOf(namespace, cluster string) ([]monitoringv1.RuleGroup, error) {
-	return []monitoringv1.RuleGroup{{Name: "robustmq", Rules: []monitoringv1.Rule{{
-		Alert: "RobustMQQuorumLost", Expr: intstr.FromString(fmt.Sprintf("robustmq_raft_leader{namespace=%q,cluster=%q} == 0", namespace, cluster)), Labels: map[string]string{"severity": "critical"},
-	}}}}, nil
-}
-
 func twoDashboards() ([]dashboards.Dashboard, error) {
 	return []dashboards.Dashboard{{Name: "cluster", Title: "One", JSON: []byte(`{"uid":"one"}`)}, {Name: "mqtt", Title: "Two", JSON: []byte(`{"uid":"two"}`)}}, nil
 }
@@ -218,7 +210,7 @@ func (w *world) operateAt(timings Timings) *operator {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	o.reconciler = &Reconciler{Rules: alertsOf, Record: o.record, Timings: timings}
+	o.reconciler = &Reconciler{Rules: alerts.ForCluster, Record: o.record, Timings: timings}
 	if err := o.reconciler.SetupWithManager(mgr, Options{SkipNameValidation: true}); err != nil {
 		w.t.Fatal(err)
 	}
