@@ -4,6 +4,8 @@
 //	make e2e                       the pass that is part of `make test`: form, back up, kill, delete, adopt; refusals
 //	E2E_LONG=1 make e2e            everything, with outages of three minutes and a quiet of ten
 //	E2E_OUTAGE=1m E2E_QUIET=2m     shorter ones
+//	E2E_LONG=1 make e2e TESTFLAGS='-run TheRunbooks'
+//	                               the pages of docs/runbooks, followed as they are written: their commands are taken out of the pages
 //	E2E_OPERATOR_KILLED=30s        with the leading replica of the operator killed at random times all along
 //	ROBUSTMQ_BIN=path make e2e     with that server instead of the simulator
 package e2e
