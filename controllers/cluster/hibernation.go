@@ -44,6 +44,16 @@ func (p *pass) nodes() []string {
 	return out
 }
 
+// asleep reports whether the cluster is to sleep, or some of its pods still do.
+func (p *pass) asleep() bool {
+	for _, set := range p.observed.sets {
+		if manifests.Asleep(set) {
+			return true
+		}
+	}
+	return p.cluster.Spec.Hibernated
+}
+
 // restPlan is the plan of a cluster that hibernates: nothing is done but waiting for its pods to stop.
 func restPlan(p *pass) topology.Plan {
 	var plan topology.Plan

@@ -66,3 +66,18 @@ func TestOfARestoreThePhaseTheSuccessOrTheReasonOfItsFailureIsExported(t *testin
 		}
 	}
 }
+
+func TestAClusterThatHibernatesHasNoTrouble(t *testing.T) {
+	p := &pass{cluster: &v1alpha1.RobustMQCluster{Spec: v1alpha1.RobustMQClusterSpec{Hibernated: true}}, observed: &observation{}, memory: &memory{}}
+	p.snapshot.Wanted.Founded, p.snapshot.Wanted.Groups = true, []string{"metadata_0"}
+	r := &Reconciler{Now: time.Now}
+	r.tellRecoveries(p)
+	if got := p.memory.watch.Rungs(); len(got) > 0 {
+		t.Errorf("%v", got)
+	}
+	p.cluster.Spec.Hibernated = false
+	r.tellRecoveries(p)
+	if got := p.memory.watch.Rungs(); len(got) == 0 {
+		t.Error("awake, nobody leads, and that is no trouble")
+	}
+}

@@ -7,10 +7,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/topology"
 )
 
-// tellRecoveries tells of every trouble that is over how long it lasted: as an event at its pod, and in the metric.
+// tellRecoveries tells of every trouble that is over how long it lasted: as an event at its pod, and in the metric. A cluster that sleeps, or wakes, has none: its pods are gone because somebody said so.
 func (r *Reconciler) tellRecoveries(p *pass) {
+	if p.asleep() {
+		p.memory.watch = topology.Watch{}
+		return
+	}
 	for _, over := range p.memory.watch.Observe(r.Now(), p.snapshot) {
 		took := over.Took.Round(100 * time.Millisecond)
 		r.Metrics.Over(string(over.Rung), over.Took)

@@ -28,6 +28,22 @@ func asleep(t *testing.T, w *world.World) {
 	}
 }
 
+// lacksNothing checks that what is exported of a cluster that sleeps as it was told wakes nobody.
+func lacksNothing(t *testing.T, w *world.World) {
+	t.Helper()
+	families, err := w.Operator().Metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "robustmq_operator_trouble" || f.GetName() == "robustmq_operator_cluster_members" && m.GetGauge().GetValue() != 0 {
+				t.Errorf("%s: %v", f.GetName(), m)
+			}
+		}
+	}
+}
+
 func TestAClusterHibernatesWithItsVolumesAndWakesAsTheSame(t *testing.T) {
 	t.Parallel()
 	w := env.New(t, world.Options{})
@@ -38,6 +54,7 @@ func TestAClusterHibernatesWithItsVolumesAndWakesAsTheSame(t *testing.T) {
 	}
 	w.Apply(manifest(newest, 3, 2, sleep))
 	asleep(t, w)
+	lacksNothing(t, w)
 	w.Apply(manifest(newest, 3, 2, ""))
 	after := formed(t, w)
 	if after.Status.ClusterUID != before.Status.ClusterUID {

@@ -202,7 +202,7 @@ func TestTheLogIsOneJSONObjectALineAndEveryDecisionNamesClusterStepAndReason(t *
 		t.Errorf("a formation founds once and lets two members join: %v", steps)
 	}
 	before := len(lines())
-	w.Stays(5*time.Minute, "no line in the log", func() (bool, string) {
+	w.Stays(time.Minute, "no line in the log", func() (bool, string) {
 		now := lines()
 		return len(now) == before, strings.Join(now[before:], "\n")
 	})
