@@ -11,7 +11,7 @@ import (
 
 // Memory of a stream to several members: blocks that are filled once and read by each of them. The slowest member sets the pace: a block is filled anew when all have it.
 const (
-	blockSize     = 128 << 10
+	blockSize     = 256 << 10
 	blocksAStream = 16
 )
 

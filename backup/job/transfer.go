@@ -13,7 +13,7 @@ import (
 )
 
 // lanes are how many objects travel at a time: while the members read one file back, the next is under way.
-const lanes = 3
+const lanes = 4
 
 // transfer brings the files of a backup to all members. Each object is read once for all of them; one whose call fails gets what it lacks when the others have the object.
 type transfer struct {
