@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -128,39 +129,39 @@ func (b *Backups) Describe(ch chan<- *prometheus.Desc) {
 func (b *Backups) Collect(ch chan<- prometheus.Metric) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	all := newScrape(ch)
 	for cluster, e := range b.plans {
-		send := func(d *prometheus.Desc, value float64, labels ...string) {
-			ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, append([]string{cluster.Namespace, cluster.Name}, labels...)...)
-		}
-		sendTime := func(d *prometheus.Desc, at time.Time, labels ...string) {
+		one := all.of(cluster.Namespace, cluster.Name)
+		sendTime := func(d *prometheus.Desc, at time.Time, labels ...*dto.LabelPair) {
 			if !at.IsZero() {
-				send(d, float64(at.Unix()), labels...)
+				one.gauge(d, float64(at.Unix()), labels...)
 			}
 		}
 		for name, s := range e.plan.Schedules {
-			sendTime(lastSuccess, s.LastSuccess, name)
-			sendTime(lastFailure, s.LastFailure, name)
-			sendTime(lastRun, s.LastRun, name)
-			sendTime(nextRun, s.NextRun, name)
+			schedule := all.pair("schedule", name)
+			sendTime(lastSuccess, s.LastSuccess, schedule)
+			sendTime(lastFailure, s.LastFailure, schedule)
+			sendTime(lastRun, s.LastRun, schedule)
+			sendTime(nextRun, s.NextRun, schedule)
 			if s.Last != nil {
-				send(lastDuration, s.Last.Took.Seconds(), name)
-				send(lastSize, float64(s.Last.SizeBytes), name)
-				send(lastUploaded, float64(s.Last.UploadedBytes), name)
+				one.gauge(lastDuration, s.Last.Took.Seconds(), schedule)
+				one.gauge(lastSize, float64(s.Last.SizeBytes), schedule)
+				one.gauge(lastUploaded, float64(s.Last.UploadedBytes), schedule)
 			}
 		}
 		for s, n := range e.failures {
-			ch <- prometheus.MustNewConstMetric(failures, prometheus.CounterValue, n, cluster.Namespace, cluster.Name, s.schedule, s.reason)
+			one.counter(failures, n, all.pair("schedule", s.schedule), all.pair("reason", s.reason))
 		}
 		if r := e.plan.StorageReady; r != nil {
-			send(storageReady, oneIf(*r))
+			one.gauge(storageReady, oneIf(*r))
 		}
 		sendTime(lastCollection, e.plan.LastCollection)
 		if every := e.plan.VerifyEvery; every > 0 {
-			send(verifyEvery, every.Seconds())
+			one.gauge(verifyEvery, every.Seconds())
 		}
 		if !e.plan.Verified.IsZero() {
 			sendTime(lastVerified, e.plan.Verified)
-			send(verified, oneIf(e.plan.VerifiedGood))
+			one.gauge(verified, oneIf(e.plan.VerifiedGood))
 		}
 	}
 }

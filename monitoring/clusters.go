@@ -97,22 +97,21 @@ func (c *Clusters) Collect(ch chan<- prometheus.Metric) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	ch <- prometheus.MustNewConstMetric(clusterCount, prometheus.GaugeValue, float64(len(c.seen)))
+	all := newScrape(ch)
 	for key, cluster := range c.seen {
-		send := func(d *prometheus.Desc, value float64, labels ...string) {
-			ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, append([]string{key.Namespace, key.Name}, labels...)...)
-		}
+		one := all.of(key.Namespace, key.Name)
 		for _, condition := range cluster.Conditions {
-			send(clusterCondition, float64(condition.Value), condition.Type)
+			one.gauge(clusterCondition, float64(condition.Value), all.pair("condition", condition.Type))
 		}
 		for _, m := range cluster.Members {
-			send(clusterMembers, float64(m.Desired), m.Role, "desired")
-			send(clusterMembers, float64(m.Ready), m.Role, "ready")
+			one.gauge(clusterMembers, float64(m.Desired), all.pair("role", m.Role), all.pair("state", "desired"))
+			one.gauge(clusterMembers, float64(m.Ready), all.pair("role", m.Role), all.pair("state", "ready"))
 		}
 		for _, kind := range cluster.Troubles {
-			send(clusterTrouble, 1, kind)
+			one.gauge(clusterTrouble, 1, all.pair("kind", kind))
 		}
 		for _, certificate := range cluster.Certificates {
-			send(clusterCertExpiry, float64(certificate.NotAfter.Unix()), certificate.Name)
+			one.gauge(clusterCertExpiry, float64(certificate.NotAfter.Unix()), all.pair("certificate", certificate.Name))
 		}
 	}
 }

@@ -101,15 +101,17 @@ func (r *Restores) Describe(ch chan<- *prometheus.Desc) {
 func (r *Restores) Collect(ch chan<- prometheus.Metric) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	all := newScrape(ch)
 	for key, c := range r.clusters {
+		one := all.of(key.Namespace, key.Name)
 		for _, p := range c.underWay {
-			ch <- prometheus.MustNewConstMetric(restorePhaseDesc, prometheus.GaugeValue, 1, key.Namespace, key.Name, p.trigger, p.phase)
+			one.gauge(restorePhaseDesc, 1, all.pair("trigger", p.trigger), all.pair("phase", p.phase))
 		}
 		if !c.lastSuccess.IsZero() {
-			ch <- prometheus.MustNewConstMetric(restoreLastSuccess, prometheus.GaugeValue, float64(c.lastSuccess.Unix()), key.Namespace, key.Name)
+			one.gauge(restoreLastSuccess, float64(c.lastSuccess.Unix()))
 		}
 		for reason, n := range c.failures {
-			ch <- prometheus.MustNewConstMetric(restoreFailuresDesc, prometheus.CounterValue, n, key.Namespace, key.Name, reason)
+			one.counter(restoreFailuresDesc, n, all.pair("reason", reason))
 		}
 	}
 }

@@ -22,7 +22,7 @@ func fill(o *monitoring.Operator, clusters int) {
 	yes := true
 	figures := &monitoring.Figures{Took: 12345 * time.Millisecond, SizeBytes: 1234567890, UploadedBytes: 123456789}
 	for i := range clusters {
-		key := types.NamespacedName{Namespace: fmt.Sprintf("production-tenant-%04d", i), Name: fmt.Sprintf("messages-%04d", i)}
+		key := types.NamespacedName{Namespace: fmt.Sprintf("tenant-%04d", i), Name: fmt.Sprintf("messages-%04d", i)}
 		c := monitoring.Cluster{Members: []monitoring.Members{{Role: "placement-center", Desired: 3, Ready: 3}, {Role: "mqtt-broker", Desired: 5, Ready: 5}, {Role: "journal-server", Desired: 3, Ready: 3}}}
 		for _, kind := range conditions {
 			c.Conditions = append(c.Conditions, monitoring.Condition{Type: kind, Value: 1})
@@ -30,9 +30,9 @@ func fill(o *monitoring.Operator, clusters int) {
 		for _, name := range []string{"authority", "agent", "operator", "job", "listener"} {
 			c.Certificates = append(c.Certificates, monitoring.Certificate{Name: name, NotAfter: noon})
 		}
-		p := monitoring.Plan{Schedules: map[string]monitoring.Schedule{}, StorageReady: &yes, LastCollection: noon, Verified: noon, VerifiedGood: true}
+		p := monitoring.Plan{Schedules: map[string]monitoring.Schedule{}, StorageReady: &yes, LastCollection: noon, VerifyEvery: 24 * time.Hour, Verified: noon, VerifiedGood: true}
 		for _, schedule := range []string{"hourly", "daily"} {
-			p.Schedules[schedule] = monitoring.Schedule{LastSuccess: noon, NextRun: noon, Last: figures}
+			p.Schedules[schedule] = monitoring.Schedule{LastSuccess: noon, LastRun: noon, NextRun: noon, Last: figures}
 		}
 		o.Backups.Set(key, p, nil)
 		var restores []monitoring.Restore
