@@ -25,7 +25,7 @@ func TestTheRunbooksOfDeletedObjects(t *testing.T) {
 	s.Cleanup(func() { // else it could not be removed
 		_, _ = k8s.Kubectl(contextWithoutCancel(t), nil, "annotate", "rmqc", s.name.Name, "-n", s.name.Namespace, v1alpha1.AnnotationDeletionProtection+"-")
 	})
-	s.makeUsers("old", 4)
+	s.withUsers("old", 4)
 	s.messages("e2e/kept")
 	s.follows(t, "kubernetes-lost.md", d, followKubernetesLost)
 	s.follows(t, "cluster-or-namespace-deleted.md", d, followClusterOrNamespaceDeleted)
@@ -87,8 +87,7 @@ func followClusterOrNamespaceDeleted(s *scene, d *desk) {
 	place := c.Spec.Backup.Destination
 	p.where("--prefix "+pagePrefix, "--prefix "+place.Prefix)
 	p.where("mqttBroker: {replicas: 5}", "mqttBroker: {replicas: 2}")
-	s.makeUsers("new", 2)
-	users := s.users()
+	users := s.withUsers("new", 2)
 	s.ask("last-of-all", v1alpha1.RobustMQBackupSpec{})
 	s.complete("last-of-all", d.s3, 2*time.Minute)
 	d.file(s, "my-cluster.yaml", manifest(s, c))

@@ -26,7 +26,7 @@ import (
 // TestTheRunbooksOfAClusterThatLives follows the pages about what can be lost while every volume is whole.
 func TestTheRunbooksOfAClusterThatLives(t *testing.T) {
 	s, d := runbookScene(t)
-	s.makeUsers("old", 4)
+	s.withUsers("old", 4)
 	s.messages("e2e/kept")
 	s.messages("e2e/gone")
 	s.ask(pageBackup, v1alpha1.RobustMQBackupSpec{})
@@ -103,8 +103,7 @@ func followRestoreGoneWrong(s *scene, d *desk) {
 	s.kubectl("delete", "rmqr", "undo-deletion", "-n", s.name.Namespace)
 	s.kubectl("delete", "rmqb", "undo-deletion-safety", "-n", s.name.Namespace)
 
-	s.makeUsers("since", 2)
-	want := s.users()
+	want := s.withUsers("since", 2)
 	victim := s.member(2)
 	if s.leader() == victim {
 		victim = s.member(1)

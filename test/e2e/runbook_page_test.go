@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -301,6 +302,23 @@ func (s *scene) restoreIn(name string, within time.Duration, stages ...v1alpha1.
 		return false, saidRestore(&r), nil
 	}))
 	return &r
+}
+
+// withUsers makes some, and returns all when every broker lists them: one that was made through the other hears of it a moment later.
+func (s *scene) withUsers(prefix string, count int) []string {
+	s.Helper()
+	s.makeUsers(prefix, count)
+	var all []string
+	s.must(live.Until(s.Context(), "every broker lists the users "+prefix, 250*time.Millisecond, time.Minute, func(context.Context) (bool, string, error) {
+		all = s.users()
+		for i := range count {
+			if !slices.Contains(all, fmt.Sprintf("%s-%d", prefix, i)) {
+				return false, fmt.Sprint(all), nil
+			}
+		}
+		return true, "", nil
+	}))
+	return all
 }
 
 // patch changes the cluster's spec, as part of a situation.

@@ -20,11 +20,11 @@ import (
 // TestTheRunbooksOfLostVolumes follows the pages about the loss of one, of most, and of all volumes of the placement centre.
 func TestTheRunbooksOfLostVolumes(t *testing.T) {
 	s, d := runbookScene(t)
-	s.makeUsers("old", 4)
+	s.withUsers("old", 4)
 	s.messages("e2e/kept")
 	s.ask(pageBackup, v1alpha1.RobustMQBackupSpec{})
 	s.complete(pageBackup, d.s3, 2*time.Minute)
-	s.makeUsers("new", 2)
+	s.withUsers("new", 2)
 	s.follows(t, "one-volume-lost.md", d, followOneVolumeLost)
 	s.follows(t, "majority-lost.md", d, followMajorityLost)
 	s.follows(t, "total-loss-with-a-backup.md", d, followTotalLossWithABackup)
@@ -165,8 +165,7 @@ func followTotalLossWithABackup(s *scene, d *desk) {
 	uid := s.cluster().Status.ClusterUID
 	p.where(pageUID, uid)
 	older := s.saved(pageBackup).Status.RecoveryPoint.Time.UTC()
-	s.makeUsers("newest", 1)
-	newest := s.users()
+	newest := s.withUsers("newest", 1)
 	s.ask("newest", v1alpha1.RobustMQBackupSpec{})
 	s.complete("newest", d.s3, 2*time.Minute)
 	s.patch(map[string]any{"backup": map[string]any{"autoRestore": "Disabled"}})
