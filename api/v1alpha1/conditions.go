@@ -46,8 +46,6 @@ const (
 	ReasonPending = "Pending"
 	// ReasonAllInService: every member is a voter in every raft group, every broker and journal server is registered and answers.
 	ReasonAllInService = "AllInService"
-	// ReasonDeleting: the resource is being deleted.
-	ReasonDeleting = "Deleting"
 
 	// Formation and growth: these end by themselves.
 
@@ -180,8 +178,6 @@ const (
 
 	// Specification.
 
-	// ReasonConfigApplied: every server runs with the wanted configuration.
-	ReasonConfigApplied = "ConfigApplied"
 	// ReasonConfigRefused: a running server refused settings that it should take in; they were taken back out of its store.
 	ReasonConfigRefused = "ConfigRefused"
 	// ReasonPasswordRenewed: the MQTT user was made anew with the password of its Secret (event).
@@ -200,8 +196,6 @@ const (
 	ReasonChangeHeld = "ChangeHeld"
 	// ReasonVersionPending: the cluster runs another version than the spec asks for.
 	ReasonVersionPending = "VersionPending"
-	// ReasonUpgradeRefused: the versions before and after cannot run in one cluster.
-	ReasonUpgradeRefused = "UpgradeRefused"
 	// ReasonSupported: spec.version is fully supported.
 	ReasonSupported = "Supported"
 	// ReasonLimitedVersion: parts of the operator were never tried with spec.version and are refused.
