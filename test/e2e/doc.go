@@ -7,5 +7,6 @@
 //	E2E_LONG=1 make e2e TESTFLAGS='-run TheRunbooks'
 //	                               the pages of docs/runbooks, followed as they are written: their commands are taken out of the pages
 //	E2E_OPERATOR_KILLED=30s        with the leading replica of the operator killed at random times all along
+//	E2E_PICTURES=docs/dashboards   (with E2E_LONG) the dashboards drawn of what Prometheus saw
 //	ROBUSTMQ_BIN=path make e2e     with that server instead of the simulator
 package e2e

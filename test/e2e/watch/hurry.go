@@ -13,8 +13,11 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// HurriedLabel marks the alerts of a copy that Hurry made.
-const HurriedLabel = "hurried"
+// HurriedLabel marks the alerts of a copy that Hurry made, and HurriedSuffix the copy's name.
+const (
+	HurriedLabel  = "hurried"
+	HurriedSuffix = "-hurried"
+)
 
 // Hurry puts a copy of a PrometheusRule beside it whose alerts are the same but for how long their condition must hold before they fire: at most that long. Its alerts have the label
 // HurriedLabel. The original stays as it is.
@@ -51,7 +54,7 @@ func hurried(object []byte, longest time.Duration) ([]byte, error) {
 	alerts := 0
 	for g := range original.Spec.Groups {
 		group := &original.Spec.Groups[g]
-		group.Name += "-hurried"
+		group.Name += HurriedSuffix
 		group.Interval = "" // as often as Prometheus does by itself
 		group.Rules = slices.DeleteFunc(group.Rules, func(r map[string]any) bool { return r["alert"] == nil })
 		for _, r := range group.Rules {
@@ -78,7 +81,7 @@ func hurried(object []byte, longest time.Duration) ([]byte, error) {
 	}
 	return yaml.Marshal(map[string]any{
 		"apiVersion": Group + "/v1", "kind": "PrometheusRule",
-		"metadata": map[string]any{"namespace": original.Metadata.Namespace, "name": original.Metadata.Name + "-hurried"},
+		"metadata": map[string]any{"namespace": original.Metadata.Namespace, "name": original.Metadata.Name + HurriedSuffix},
 		"spec":     original.Spec,
 	})
 }

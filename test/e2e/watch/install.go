@@ -24,12 +24,13 @@ const Group = "monitoring.coreos.com"
 // Namespace is where test/prometheus/install puts everything.
 const Namespace = "monitoring"
 
-// Where the pods of test/prometheus/install are.
+// PrometheusPod is the pod that its operator makes of test/prometheus/install, and PrometheusPort where it answers.
 var (
-	prometheusPod   = client.ObjectKey{Namespace: Namespace, Name: "prometheus-bed-0"}
-	prometheusPort  = int32(9090)
-	prometheusKinds = "prometheuses." + Group
+	PrometheusPod  = client.ObjectKey{Namespace: Namespace, Name: "prometheus-bed-0"}
+	PrometheusPort = int32(9090)
 )
+
+const prometheusKinds = "prometheuses." + Group
 
 // An Installation is a Prometheus with its operator; Kinds alone are what an operator needs that makes objects of them.
 type Installation struct {
@@ -146,7 +147,7 @@ func (i Installation) pods(ctx context.Context) string {
 // Node that Prometheus runs on: who cuts its power takes the witness away.
 func (i Installation) Node(ctx context.Context) (string, error) {
 	var p corev1.Pod
-	if err := i.Get(ctx, prometheusPod, &p); err != nil {
+	if err := i.Get(ctx, PrometheusPod, &p); err != nil {
 		return "", fmt.Errorf("where is Prometheus: %w", err)
 	}
 	return p.Spec.NodeName, nil

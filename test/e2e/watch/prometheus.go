@@ -22,7 +22,7 @@ type Prometheus struct {
 // Prometheus of the installation; nothing is asked yet.
 func (i Installation) Prometheus() (*Prometheus, error) {
 	return newPrometheus(func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return i.DialPod(ctx, prometheusPod, prometheusPort)
+		return i.DialPod(ctx, PrometheusPod, PrometheusPort)
 	})
 }
 

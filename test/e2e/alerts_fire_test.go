@@ -1,0 +1,177 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/robustmq/robustmq-operator/test/e2e/live"
+	"github.com/robustmq/robustmq-operator/test/e2e/watch"
+)
+
+// A cause is something that is really done to the cluster or to the operator, and the alerts that come of it.
+type cause struct {
+	// what is done, in words, for the table.
+	what   string
+	alerts []string
+	// do it, and return what takes it back.
+	do func(*watched) (undo func())
+	// within is how long they may take to fire; two minutes if it is zero.
+	within time.Duration
+	// clears is how long they may take to end after undo; four minutes if it is zero.
+	clears time.Duration
+}
+
+// An alert that looks back over a window goes on firing until the window has passed: its end is not waited for.
+var looksBack = map[string]string{
+	"RobustMQServerHung": "30 min", "RobustMQServerRestarts": "1 h", "RobustMQServerCrashLoop": "10 min", "RobustMQLeaderChanges": "1 h", "RobustMQAuthenticationFailures": "5 min",
+	"RobustMQOperatorRestarts": "1 h", "RobustMQAdmissionDenials": "10 min", "RobustMQOperatorReconcileErrors": "10 min", "RobustMQOperatorWritesWhenIdle": "15 min", "RobustMQRestoreFailed": "1 h",
+}
+
+// TestEveryAlertHasACauseOrAReasonWhyItHasNone: a new alert is not forgotten here.
+func TestEveryAlertHasACauseOrAReasonWhyItHasNone(t *testing.T) {
+	names, err := allAlerts("ns", "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	caused := map[string]bool{}
+	for _, c := range slices.Concat(slices.Concat(rounds...)...) {
+		for _, name := range c.alerts {
+			caused[name] = true
+		}
+	}
+	for _, name := range names {
+		if caused[name] == (notCaused[name] != "") {
+			t.Errorf("%s: caused %t, reason why not %q: one of both", name, caused[name], notCaused[name])
+		}
+	}
+	for name := range maps.Keys(caused) {
+		if !slices.Contains(names, name) {
+			t.Errorf("%s is caused, and there is no such alert", name)
+		}
+	}
+	for name := range maps.Keys(notCaused) {
+		if !slices.Contains(names, name) {
+			t.Errorf("%s is not caused, and there is no such alert", name)
+		}
+	}
+}
+
+// fireAll causes all of them; of each it says how long its alerts took to fire and to end.
+func (w *watched) fireAll() {
+	for i, lanes := range rounds {
+		w.Run(fmt.Sprintf("round %d", i+1), func(t *testing.T) {
+			for j, causes := range lanes {
+				t.Run(fmt.Sprintf("lane %d", j+1), func(t *testing.T) {
+					t.Parallel()
+					for _, c := range causes {
+						t.Run(c.what, func(t *testing.T) { w.with(t).fire(c) })
+					}
+				})
+			}
+		})
+	}
+}
+
+func (w *watched) fire(c cause) {
+	w.Helper()
+	within, clears := c.within, c.clears
+	if within == 0 {
+		within = 2 * time.Minute
+	}
+	if clears == 0 {
+		clears = 4 * time.Minute
+	}
+	for name := range w.firing(w.Context()) {
+		if slices.Contains(c.alerts, name) {
+			w.Logf("%s fires before anything was done", name)
+		}
+	}
+	begin := time.Now()
+	undo := c.do(w)
+	undone := false
+	w.Cleanup(func() {
+		if !undone {
+			undo()
+		}
+	})
+	fired, others := map[string]time.Duration{}, map[string]bool{}
+	err := live.Until(w.Context(), "the alerts fire", time.Second, within, func(ctx context.Context) (bool, string, error) {
+		var missing []string
+		firing := w.firing(ctx)
+		for name := range firing {
+			if _, before := fired[name]; !before && slices.Contains(c.alerts, name) {
+				fired[name] = time.Since(begin)
+			} else if !slices.Contains(c.alerts, name) {
+				others[name] = true
+			}
+		}
+		for _, name := range c.alerts {
+			if _, did := fired[name]; !did {
+				missing = append(missing, name)
+			}
+		}
+		return len(missing) == 0, "without " + strings.Join(missing, ", "), nil
+	})
+	if err != nil {
+		w.Error(err)
+	}
+	w.Logf("besides: %s", strings.Join(slices.Sorted(maps.Keys(others)), ", "))
+
+	undone = true
+	undo()
+	begin = time.Now()
+	ended := map[string]time.Duration{}
+	err = live.Until(w.Context(), "the alerts end", time.Second, clears, func(ctx context.Context) (bool, string, error) {
+		firing := w.firing(ctx)
+		var left []string
+		for name := range fired {
+			if _, before := ended[name]; before || looksBack[name] != "" {
+				continue
+			}
+			if firing[name] {
+				left = append(left, name)
+			} else {
+				ended[name] = time.Since(begin)
+			}
+		}
+		return len(left) == 0, strings.Join(left, ", ") + " fire still", nil
+	})
+	if err != nil {
+		w.Error(err)
+	}
+	for _, name := range c.alerts {
+		at, did := fired[name]
+		if !did {
+			figures.add("alert "+name+": "+c.what, "did not fire")
+			continue
+		}
+		end := fmt.Sprintf("ended %.0f s after", ended[name].Seconds())
+		if back := looksBack[name]; back != "" {
+			end = "looks back " + back
+		} else if _, over := ended[name]; !over {
+			end = "did not end"
+		}
+		figures.add("alert "+name+": "+c.what, "fires after %.0f s; %s", at.Seconds(), end)
+	}
+}
+
+// firing are the alerts of the hurried copies that fire now. A Prometheus that does not answer sees nothing.
+func (w *watched) firing(ctx context.Context) map[string]bool {
+	w.Helper()
+	names := map[string]bool{}
+	found, err := w.prom.Firing(ctx, map[string]string{watch.HurriedLabel: "true"})
+	if err != nil {
+		return names
+	}
+	for _, f := range found {
+		names[string(f.Metric["alertname"])] = true
+	}
+	return names
+}

@@ -1,0 +1,104 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/test/e2e/live"
+)
+
+// operatorCauses happen to the operator.
+var operatorCauses = []cause{
+	{
+		what: "a replica of the operator is stopped (SIGSTOP)", alerts: []string{"RobustMQOperatorReplicaDown"},
+		do: func(w *watched) func() {
+			pod := w.operatorPod()
+			container := pod.Status.ContainerStatuses[0].ContainerID
+			w.must(theBed.FreezeContainer(w.Context(), pod.Spec.NodeName, container))
+			return func() { _ = theBed.ThawContainer(contextWithoutCancel(w.T), pod.Spec.NodeName, container) }
+		},
+	},
+	{
+		what: "a replica of the operator is killed three times", alerts: []string{"RobustMQOperatorRestarts"}, within: 4 * time.Minute,
+		do: func(w *watched) func() {
+			name := w.operatorPod().Name
+			for range 3 {
+				pod := w.getPod(client.ObjectKey{Namespace: live.OperatorNamespace, Name: name})
+				w.must(theBed.KillContainer(w.Context(), pod.Spec.NodeName, pod.Status.ContainerStatuses[0].ContainerID))
+				w.must(live.Until(w.Context(), name+" is ready again", time.Second, time.Minute, func(context.Context) (bool, string, error) {
+					now := w.getPod(client.ObjectKeyFromObject(pod)).Status.ContainerStatuses[0]
+					return now.RestartCount > pod.Status.ContainerStatuses[0].RestartCount && now.Ready, live.PodLine(pod), nil
+				}))
+				w.quietFor(35 * time.Second) // Prometheus has to see each of them, and looks every 30 s
+			}
+			return func() {}
+		},
+	},
+	{
+		what: "the operator's right to its lease is taken away", alerts: []string{"RobustMQOperatorNotLeading"},
+		do: func(w *watched) func() {
+			w.kubectl("delete", "rolebinding", "robustmq-operator-leader-election", "-n", live.OperatorNamespace)
+			return func() {
+				w.kubectl("apply", "--server-side", "--force-conflicts", "-f", root+"/config/rbac/leader-election.yaml")
+			}
+		},
+	},
+	{
+		what: "somebody changes the cluster's Service once a second, and the operator changes it back", alerts: []string{"RobustMQOperatorWritesWhenIdle"}, within: 3 * time.Minute,
+		do: func(w *watched) func() {
+			for range 45 {
+				w.kubectl("label", "service", w.name.Name, "-n", w.name.Namespace, "--overwrite", "app.kubernetes.io/name=somebody-elses")
+				w.quietFor(time.Second)
+			}
+			return func() {}
+		},
+	},
+	{
+		what: "the operator's right to Secrets is taken away, and the agents' certificate has one day left", alerts: []string{"RobustMQOperatorReconcileErrors", "RobustMQClusterCertificateExpires"}, within: 4 * time.Minute,
+		do: func(w *watched) func() {
+			w.kubectl("delete", "clusterrolebinding", "robustmq-operator-secrets")
+			w.shortenAgentCertificate(24 * time.Hour)
+			return func() {
+				w.kubectl("apply", "--server-side", "--force-conflicts", "-f", root+"/config/rbac/everywhere.yaml")
+				w.nudgeAll()
+			}
+		},
+	},
+	{
+		what:   "the operator is away, and somebody edits what it keeps: settings, and the agents' certificate (one day left)",
+		alerts: []string{"RobustMQOperatorDown", "RobustMQConfigInvalid", "RobustMQConfigPending", "RobustMQConfigKeysIgnored", "RobustMQAgentCertificateExpires"}, within: 4 * time.Minute,
+		do: func(w *watched) func() {
+			w.kubectl("scale", "deployment", live.OperatorDeployment, "-n", live.OperatorNamespace, "--replicas=0")
+			w.must(live.Until(w.Context(), "no operator runs", time.Second, 2*time.Minute, func(context.Context) (bool, string, error) { return len(w.operators()) == 0, "", nil }))
+			w.editSettings(v1alpha1.RoleMQTTBroker, func(config map[string]any) { config["ports"].(map[string]any)["mqtt"] = 70000 })
+			w.editSettings(v1alpha1.RolePlacementCenter, func(config map[string]any) {
+				config["sections"] = map[string]any{"mqtt_runtime.keep_alive": map[string]any{"default_time": 201}, "no_such_section": map[string]any{"key": 1}}
+			})
+			w.shortenAgentCertificate(24 * time.Hour)
+			w.nudgeAll()
+			return func() {
+				w.kubectl("scale", "deployment", live.OperatorDeployment, "-n", live.OperatorNamespace, "--replicas=2")
+				w.carriedOut(4 * time.Minute)
+				w.nudgeAll()
+			}
+		},
+	},
+	{
+		what: "the webhooks' certificate is deleted, and the operator told to make such of one day", alerts: []string{"RobustMQWebhookCertificateExpires"}, within: 3 * time.Minute,
+		do: func(w *watched) func() {
+			install := func(args ...string) {
+				in := installation(args...)
+				in.Components = []string{watchedComponent}
+				w.must(k8s.Install(contextWithoutCancel(w.T), in, 2*time.Minute))
+				w.kubectl("delete", "secret", "robustmq-operator-webhook-cert", "-n", live.OperatorNamespace)
+			}
+			install("--webhook-certificate-lifetime=24h")
+			return func() { install() }
+		},
+	},
+}
