@@ -198,6 +198,8 @@ var trueOfTheBed = map[string]string{
 	"RobustMQVolumeFilling":   "the volumes of a bed are folders of the machine's disk, however full that is",
 	"RobustMQVolumeFull":      "the volumes of a bed are folders of the machine's disk, however full that is",
 	"RobustMQVolumeFillsSoon": "the volumes of a bed are folders of the machine's disk, which others write to",
+	// They wait half an hour and more in the rules that wake people, and look back over what the cluster's formation wrote.
+	"RobustMQOperatorWritesWhenIdle": "a quarter of an hour ago the cluster was not there yet",
 }
 
 // emptyOnTheBed are metrics without a sample until something happens that this test does not bring about, and why.

@@ -154,6 +154,8 @@ func TestARestoreOfAClusterThatCannotBeSavedFirstWaitsOrSaysWhatIsMissing(t *tes
 	for _, pod := range away {
 		w.Kubelet.Crash(pod)
 	}
+	// A leader whose quorum went away leads for a few seconds more, and is a good source until then.
+	w.AwaitCondition("c", v1alpha1.ConditionQuorumHealthy, "False", v1alpha1.ReasonMembersMissing, "no leader with a quorum")
 	r.restore("unsaved")
 	w.Await("it to say what it lacks", func() (bool, string) {
 		x := restoreOf(t, w, "unsaved")
