@@ -264,8 +264,9 @@ func (r *rescue) marked(generation int64, origin protocol.Origin) {
 
 // A mixture would be servers that run at once on volumes of different generations, or one that is started on what was restored before every member has it. It is looked for at every start.
 type mixture struct {
-	w       *world.World
-	cluster string
+	w        *world.World
+	cluster  string
+	restored int // so many members get a backup, at most; who comes later joins them
 
 	mu    sync.Mutex
 	found []string
@@ -273,7 +274,7 @@ type mixture struct {
 }
 
 func watchMixture(w *world.World, cluster string) *mixture {
-	m := &mixture{w: w, cluster: cluster, ran: map[string]int64{}}
+	m := &mixture{w: w, cluster: cluster, restored: 7, ran: map[string]int64{}}
 	w.OnStart(m.started)
 	return m
 }
@@ -291,7 +292,7 @@ func (m *mixture) started(pod string) {
 	}
 	first := m.ran[pod] != own.Generation
 	m.ran[pod] = own.Generation
-	for i := range 7 {
+	for i := range m.restored {
 		other := fmt.Sprintf("%s-%s-%d", m.cluster, v1alpha1.ComponentPlacementCenter, i)
 		if other == pod || m.w.Kubelet.AddressOf(other) == "" {
 			continue

@@ -213,6 +213,7 @@ func TestANewClusterWithMoreMembersThanTheBackupHasIsWholeInTheEnd(t *testing.T)
 	w := env.New(t, world.Options{Seed: 1, Nodes: 5})
 	plantCredentials(t, w)
 	fresh := &rescue{T: t, w: w, bucket: old.bucket, watch: watchMixture(w, "c")}
+	fresh.watch.restored = 3
 	form(t, w, manifest(newest, 5, 3, clone(old.bucket)))
 	fresh.has(old.saved)
 	if !meta.IsStatusConditionTrue(w.Cluster("c").Status.Conditions, v1alpha1.ConditionQuorumHealthy) {
