@@ -22,7 +22,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -34,6 +33,7 @@ import (
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/monitoring/alerts"
 	"github.com/robustmq/robustmq-operator/monitoring/dashboards"
+	"github.com/robustmq/robustmq-operator/test/apiserver"
 )
 
 const (
@@ -60,11 +60,9 @@ type operator struct {
 }
 
 func scheme() *runtime.Scheme {
-	s := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, apiextensionsv1.AddToScheme} {
-		if err := add(s); err != nil {
-			panic(err)
-		}
+	s := apiserver.Scheme()
+	if err := apiextensionsv1.AddToScheme(s); err != nil {
+		panic(err)
 	}
 	return s
 }
@@ -77,9 +75,7 @@ func TestMain(m *testing.M) {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		t.Skip("KUBEBUILDER_ASSETS does not name a folder with kube-apiserver, etcd and kubectl: `test/bed/bed assets` prints one")
-	}
+	apiserver.Need(t)
 	env := &envtest.Environment{ErrorIfCRDPathMissing: true, CRDDirectoryPaths: []string{"../../config/crd/robustmq.io_robustmqclusters.yaml"}}
 	config, err := env.Start()
 	if err != nil {

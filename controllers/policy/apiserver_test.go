@@ -22,7 +22,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -33,6 +32,7 @@ import (
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/controllers/policy"
+	"github.com/robustmq/robustmq-operator/test/apiserver"
 )
 
 const patience = 60 * time.Second
@@ -50,11 +50,9 @@ type world struct {
 }
 
 func scheme() *runtime.Scheme {
-	s := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, apiextensionsv1.AddToScheme} {
-		if err := add(s); err != nil {
-			panic(err)
-		}
+	s := apiserver.Scheme()
+	if err := apiextensionsv1.AddToScheme(s); err != nil {
+		panic(err)
 	}
 	return s
 }
@@ -69,9 +67,7 @@ const definitions = "../../config/crd/robustmq.io_"
 // start brings an API server up with some of the definitions.
 func start(t *testing.T, kinds ...string) *world {
 	t.Helper()
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		t.Skip("KUBEBUILDER_ASSETS does not name a folder with kube-apiserver, etcd and kubectl: `test/bed/bed assets` prints one")
-	}
+	apiserver.Need(t)
 	env := &envtest.Environment{ErrorIfCRDPathMissing: true}
 	for _, k := range kinds {
 		env.CRDDirectoryPaths = append(env.CRDDirectoryPaths, definitions+k+".yaml")

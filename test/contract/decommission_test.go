@@ -15,7 +15,7 @@ import (
 // quickFetch are the settings with which a planned stop lost nothing; both are needed.
 const quickFetch = "[storage_runtime]\ntcp_port = 1778\ndata_path = [\"./data/engine\"]\nreplica_fetch_max_wait_ms = 10\nreplica_fetch_backoff_ms = 10\n"
 
-// placed is a topic's only segment.
+// placed is a segment as the admin API shows it.
 type placed struct {
 	Replicas []struct {
 		Node uint64 `json:"node_id"`
@@ -24,7 +24,7 @@ type placed struct {
 	LastISR []uint64 `json:"last_known_isr"`
 	Leader  uint64   `json:"leader"`
 	Status  string   `json:"status"`
-	Epoch   uint64   `json:"segment_epoch"`
+	Epoch   uint32   `json:"segment_epoch"`
 }
 
 func (p placed) names(id uint64) bool {

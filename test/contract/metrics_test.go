@@ -286,16 +286,9 @@ func TestAMemberListsEverySegmentAsTheAdminAPIShowsIt(t *testing.T) {
 	type shown struct {
 		Segments []struct {
 			Segment struct {
-				Shard    string `json:"shard_name"`
-				Number   uint32 `json:"segment_seq"`
-				Replicas []struct {
-					Node uint64 `json:"node_id"`
-				} `json:"replicas"`
-				ISR     []uint64 `json:"isr"`
-				LastISR []uint64 `json:"last_known_isr"`
-				Leader  uint64   `json:"leader"`
-				Epoch   uint32   `json:"segment_epoch"`
-				Status  string   `json:"status"`
+				Shard  string `json:"shard_name"`
+				Number uint32 `json:"segment_seq"`
+				placed
 			} `json:"segment"`
 		} `json:"segment_list"`
 	}
