@@ -235,7 +235,7 @@ func TestConfigurationKeepsNumbersAsTheyWereWritten(t *testing.T) {
 	if err := json.Unmarshal(s.Data["config.json"], &c); err != nil {
 		t.Fatal(err)
 	}
-	if c.BaseID != 1001 || len(c.Members) != 5 || c.Engines != 15 || c.WorkerThreads != 6 || c.Ports.MQTTS != 8883 {
+	if c.BaseID != 1001 || len(c.Members) != 5 || c.Engines != 15 || c.WorkerThreads != 64 || c.Ports.MQTTS != 8883 {
 		t.Errorf("%+v", c)
 	}
 }

@@ -13,9 +13,6 @@ import (
 	serverconfig "github.com/robustmq/robustmq-operator/internal/robustmq/config"
 )
 
-// minWorkerThreads: with 2, one lock wait hung a whole broker, its ports open and no answer (seen on 0.4.11).
-const minWorkerThreads = 4
-
 // AgentConfig is what the agents of one role are given. It fails only on a configuration value that is no JSON.
 func AgentConfig(cluster *v1alpha1.RobustMQCluster, in Inputs, r v1alpha1.Role) (protocol.Config, error) {
 	sections, err := sectionsOf(cluster.Spec.Config)
@@ -107,7 +104,7 @@ func engines(cluster *v1alpha1.RobustMQCluster, in Inputs) int32 {
 func workerThreads(spec *v1alpha1.ResourcesSpec) int32 {
 	limits := spec.Requirements().Limits
 	cpu := limits.Cpu()
-	return max(minWorkerThreads, int32(min(cpu.Value(), 1<<10))) // Value rounds up
+	return max(serverconfig.MinWorkerThreads, int32(min(cpu.Value(), 1<<10))) // Value rounds up
 }
 
 // sectionsOf decodes the values, keeping numbers as they were written: 64 bits do not fit a float.

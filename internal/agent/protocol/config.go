@@ -61,7 +61,7 @@ type Config struct {
 	Ports Ports `json:"ports"`
 	// Sections is the user's configuration in the names of the newest dialect, values as JSON scalars or lists; "" holds top-level keys.
 	Sections map[string]map[string]any `json:"sections,omitempty"`
-	// WorkerThreads is at least 4: with 2, one lock wait hung a whole broker.
+	// WorkerThreads is at least 64 (config.MinWorkerThreads says why); less is raised to that.
 	WorkerThreads int32 `json:"workerThreads"`
 
 	// DisableRelay switches the heartbeat relay off (tests only: without it one dead host empties the node registry).

@@ -218,7 +218,7 @@ func (r *renderer) defaults() error {
 			return err
 		}
 	}
-	threads := max(r.in.Config.WorkerThreads, minWorkerThreads)
+	threads := max(r.in.Config.WorkerThreads, MinWorkerThreads)
 	return r.putAll([]value{
 		{"runtime", "server_worker_threads", threads},
 		{"meta_runtime", "meta_worker_threads", threads},
@@ -228,9 +228,13 @@ func (r *renderer) defaults() error {
 }
 
 const (
-	// minWorkerThreads: with two, one lock wait hung a whole broker (ports open, no answer).
-	minWorkerThreads = 4
-	maxReplicas      = 3
+	// MinWorkerThreads of each of a server's runtimes. It holds locks across waits: once as many calls wait as there are threads, the whole server answers nobody any
+	// more, its ports open. On 0.4.11 that was seen with 2 threads (a broker, when another node died) and with 4 (a member, in two rolling restarts of two under writes);
+	// a waiting thread costs a stack.
+	MinWorkerThreads = 64
+	// minFactoredThreads: in dialect A the same setting is a factor of the number of CPUs. Those versions form no cluster, and nothing of the kind was seen.
+	minFactoredThreads = 4
+	maxReplicas        = 3
 	// neverMillis (10 years): a placement leader of 0.3.x that expires a node deadlocks and applies nothing any more (seen 3 of 3).
 	neverMillis = 315360000000
 )
@@ -341,7 +345,7 @@ func (r *renderer) owned(roles []string) error {
 	if r.traits.Dialect == robustmq.DialectA {
 		// A factor of the number of CPUs here, not a count.
 		cpus := int32(max(r.in.CPUs, 1))
-		threads := max(c.WorkerThreads, minWorkerThreads)
+		threads := int32(minFactoredThreads)
 		if err := r.put("runtime", "runtime_worker_threads", (threads+cpus-1)/cpus); err != nil {
 			return err
 		}

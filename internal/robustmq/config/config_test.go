@@ -274,11 +274,11 @@ func TestReplicasFollowTheEnginesUpToThree(t *testing.T) {
 	}
 }
 
-func TestWorkerThreadsNeverFallBelowFour(t *testing.T) {
+func TestAFewThreadsNeverServeAWholeServer(t *testing.T) {
 	in := input("0.4.11", RoleMQTTBroker)
 	in.Config.WorkerThreads = 1
 	doc, _ := render(t, in)
-	if at(doc, "runtime", "server_worker_threads") != int64(4) || at(doc, "mqtt_runtime", "broker_worker_threads") != int64(4) {
+	if at(doc, "runtime", "server_worker_threads") != int64(64) || at(doc, "meta_runtime", "meta_worker_threads") != int64(64) || at(doc, "mqtt_runtime", "broker_worker_threads") != int64(64) {
 		t.Errorf("threads: %v", doc)
 	}
 	for cpus, factor := range map[int]int64{0: 4, 1: 4, 3: 2, 4: 1, 64: 1} {

@@ -26,7 +26,7 @@ var common = []Section{
 	}},
 	{Name: "runtime", Meaning: "Threads, connections between nodes, and what a new topic is like.", Since: v030, Settings: []Setting{
 		{
-			Key: "server_worker_threads", Type: U64, Max: 1024, Default: 0, Since: v031, ChosenText: "number of CPUs, 4 at least", Why: fewThreads,
+			Key: "server_worker_threads", Type: U64, Max: 1024, Default: 0, Since: v031, ChosenText: "number of CPUs, 64 at least", Why: fewThreads,
 			Meaning: "Threads of the calls and of the storage engine; 0 is the number of CPUs.",
 		},
 		{
@@ -92,7 +92,7 @@ var common = []Section{
 	}},
 }
 
-const fewThreads = "With two, one wait for a lock hung a whole broker: ports open, no answer (seen on 0.4.11)."
+const fewThreads = "With 2 and with 4, waits for locks hung whole servers: ports open, no answer (seen on 0.4.11)."
 
 // network: [network] to 0.3.5; 0.3.6 has one network section a protocol and none for all.
 var network = []Place{{v036, "network", ""}, {v037, Nowhere, ""}}

@@ -4,7 +4,7 @@ package catalogue
 var mqtt = []Section{
 	{Name: "mqtt_runtime", Meaning: "The brokers' threads.", Since: v031, Settings: []Setting{
 		{
-			Key: "broker_worker_threads", Type: U64, Default: 0, Max: 1024, Was: []Place{{v0410, "runtime", ""}}, ChosenText: "number of CPUs, 4 at least", Why: fewThreads,
+			Key: "broker_worker_threads", Type: U64, Default: 0, Max: 1024, Was: []Place{{v0410, "runtime", ""}}, ChosenText: "number of CPUs, 64 at least", Why: fewThreads,
 			Meaning: "Threads of the brokers of all protocols; 0 is the number of CPUs.",
 		},
 	}},

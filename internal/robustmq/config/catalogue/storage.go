@@ -21,7 +21,7 @@ var metadata = []Section{
 		{Key: "segment_leader_rebalance_interval_ms", Type: U64, Unit: Millis, Default: 60000, Min: 1, Since: v045, Why: zeroTimer, Meaning: "How often leaders of segments are spread evenly again."},
 		{Key: "segment_leader_rebalance_max_moves", Type: U32, Default: 50, Since: v045, Meaning: "Leaders that move at most in one such round; 0 moves none."},
 		{
-			Key: "meta_worker_threads", Type: U64, Default: 0, Max: 1024, Since: v031, Was: []Place{{v0410, "runtime", ""}}, ChosenText: "number of CPUs, 4 at least", Why: fewThreads,
+			Key: "meta_worker_threads", Type: U64, Default: 0, Max: 1024, Since: v031, Was: []Place{{v0410, "runtime", ""}}, ChosenText: "number of CPUs, 64 at least", Why: fewThreads,
 			Meaning: "Threads of the placement centre; 0 is the number of CPUs.",
 		},
 	}},
