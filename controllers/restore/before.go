@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/dustin/go-humanize"
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/backup/job"
@@ -264,14 +265,21 @@ func saving(o *observation, t Timings) verdict {
 	case b.Ended():
 		return failed(v1alpha1.ReasonSafetyBackupFailed, fmt.Sprintf("the cluster could not be saved first: %s. Without that it is overwritten only when SkipSafetyBackup stands in spec.unsafe of another restore; nothing was stopped", whyFailed(b)))
 	}
-	return at(v1alpha1.RestoreSaving, "backup %s (%s), which saves the cluster as it is", name, oneOf(string(b.Status.Stage), "not begun"))
+	return at(v1alpha1.RestoreSaving, "backup %s (%s), which saves the cluster as it is%s", name, oneOf(string(b.Status.Stage), "not begun"), whyWaiting(b))
+}
+
+// whyWaiting says what keeps a safety backup from beginning, and the way out; empty: nothing does.
+func whyWaiting(b *v1alpha1.RobustMQBackup) string {
+	complete := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionComplete)
+	if b.Status.Stage != v1alpha1.BackupWaiting || complete == nil {
+		return ""
+	}
+	return fmt.Sprintf("; it waits: %s: %s. A cluster that cannot be saved is overwritten only when SkipSafetyBackup stands in spec.unsafe of another restore", complete.Reason, complete.Message)
 }
 
 func whyFailed(b *v1alpha1.RobustMQBackup) string {
-	for _, c := range b.Status.Conditions {
-		if c.Type == v1alpha1.ConditionComplete {
-			return fmt.Sprintf("backup %s: %s: %s", b.Name, c.Reason, c.Message)
-		}
+	if c := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionComplete); c != nil {
+		return fmt.Sprintf("backup %s: %s: %s", b.Name, c.Reason, c.Message)
 	}
 	return fmt.Sprintf("backup %s failed", b.Name)
 }

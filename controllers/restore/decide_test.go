@@ -285,6 +285,20 @@ func TestTheClusterIsSavedFirst(t *testing.T) {
 	}
 }
 
+func TestASafetyBackupThatWaitsSaysWhyAndTheWayOut(t *testing.T) {
+	v := decide(seen(v1alpha1.RestoreSaving, func(o *observation) {
+		o.restore.Spec.Unsafe = nil
+		o.safety = &v1alpha1.RobustMQBackup{ObjectMeta: metav1.ObjectMeta{Name: "r-safety", Labels: map[string]string{v1alpha1.LabelRestore: "r"}, CreationTimestamp: metav1.NewTime(noon.Add(time.Second))}, Spec: v1alpha1.RobustMQBackupSpec{ClusterName: "c"}}
+		o.safety.Status.Stage = v1alpha1.BackupWaiting
+		o.safety.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionComplete, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonQuorumLost, Message: "no member leads"}}
+	}), DefaultTimings())
+	for _, want := range []string{"r-safety (Waiting)", v1alpha1.ReasonQuorumLost, "no member leads", string(v1alpha1.SkipSafetyBackup)} {
+		if v.stage != v1alpha1.RestoreSaving || !strings.Contains(v.message, want) {
+			t.Errorf("%s does not say %q: %s", v.stage, want, v.message)
+		}
+	}
+}
+
 func TestServersStopInOrderAndAreWaitedFor(t *testing.T) {
 	stopped := func(list []member, keep ...int) {
 		for i := range list {
