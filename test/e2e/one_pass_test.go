@@ -46,7 +46,7 @@ func TestOnePass(t *testing.T) {
 		}
 		figures.add("servers that were started again while it formed", "%s", s.restarts())
 	})
-	step("its events tell the order: member 0 founds, 1 joins, 2 joins, then brokers", func(s *scene) {
+	step("its events tell the order: member 0 founds, 1 joins, 2 joins, then the brokers", func(s *scene) {
 		s.tellsTheOrder(int(c.Spec.MQTTBroker.Replicas))
 	})
 	step("a message sent to one broker is received from another", func(s *scene) { s.messages("e2e/one") })
@@ -79,7 +79,8 @@ func (s *scene) restarts() string {
 }
 
 // tellsTheOrder compares the events with the order that keeps the quorum safe. On a slow machine a member may be told as out of service and in again: the first
-// time counts. That member 0 is a voter of its own groups may be told before or after it founded them.
+// time counts. That member 0 is a voter of its own groups may be told before or after it founded them. Brokers come in the order in which their pods are there: one
+// whose volume is mounted late holds nobody up.
 func (s *scene) tellsTheOrder(brokers int) {
 	s.Helper()
 	var told []string
@@ -100,6 +101,8 @@ func (s *scene) tellsTheOrder(brokers int) {
 	for i := 1; i < 3; i++ {
 		want = append(want, v1alpha1.ReasonMemberJoined+" "+s.member(i).Name)
 	}
+	members := min(len(want), len(told))
+	slices.Sort(told[members:])
 	for i := range brokers {
 		want = append(want, v1alpha1.ReasonNodeInService+" "+s.broker(i).Name)
 	}
