@@ -95,6 +95,8 @@ type memory struct {
 	told told
 	// certificates end at these times.
 	certificates []monitoring.Certificate
+	// settled are the certificates that were last found to be as they shall be.
+	settled settledCertificates
 	// transferFailed is when the last transfer of leadership failed.
 	transferFailed time.Time
 	// replicated: the inner topics were seen with all their copies, for this many engines.
@@ -111,6 +113,8 @@ type memory struct {
 	pace topology.Pace
 	// compared are the objects that were last seen as they are wanted.
 	compared map[string]comparison
+	// absent are the objects of kinds that are not cached, and when they were last seen not to exist, by kind and name.
+	absent map[string]time.Time
 	// denied are the objects that the API server refused, by kind and name.
 	denied map[string]denial
 }
@@ -140,6 +144,8 @@ type pass struct {
 	storageHeld map[v1alpha1.Role]bool
 	// monitored is what has become of the objects by which the cluster is monitored; nil: not known.
 	monitored *MonitoringFound
+	// templates are the hashes of the pods' templates that were built in this pass, by the StatefulSet's name.
+	templates map[string]string
 	// remade are the StatefulSets that were deleted in this pass, without their pods, to be made anew by the next.
 	remade []string
 }

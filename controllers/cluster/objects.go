@@ -67,6 +67,7 @@ func (r *Reconciler) applyObjects(ctx context.Context, p *pass) error {
 				p.waits = append(p.waits, topology.Wait{Reason: v1alpha1.ReasonVolumeGrowing, Message: fmt.Sprintf("StatefulSet %s is made anew for larger volumes; its pods go on", set.Name)})
 				continue
 			}
+			p.noteTemplate(set)
 			r.keepImmutable(p, set)
 		}
 		if err := r.apply(ctx, p, object); err != nil {
@@ -159,6 +160,7 @@ func (r *Reconciler) keepImmutable(p *pass, set *appsv1.StatefulSet) {
 
 // apply is a server-side apply that is skipped when the live object already has every field that we own as we want it.
 func (r *Reconciler) apply(ctx context.Context, p *pass, object client.Object) error {
+	delete(p.memory.absent, keyOf(object)) // whatever becomes of this, it may exist from now on
 	live, err := r.live(ctx, object)
 	if err != nil {
 		return err
@@ -230,7 +232,7 @@ func comparisonOf(live, wanted client.Object) (comparison, error) {
 	if err != nil {
 		return comparison{}, fmt.Errorf("%s %s: %w", kind, wanted.GetName(), err)
 	}
-	c := comparison{key: kind + " " + wanted.GetName(), wanted: maphash.Bytes(seed, text)}
+	c := comparison{key: keyOf(wanted), wanted: maphash.Bytes(seed, text)}
 	if live == nil {
 		return c, nil
 	}
@@ -245,6 +247,19 @@ func comparisonOf(live, wanted client.Object) (comparison, error) {
 	}
 	c.seen = string(live.GetUID()) + " " + version
 	return c, nil
+}
+
+// keyOf tells the objects of a cluster apart: kind and name.
+func keyOf(object client.Object) string {
+	return object.GetObjectKind().GroupVersionKind().Kind + " " + object.GetName()
+}
+
+// noteAbsent remembers that an object was seen not to exist.
+func (m *memory) noteAbsent(key string, at time.Time) {
+	if m.absent == nil {
+		m.absent = map[string]time.Time{}
+	}
+	m.absent[key] = at
 }
 
 // same remembers that an object was seen as it is wanted.
@@ -294,9 +309,20 @@ func (r *Reconciler) live(ctx context.Context, object client.Object) (client.Obj
 
 // remove deletes an object of ours that the spec no longer asks for. Somebody else's object of that name is left alone.
 func (r *Reconciler) remove(ctx context.Context, p *pass, object client.Object) error {
+	key := keyOf(object)
+	if at, ok := p.memory.absent[key]; ok && r.Now().Sub(at) < r.Timings.Absent {
+		return nil
+	}
 	live, err := r.live(ctx, object)
-	if err != nil || live == nil {
+	if err != nil {
 		return err
+	}
+	if live == nil {
+		if !r.Scheme().Recognizes(object.GetObjectKind().GroupVersionKind()) {
+			// Such a kind is no kind of the cache: to look is a request, or, where this Kubernetes does not have it, a discovery whose answer is made into tables of all kinds anew.
+			p.memory.noteAbsent(key, r.Now())
+		}
+		return nil
 	}
 	if owner := metav1.GetControllerOf(live); owner == nil || owner.UID != p.cluster.UID || !live.GetDeletionTimestamp().IsZero() {
 		return nil

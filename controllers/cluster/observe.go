@@ -119,11 +119,13 @@ type Timings struct {
 	Transfer, TransferCall, TransferPoll time.Duration
 	// Refused is how soon an object that the API server refused is applied again.
 	Refused time.Duration
+	// Absent is how soon an object of a kind that is not cached, that nobody wants and that did not exist, is looked for again: others than the operator make none.
+	Absent time.Duration
 	// Census says when the members' data is counted and compared.
 	Census CensusTimings
 }
 
 // DefaultTimings are the times at real speed.
 func DefaultTimings() Timings {
-	return Timings{Busy: 2 * time.Second, Quiet: 30 * time.Second, Observe: 5 * time.Second, Order: 45 * time.Second, Transfer: protocol.TransferCommitWithin, TransferCall: 6 * time.Second, TransferPoll: 100 * time.Millisecond, Refused: 15 * time.Second, Census: DefaultCensusTimings()}
+	return Timings{Busy: 2 * time.Second, Quiet: 30 * time.Second, Observe: 5 * time.Second, Order: 45 * time.Second, Transfer: protocol.TransferCommitWithin, TransferCall: 6 * time.Second, TransferPoll: 100 * time.Millisecond, Refused: 15 * time.Second, Absent: time.Hour, Census: DefaultCensusTimings()}
 }

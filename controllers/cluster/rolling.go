@@ -26,7 +26,7 @@ func wantTemplates(p *pass) {
 		}
 		wanted[view.Role] = manifests.TemplateHash(set)
 		if !p.templatesHeld && !p.upkeepOnly {
-			wanted[view.Role] = manifests.TemplateHash(manifests.StatefulSet(p.desired, p.inputs, view.Role))
+			wanted[view.Role] = p.wantedTemplate(view.Role)
 		}
 		p.snapshot.SetsBehind[view.Role] = manifests.TemplateHash(set) != wanted[view.Role] || !observedByItsController(set)
 	}
@@ -38,6 +38,22 @@ func wantTemplates(p *pass) {
 		}
 		m.TemplateStale = templateStale(pod, p.observed.sets[m.Role], wanted[m.Role])
 	}
+}
+
+// noteTemplate remembers the template that was built, so that it is not built again in this pass.
+func (p *pass) noteTemplate(set *appsv1.StatefulSet) {
+	if p.templates == nil {
+		p.templates = map[string]string{}
+	}
+	p.templates[set.Name] = manifests.TemplateHash(set)
+}
+
+// wantedTemplate is the hash of the template that a role's pods shall be made from.
+func (p *pass) wantedTemplate(role v1alpha1.Role) string {
+	if hash, ok := p.templates[manifests.WorkloadName(p.desired, role)]; ok {
+		return hash
+	}
+	return manifests.TemplateHash(manifests.StatefulSet(p.desired, p.inputs, role))
 }
 
 // observedByItsController reports whether the pods that are made from now on are made from the set's template.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -113,9 +115,21 @@ func (r *Reconciler) ensureCredentials(ctx context.Context, p *pass) error {
 	return nil
 }
 
+// settledCertificates are certificates of which nothing was to be made anew: the versions of their Secrets, and whose they are. To find that out again, all of them and their keys are parsed and their
+// signatures checked; as long as neither changes the answer stays the same until the first of them is to be renewed.
+type settledCertificates struct {
+	of        string
+	at, until time.Time
+}
+
+func (s settledCertificates) stillAre(of string, now time.Time) bool {
+	return s.of != "" && s.of == of && !now.Before(s.at) && now.Before(s.until) // a clock that went back may show one that is not valid yet
+}
+
 // ensureCertificates renews what is due and returns the operator's client identity.
 func (r *Reconciler) ensureCertificates(ctx context.Context, p *pass) (agentclient.Identity, error) {
 	var existing pki.Secrets
+	var versions strings.Builder
 	for _, s := range []struct {
 		name string
 		into *map[string][]byte
@@ -137,11 +151,14 @@ func (r *Reconciler) ensureCertificates(ctx context.Context, p *pass) (agentclie
 			return agentclient.Identity{}, fmt.Errorf("reading Secret %s: %w", s.name, err)
 		default:
 			*s.into = live.Data
+			fmt.Fprintf(&versions, "%s %s ", live.UID, live.ResourceVersion)
 		}
 	}
 	certs, changed := existing, false
-	if !p.cluster.Spec.Paused {
-		want, err := pki.Desired(existing, manifests.PKISubject(p.desired, p.inputs), r.PKIRules, r.Now(), r.Random)
+	who := manifests.PKISubject(p.desired, p.inputs)
+	fmt.Fprintf(&versions, "%q", who)
+	if now := r.Now(); !p.cluster.Spec.Paused && !p.memory.settled.stillAre(versions.String(), now) {
+		want, err := pki.Desired(existing, who, r.PKIRules, now, r.Random)
 		if err != nil {
 			return agentclient.Identity{}, fmt.Errorf("certificates of cluster %s: %w", p.cluster.Name, err)
 		}
@@ -156,6 +173,9 @@ func (r *Reconciler) ensureCertificates(ctx context.Context, p *pass) (agentclie
 			p.log.Info("certificate made", "certificate", c.Secret, "reason", c.Reason)
 		}
 		certs, changed = want.Secrets, len(want.Changes) > 0
+		if p.memory.settled = (settledCertificates{}); !changed {
+			p.memory.settled = settledCertificates{of: versions.String(), at: now, until: want.Next}
+		}
 	}
 	p.noteCertificates(certs, changed)
 	return agentclient.Identity{

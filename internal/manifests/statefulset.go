@@ -82,9 +82,11 @@ func KeepImmutable(live, wanted *appsv1.StatefulSet) (kept []string) {
 
 // claimTemplates without their kind, which is there or not as the API server likes.
 func claimTemplates(set *appsv1.StatefulSet) []corev1.PersistentVolumeClaim {
-	templates := set.DeepCopy().Spec.VolumeClaimTemplates
-	for i := range templates {
-		templates[i].TypeMeta = metav1.TypeMeta{}
+	var templates []corev1.PersistentVolumeClaim
+	for i := range set.Spec.VolumeClaimTemplates {
+		template := set.Spec.VolumeClaimTemplates[i].DeepCopy()
+		template.TypeMeta = metav1.TypeMeta{}
+		templates = append(templates, *template)
 	}
 	return templates
 }

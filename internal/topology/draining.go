@@ -16,9 +16,7 @@ import (
 func drainNext(s Snapshot, h Health, p *Plan) bool {
 	var leaving []Member
 	for _, role := range engineRoles {
-		members := s.of(role)
-		slices.Reverse(members)
-		for _, m := range members {
+		for _, m := range slices.Backward(s.of(role)) {
 			if !s.wantedOf(m) {
 				leaving = append(leaving, m)
 			}

@@ -121,9 +121,7 @@ func leaveNext(s Snapshot, h Health, p *Plan) bool {
 	if !s.Wanted.Decommission || !s.Wanted.Founded {
 		return true
 	}
-	members := s.of(v1alpha1PlacementCenter)
-	slices.Reverse(members)
-	for _, m := range members {
+	for _, m := range slices.Backward(s.of(v1alpha1PlacementCenter)) {
 		switch {
 		case s.wantedOf(m):
 			return true

@@ -345,8 +345,20 @@ type Group struct {
 // uniform reports whether the group has exactly one configuration.
 func (g Group) uniform() bool { return !g.Changing && len(g.Voters) > 0 }
 
-// of returns the members of one role.
+// of returns the members of one role. They are the snapshot's own, not to be changed: members stand role by role, and what decides asks for them dozens of times.
 func (s Snapshot) of(role v1alpha1.Role) []Member {
+	is := func(m Member) bool { return m.Role == role }
+	from := slices.IndexFunc(s.Members, is)
+	if from < 0 {
+		return nil
+	}
+	to := from + 1
+	for to < len(s.Members) && is(s.Members[to]) {
+		to++
+	}
+	if !slices.ContainsFunc(s.Members[to:], is) {
+		return s.Members[from:to:to]
+	}
 	var out []Member
 	for _, m := range s.Members {
 		if m.Role == role {

@@ -138,9 +138,10 @@ func (o *Operator) Memory() (resident, peak int64, err error) {
 	return resident, peak, nil
 }
 
-// SaveProfiles writes what it holds in memory, the runtime's own figures of it (at the end of a text), and what its processor time goes into for 20 s, to <path>-heap, -memory and -processor.
+// SaveProfiles writes what it holds in memory, the runtime's own figures of it (at the end of a text; after a collection in -lives), and what its processor time and what is allocated go into
+// for 20 s each, to <path>-heap, -memory, -lives, -processor and -allocations.
 func (o *Operator) SaveProfiles(ctx context.Context, path string) error {
-	for _, p := range [][2]string{{"memory", "heap?debug=1"}, {"processor", "profile?seconds=20"}, {"heap", "heap?gc=1"}} {
+	for _, p := range [][2]string{{"memory", "heap?debug=1"}, {"processor", "profile?seconds=20"}, {"allocations", "allocs?seconds=20"}, {"lives", "heap?gc=1&debug=1"}, {"heap", "heap?gc=1"}} {
 		name, page := p[0], p[1]
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+o.Profiles+"/debug/pprof/"+page, nil)
 		if err != nil {

@@ -119,8 +119,11 @@ func (e entry) judge() (Violation, bool) {
 
 // together finds keys that a version needs beside those that are there, and that have no default: it ends at its start otherwise.
 func together(c *cluster, v robustmq.Version) []Violation {
+	if len(c.Spec.Config) == 0 {
+		return nil
+	}
 	var out []Violation
-	for _, s := range catalogue.All() {
+	for s := range catalogue.Every() {
 		keys := c.Spec.Config[s.Section]
 		if _, given := keys[s.Key]; given || len(keys) == 0 || !s.RequiredIn(v) {
 			continue

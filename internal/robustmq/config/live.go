@@ -29,7 +29,7 @@ func splitLive(sections map[string]map[string]any, v robustmq.Version) (static, 
 // live are the settings that a running server takes in, as they stand in the document; those that do not stand there have the server's default and are left out.
 func (r *renderer) live() []byte {
 	var b strings.Builder
-	for _, s := range catalogue.All() {
+	for s := range catalogue.Every() {
 		if !s.TakenLive(r.version) {
 			continue
 		}

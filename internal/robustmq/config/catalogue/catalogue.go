@@ -2,6 +2,7 @@ package catalogue
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -77,6 +78,9 @@ func Sections() []Section { return slices.Clone(sections) }
 
 // All are all settings, section by section, those of former versions last.
 func All() []Setting { return slices.Clone(settings) }
+
+// Every yields what All has without a copy of it: two copies at each look at a cluster were a tenth of what the operator allocated at rest.
+func Every() iter.Seq[Setting] { return slices.Values(settings) }
 
 // Lookup finds a setting by its names in spec.config. Every key of [meta_addrs] is the table itself.
 func Lookup(section, key string) (Setting, bool) {
