@@ -14,6 +14,7 @@ import (
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/agent/transfer"
 	"github.com/robustmq/robustmq-operator/internal/pause"
+	"github.com/robustmq/robustmq-operator/internal/quorum"
 	"github.com/robustmq/robustmq-operator/internal/topology"
 )
 
@@ -26,6 +27,8 @@ type handover struct {
 	stops  []topology.Member
 	// terms are those in which the target shall lead, by group: of the groups that the stopped members lead.
 	terms map[string]uint64
+	// voters is how many members vote.
+	voters int
 
 	began     time.Time     // when the first leader was told to stop
 	gap       time.Duration // from then until the target was seen leading
@@ -86,6 +89,12 @@ func (h *handover) run(ctx context.Context, step topology.Step) error {
 	if _, err := h.order(ctx, h.target, protocol.TransferOrder{Action: protocol.TransferCommit}); err != nil {
 		return err
 	}
+	// Of two voters the target alone is enough to keep the other from leading in its old term, and it leads only when that one follows. Its vote is on its disk by now.
+	if quorum.Outvoted(h.voters, 1) {
+		if err := h.release(ctx); err != nil {
+			return err
+		}
+	}
 	if err := h.awaitLeading(ctx); err != nil {
 		return err
 	}
@@ -113,6 +122,7 @@ func (h *handover) prepare(ctx context.Context, step topology.Step) error {
 	if err != nil {
 		return err
 	}
+	h.voters = len(voters)
 	for group, leader := range led {
 		for pod, state := range voters {
 			g, ok := state.Raft[group]
@@ -138,7 +148,7 @@ func (h *handover) states(ctx context.Context) (map[string]protocol.State, error
 	health := topology.Assess(h.p.snapshot)
 	var mu sync.Mutex
 	out := map[string]protocol.State{}
-	err := h.each(h.voters(health), func(m topology.Member) error {
+	err := h.each(h.votersOf(health), func(m topology.Member) error {
 		agent, err := h.p.agent(m.Pod)
 		if err != nil {
 			return err
@@ -160,7 +170,7 @@ func (h *handover) states(ctx context.Context) (map[string]protocol.State, error
 	return out, err
 }
 
-func (h *handover) voters(health topology.Health) []topology.Member {
+func (h *handover) votersOf(health topology.Health) []topology.Member {
 	var out []topology.Member
 	for _, m := range h.p.snapshot.Members {
 		if m.Role == v1alpha1.RolePlacementCenter && len(health.VoterIn(m.NodeID)) > 0 {

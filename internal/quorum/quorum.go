@@ -22,6 +22,10 @@ func Tolerates(n int) int {
 	return n - Of(n)
 }
 
+// Outvoted reports whether a former leader among n voters can agree to nothing of its own term any more once turned of the others have turned to a newer leader: those that are left, itself among them,
+// are no quorum. It may then start as it was.
+func Outvoted(n, turned int) bool { return n-turned < Of(n) }
+
 // ShrinkFloor returns the smallest size to which n voters may be reduced in one change: a quorum of the present size, so that the members
 // that stay hold every acknowledged write even when nothing else is known about them.
 func ShrinkFloor(n int) int { return Of(n) }

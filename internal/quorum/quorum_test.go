@@ -87,3 +87,13 @@ func bits(x int) (n int) {
 	}
 	return n
 }
+
+func TestAFormerLeaderIsHarmlessOnceThoseThatHaveNotTurnedAwayAreNoQuorum(t *testing.T) {
+	for n, enough := range map[int]int{2: 1, 3: 2, 4: 2, 5: 3, 6: 3, 7: 4} {
+		for turned := range n {
+			if got := Outvoted(n, turned); got != (turned >= enough) {
+				t.Errorf("%d of %d: %t", turned, n, got)
+			}
+		}
+	}
+}

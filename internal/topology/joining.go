@@ -127,22 +127,26 @@ func mostLeading(s Snapshot, h Health) Member {
 }
 
 // bringTogether moves the leadership to the member that leads most (transferTogether). Where that cannot be done, it stops a member that leads only some of the groups, so that the one that leads most takes over; it is released when every group is led again, or after Limits.Hold.
-// That only while the cluster is being formed: it costs an election, during which nobody can connect, and once brokers serve that is not worth a member more.
+// That only while the cluster is being formed: it costs an election, during which nobody can connect, and once brokers serve that is not worth a member more. Then two voters, too, have a transfer:
+// without it the third, with which either of them could fail, would never come.
 func bringTogether(s Snapshot, h Health, p *Plan) {
 	if s.Seen[Symptom{Kind: SymptomLeadersApart}] <= s.Limits.LeadersApart {
 		return
 	}
-	step, wait, ok := transferTogether(s, h, "the raft groups are led by different members, and a member waits to join")
+	serves := slices.ContainsFunc(s.of(v1alpha1.RoleMQTTBroker), serving)
+	takes := enoughVoters
+	if serves {
+		takes = fewestVoters
+	}
+	step, wait, ok := transferTogether(s, h, takes, "the raft groups are led by different members, and a member waits to join")
 	if ok {
 		step.Cures = SymptomLeadersApart
 		p.step(step)
 		return
 	}
 	p.Waits = append(p.Waits, wait)
-	for _, m := range s.of(v1alpha1.RoleMQTTBroker) {
-		if serving(m) {
-			return
-		}
+	if serves {
+		return
 	}
 	target := mostLeading(s, h)
 	for _, group := range s.Wanted.Groups {

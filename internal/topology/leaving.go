@@ -131,10 +131,22 @@ func leaveNext(s Snapshot, h Health, p *Plan) bool {
 				return false
 			}
 		case !gone(s, h, m.Role, m.Ordinal):
-			return leave(s, h, m, p)
+			if leave(s, h, m, p) {
+				return true
+			}
+			if awaitsCopies(s, h, m) && len(p.Steps) == 0 && startNodes(s, h, p) {
+				mendLists(s, h, p)
+			}
+			return false
 		}
 	}
 	return true
+}
+
+// awaitsCopies reports whether a stopped member that no segment names any more is kept only until the others have every copy in sync. A copy comes back on a node that is in its place: one with an
+// empty volume is let in for it, and one that the leader does not list (it takes part in no copying then, for ever) is restarted.
+func awaitsCopies(s Snapshot, h Health, m Member) bool {
+	return shut(m) && !h.registered(m.NodeID) && s.Drain.Complete && len(s.Drain.naming(m.NodeID)) == 0 && len(missingCopies(s, m.NodeID)) > 0
 }
 
 // leave takes the next step for one member; it returns false while nothing else may change.
@@ -207,7 +219,7 @@ func handOver(s Snapshot, h Health, m Member, p *Plan) bool {
 	if len(h.LeaderOf(m.NodeID)) > 0 {
 		from = m.Pod
 	}
-	step, wait, ok := transferTo(s, h, []Member{heir}, from, m.Pod+" is to leave, and "+why)
+	step, wait, ok := transferTo(s, h, enoughVoters, []Member{heir}, from, m.Pod+" is to leave, and "+why)
 	if !ok {
 		p.Waits = append(p.Waits, wait)
 		return true

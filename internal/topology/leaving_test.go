@@ -410,3 +410,44 @@ func check(t *testing.T, w *world, what string) {
 		}
 	}
 }
+
+// lackingCopies is a cluster of five whose last member is stopped, unregistered and out of every group, while a topic lacks its copies on members that run and that the leader does not list.
+func lackingCopies() *world {
+	w := shrinking(5, 3).stopped(5).unregistered(5).left(5, 3)
+	for _, id := range []uint64{2, 3} {
+		for i := range w.s.Members {
+			if a := w.s.Members[i].Agent; a != nil {
+				a.Registry = slices.DeleteFunc(slices.Clone(a.Registry), func(v uint64) bool { return v == id })
+			}
+		}
+		w.seen(SymptomUnregistered, id, time.Hour)
+	}
+	w.s.Drain.Segments = []Segment{{Topic: "$retain-message", Copies: 3, Replicas: []uint64{1, 2, 3}, ISR: []uint64{1}, Leader: 1, Status: "Write"}}
+	return w
+}
+
+func TestWhoLacksItsCopiesIsMendedWhileAStoppedMemberWaitsForThem(t *testing.T) {
+	w := lackingCopies()
+	expect(t, w, v1alpha1.ReasonReplicating, "Restart "+pc1)
+	w.s.Seen[Symptom{SymptomUnregistered, pc1}] = time.Second
+	w.member(2).Agent.Server = ServerStarting
+	w.seen(SymptomStarting, 2, time.Second)
+	expect(t, w, v1alpha1.ReasonReplicating) // one at a time
+	w = lackingCopies()
+	for _, id := range []uint64{2, 3} { // nothing is amiss but the copies: they are waited for
+		delete(w.s.Seen, Symptom{SymptomUnregistered, w.member(id).Pod})
+	}
+	expect(t, w, v1alpha1.ReasonReplicating)
+	w = lackingCopies() // of four voters a second may not be missing
+	behind(w, 4, 300)
+	expect(t, w, v1alpha1.ReasonReplicating)
+	w = lackingCopies() // it is not even known yet whether a segment names the member that leaves
+	w.s.Drain.Complete = false
+	expect(t, w, v1alpha1.ReasonDraining)
+}
+
+func TestANodeWithAnEmptyVolumeIsLetInForItsCopiesWhileAStoppedMemberWaitsForThem(t *testing.T) {
+	w := shrinking(5, 3).stopped(5).unregistered(5).left(5, 3).wiped(1002).unregistered(1002)
+	w.s.Drain.Segments = []Segment{{Topic: "t", Copies: 2, Replicas: []uint64{1, 1002}, ISR: []uint64{1}, Leader: 1, Status: "Write"}}
+	expect(t, w, v1alpha1.ReasonReplicating, "OrderJoin c-mqtt-broker-1")
+}

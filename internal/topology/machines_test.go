@@ -186,7 +186,7 @@ func TestLeadershipIsNotMovedToACordonedNodeWhenAnotherCanLeadNorBackToIt(t *tes
 			a.Groups["offset_0"] = g
 		}
 	}
-	step, wait, ok := transferTogether(w.s, assess(w.s), "test")
+	step, wait, ok := transferTogether(w.s, assess(w.s), enoughVoters, "test")
 	if !ok || step.NodeID != 2 {
 		t.Errorf("%+v %+v", step, wait)
 	}

@@ -28,6 +28,13 @@ type Transfer struct {
 	Trouble string
 }
 
+// Voters that a transfer takes. Of three, one leader and the target are stopped, and the third is there all the time. Of two both are stopped: whatever keeps one of them from coming back leaves nobody
+// who could lead. That is borne only for what ends that state, a third voter, where nothing else can bring it.
+const (
+	enoughVoters = 3
+	fewestVoters = 2
+)
+
 // walLimit is how large the write-ahead log of a member that is stopped may be, in bytes. It is read while nobody leads, at some 500 MB/s on one core; a restart in place empties it.
 const walLimit = 512 << 20
 
@@ -71,23 +78,27 @@ func (h Health) Stops(to uint64, first string) []Member {
 	if len(h.s.Wanted.Groups) == 0 {
 		return nil
 	}
-	return out[:min(len(out), quorum.Tolerates(len(h.voters(h.s.Wanted.Groups[0]))))]
+	spare := quorum.Tolerates(len(h.voters(h.s.Wanted.Groups[0])))
+	if len(h.voters(h.s.Wanted.Groups[0])) == fewestVoters {
+		spare = 1 // the one that does not lead afterwards; whether it is worth that says transferable
+	}
+	return out[:min(len(out), spare)]
 }
 
 // transferAway moves the leadership away from a member that is to go: for longer than the 10 s after which a leader that comes back would keep its term, or for good. ok: the step is to be
 // done; otherwise the wait says why not. It is a restart in place when that has to come first.
 func transferAway(s Snapshot, h Health, m Member) (step Step, wait Wait, ok bool) {
-	return transferTo(s, h, heirs(s, h, m.NodeID), m.Pod, fmt.Sprintf("%s leads %s and is to go", m.Pod, strings.Join(h.LeaderOf(m.NodeID), ", ")))
+	return transferTo(s, h, enoughVoters, heirs(s, h, m.NodeID), m.Pod, fmt.Sprintf("%s leads %s and is to go", m.Pod, strings.Join(h.LeaderOf(m.NodeID), ", ")))
 }
 
-// transferTogether brings leaders together that are apart: on the one that leads most, where it can be.
-func transferTogether(s Snapshot, h Health, why string) (step Step, wait Wait, ok bool) {
+// transferTogether brings leaders together that are apart: on the one that leads most, where it can be. voters: how many it takes.
+func transferTogether(s Snapshot, h Health, voters int, why string) (step Step, wait Wait, ok bool) {
 	most := mostLeading(s, h)
 	candidates := heirs(s, h, 0)
 	slices.SortStableFunc(candidates, func(a, b Member) int {
 		return cmp.Or(compareBool(s.cordoned(a), s.cordoned(b)), compareBool(a.NodeID != most.NodeID, b.NodeID != most.NodeID))
 	})
-	return transferTo(s, h, candidates, "", why)
+	return transferTo(s, h, voters, candidates, "", why)
 }
 
 // heirs are the members that could lead, the best first: nobody who is known to lack data; on a machine that is not about to be drained; made from the present template and running with the present configuration, since others
@@ -116,11 +127,11 @@ func compareBool(a, b bool) int {
 	return -1
 }
 
-func transferTo(s Snapshot, h Health, candidates []Member, from, why string) (Step, Wait, bool) {
+func transferTo(s Snapshot, h Health, voters int, candidates []Member, from, why string) (Step, Wait, bool) {
 	wait := func(format string, args ...any) (Step, Wait, bool) {
 		return Step{}, Wait{Reason: v1alpha1.ReasonTransferWaiting, Message: "leadership is not moved yet: " + fmt.Sprintf(format, args...)}, false
 	}
-	if problem := transferable(s, h); problem != "" {
+	if problem := transferable(s, h, voters); problem != "" {
 		return wait("%s", problem)
 	}
 	refused := "no member that may lead could take it over"
@@ -161,8 +172,8 @@ func restartFirst(m Member, from string) string {
 	return ""
 }
 
-// transferable says what is amiss, whoever shall lead.
-func transferable(s Snapshot, h Health) string {
+// transferable says what is amiss, whoever shall lead. voters: how many it takes.
+func transferable(s Snapshot, h Health, voters int) string {
 	if s.Wanted.Static || s.Wanted.Islands {
 		return "this version of RobustMQ was never seen to bear it"
 	}
@@ -174,8 +185,8 @@ func transferable(s Snapshot, h Health) string {
 			return fmt.Sprintf("raft group %s has other voters than %s", group, s.Wanted.Groups[0])
 		}
 	}
-	if n := len(h.voters(s.Wanted.Groups[0])); n < 3 {
-		return fmt.Sprintf("there are %d voters, and it takes 3", n)
+	if n := len(h.voters(s.Wanted.Groups[0])); n < voters {
+		return fmt.Sprintf("there are %d voters, and it takes %d", n, voters)
 	}
 	for _, m := range s.of(v1alpha1PlacementCenter) {
 		a := m.Agent
@@ -203,7 +214,7 @@ func transferable(s Snapshot, h Health) string {
 // leaveCordoned moves the leadership away from members whose machine is about to be drained, before they are evicted: their pods take longer to come back than a leader may be away. Like every
 // move it waits for a cluster in which nothing else is to be done, and where no member is on another machine nothing is gained by it.
 func leaveCordoned(s Snapshot, h Health, p *Plan) bool {
-	if s.Wanted.Static || s.Wanted.Islands || !p.Settled() || h.QuorumProblem() != "" || len(h.voters(s.Wanted.Groups[0])) < 3 {
+	if s.Wanted.Static || s.Wanted.Islands || !p.Settled() || h.QuorumProblem() != "" || len(h.voters(s.Wanted.Groups[0])) < enoughVoters {
 		return true
 	}
 	to := slices.DeleteFunc(heirs(s, h, 0), s.cordoned)
@@ -211,7 +222,7 @@ func leaveCordoned(s Snapshot, h Health, p *Plan) bool {
 		if !s.cordoned(m) || len(h.LeaderOf(m.NodeID)) == 0 || len(to) == 0 {
 			continue
 		}
-		if p.moves(transferTo(s, h, to, m.Pod, fmt.Sprintf("%s leads %s, and its node %s is cordoned", m.Pod, strings.Join(h.LeaderOf(m.NodeID), ", "), m.Node))) {
+		if p.moves(transferTo(s, h, enoughVoters, to, m.Pod, fmt.Sprintf("%s leads %s, and its node %s is cordoned", m.Pod, strings.Join(h.LeaderOf(m.NodeID), ", "), m.Node))) {
 			return false
 		}
 	}
@@ -230,7 +241,7 @@ func leadAsAsked(s Snapshot, h Health, p *Plan) bool {
 		return true
 	}
 	only := slices.DeleteFunc(heirs(s, h, 0), func(heir Member) bool { return heir.NodeID != m.NodeID })
-	return !p.moves(transferTo(s, h, only, "", "the annotation says that it shall lead"))
+	return !p.moves(transferTo(s, h, enoughVoters, only, "", "the annotation says that it shall lead"))
 }
 
 // moves takes the step of a move that nothing else waits for; where there is none the reason is noted, and the cluster is settled all the same.

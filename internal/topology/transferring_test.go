@@ -63,7 +63,7 @@ func TestLeadershipIsNotMovedWhileAnythingIsAmiss(t *testing.T) {
 			}
 		}
 		h := assess(w.s)
-		if step, wait, ok := transferTo(w.s, h, heirs(w.s, h, 1), pc0, "test"); ok && step.Kind == StepTransfer && step.NodeID == 2 {
+		if step, wait, ok := transferTo(w.s, h, enoughVoters, heirs(w.s, h, 1), pc0, "test"); ok && step.Kind == StepTransfer && step.NodeID == 2 {
 			t.Errorf("%s: %+v", what, step)
 		} else if !ok && (wait.Reason != v1alpha1.ReasonTransferWaiting || len(wait.Message) < 30) {
 			t.Errorf("%s: %+v", what, wait)
@@ -264,7 +264,7 @@ func TestWhatIsAmissIsSaidWhoeverShallLead(t *testing.T) {
 	} {
 		w := moving()
 		c.change(w)
-		if got := transferable(w.s, assess(w.s)); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+		if got := transferable(w.s, assess(w.s), enoughVoters); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
 			t.Errorf("%s: %q, want %q", what, got, c.want)
 		}
 	}
@@ -303,15 +303,74 @@ func TestAMemberThatMayNotGoIsNotRestartedForATransfer(t *testing.T) {
 	w := moving()
 	w.member(2).Agent.ConfigStale = true
 	h := assess(w.s)
-	if step, _, ok := transferTo(w.s, h, []Member{*w.member(2)}, pc0, "test"); !ok || step.Kind != StepRestart || step.Pod != pc1 {
+	if step, _, ok := transferTo(w.s, h, enoughVoters, []Member{*w.member(2)}, pc0, "test"); !ok || step.Kind != StepRestart || step.Pod != pc1 {
 		t.Errorf("%+v", step)
 	}
 	w.member(2).Agent.ConfigStale = false
 	w.member(1).Agent.ConfigStale = true
-	if step, _, ok := transferTo(w.s, h, []Member{*w.member(2)}, pc0, "test"); !ok || step.Kind != StepTransfer {
+	if step, _, ok := transferTo(w.s, h, enoughVoters, []Member{*w.member(2)}, pc0, "test"); !ok || step.Kind != StepTransfer {
 		t.Errorf("who is to go anyway: %+v", step)
 	}
-	if step, _, ok := transferTo(w.s, assess(w.s), []Member{*w.member(2)}, "", "test"); !ok || step.Kind != StepRestart || step.Pod != pc0 {
+	if step, _, ok := transferTo(w.s, assess(w.s), enoughVoters, []Member{*w.member(2)}, "", "test"); !ok || step.Kind != StepRestart || step.Pod != pc0 {
 		t.Errorf("%+v", step)
+	}
+}
+
+// twoApart is a cluster of two voters with brokers that serve, whose leaders are apart while a third member waits to join.
+func twoApart() *world {
+	w := newWorld(3, 1).founded().form(1, 1, 2).brokersUp(1001)
+	leadersApart(w, "data_0", 2)
+	w.s.Seen[Symptom{Kind: SymptomLeadersApart}] = time.Hour
+	return w
+}
+
+func TestTwoVotersWhoseLeadersAreApartAreBroughtTogetherForTheThird(t *testing.T) {
+	w := twoApart()
+	expect(t, w, v1alpha1.ReasonLeadersApart, "Transfer "+pc0)
+	if stops := assess(w.s).Stops(1, ""); len(stops) != 1 || stops[0].NodeID != 2 {
+		t.Errorf("stopped beside who is to lead: %+v", stops)
+	}
+	w.leads(1)
+	expect(t, w, "", "OrderJoin "+pc2)
+}
+
+func TestTwoVotersAreNotStoppedWhileAnythingIsAmissOrForAnythingElse(t *testing.T) {
+	for what, change := range map[string]func(w *world){
+		"nobody waits to join":          func(w *world) { w.s.Wanted.Replicas[v1alpha1.RolePlacementCenter] = 2 },
+		"a voter is down":               func(w *world) { w.member(2).Agent.Server, w.member(2).Agent.Groups = ServerExited, nil },
+		"a voter lags":                  func(w *world) { behind(w, 2, 300) },
+		"a voter was started just now":  func(w *world) { w.member(2).Agent.StartedFor = time.Second },
+		"a voter could not start again": func(w *world) { w.member(2).Agent.ConfigFault = "no such port" },
+		"an image is being taken":       func(w *world) { w.member(1).Agent.Staging = true },
+		"the last try failed just now":  func(w *world) { w.s.TransferFailedAgo = time.Second },
+		"leaders are not apart for long": func(w *world) {
+			w.s.Seen[Symptom{Kind: SymptomLeadersApart}] = time.Second
+		},
+		"one has a new configuration to take": func(w *world) { w.member(2).Agent.ConfigStale = true },
+	} {
+		w := twoApart()
+		change(w)
+		for _, s := range Decide(w.s).Steps {
+			if s.Kind == StepTransfer || s.Kind == StepStop || s.Kind == StepRestart {
+				t.Errorf("%s: %+v", what, s)
+			}
+		}
+	}
+	w := twoApart()
+	w.leads(1)
+	if _, wait, ok := transferAway(w.s, assess(w.s), *w.member(1)); ok || !strings.Contains(wait.Message, "there are 2 voters, and it takes 3") {
+		t.Errorf("%+v", wait)
+	}
+}
+
+// What a person reads where two voters cannot be stopped either: who has to be restarted, and why nobody does it.
+func TestWhatKeepsTwoVotersApartIsSaid(t *testing.T) {
+	w := twoApart()
+	w.member(2).Agent.ConfigStale = true
+	p := Decide(w.s)
+	if !slices.ContainsFunc(p.Waits, func(x Wait) bool {
+		return x.Reason == v1alpha1.ReasonTransferWaiting && strings.Contains(x.Message, pc1+" has to be restarted before (it takes its new configuration), and cannot be now")
+	}) {
+		t.Errorf("%+v", p.Waits)
 	}
 }

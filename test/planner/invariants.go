@@ -22,6 +22,7 @@ import (
 // truth is the placement centre as it is, whatever anybody says of it, at the moment of an observation.
 type truth struct {
 	led     [groupCount]bool
+	leaders [groupCount]uint64
 	configs [groupCount][][]uint64
 	purged  [groupCount]uint64
 	healthy [groupCount]map[uint64]bool // takes part, follows or leads, and is not behind
@@ -38,7 +39,7 @@ func (w *World) seeTruth() truth {
 		l := w.leader(g)
 		if l != nil {
 			r := l.vol.raft[g]
-			t.led[g], t.configs[g], t.purged[g] = true, r.configs, r.purged
+			t.led[g], t.leaders[g], t.configs[g], t.purged[g] = true, l.id, r.configs, r.purged
 		}
 		for _, n := range w.members() {
 			if r := n.core(g); r != nil && l != nil && (n == l || n.srv.raft[g].leader == l.id) && w.reach(n, l) && r.applied+topology.DefaultLimits().Lag >= l.vol.raft[g].applied {
@@ -172,7 +173,12 @@ func (w *World) checkTransfer(s topology.Snapshot, target *node, step topology.S
 		if len(missing) > 1 || len(missing) == 1 && slices.Contains(t.configs[0][0], missing[0]) && slices.Contains(t.configs[groupCount-1][0], missing[0]) {
 			w.violate("3", "leadership of %s is moved while %v of %v is not in service", groupNames[g], missing, voters)
 		}
-		if len(stops) > len(voters)-len(voters)/2-1 {
+		// Of two both are stopped: only where leaders are apart, without which the third voter could come.
+		apart := t.leaders[0] != t.leaders[1] || t.leaders[0] != t.leaders[2]
+		switch two := len(voters) == 2; {
+		case two && (len(stops) > 1 || !apart || len(missing) > 0 || s.Wanted.Replicas[v1alpha1.RolePlacementCenter] < 3):
+			w.violate("3", "leadership of %s is moved between the two voters %v (apart: %t, missing: %v, stopped: %d)", groupNames[g], voters, apart, missing, len(stops))
+		case !two && len(stops) > len(voters)-len(voters)/2-1:
 			w.violate("3", "%d of the voters %v are stopped beside the one that is to lead", len(stops), voters)
 		}
 	}

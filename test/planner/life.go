@@ -127,8 +127,20 @@ func (w *World) hopeless() string {
 		return EndHalfJoined
 	case w.destroyed && (says(v1alpha1.ReasonDataDiffers) || says(v1alpha1.ReasonFaultyMember)):
 		return EndUnsure
+	case says(v1alpha1.ReasonDataDiffers) && w.leaderHasHoles():
+		return EndUnsure
 	}
 	return ""
+}
+
+// leaderHasHoles reports whether a leader lacks entries that its position claims: the others cannot know whether it is they who have too much, and nobody takes the data of a leader away.
+func (w *World) leaderHasHoles() bool {
+	for g := range groupCount {
+		if l := w.leader(g); l != nil && l.vol.raft[g].missing > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // joint reports whether the groups have different voters, or some group's are being changed.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/robustmq/robustmq-operator/internal/quorum"
 	"github.com/robustmq/robustmq-operator/internal/topology"
 )
 
@@ -216,6 +217,14 @@ func (w *World) transfer(s topology.Snapshot, step topology.Step, died func(stri
 	target.agent.shut = false
 	if died("committed") {
 		return errDied
+	}
+	if configs := target.vol.raft[0].configs[0]; quorum.Outvoted(len(configs), 1) {
+		if err := w.releaseAll(id); err != nil {
+			return fail(err)
+		}
+		if died("released") {
+			return errDied
+		}
 	}
 	for !w.leadsMoved(target, target.vol.record) {
 		if w.now-began > transferCommit {
