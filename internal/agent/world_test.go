@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,6 +56,8 @@ type pod struct {
 	exit   chan int
 	kill   context.CancelFunc
 	stdout *safeBuffer
+	// kills are the out-of-memory kills that the kernel has counted.
+	kills *atomic.Uint64
 }
 
 type safeBuffer struct {
@@ -223,7 +226,7 @@ func (w *world) add(role string, ordinal int) *pod {
 	base := map[string]uint64{config.RolePlacementCenter: 1, config.RoleMQTTBroker: 1001, config.RoleJournalServer: 2001}[role]
 	name := fmt.Sprintf("%s-%s-%d", testCluster, component, ordinal)
 	suffix := "." + testCluster + "-" + component + "." + testNamespace + ".svc.cluster.local"
-	p := &pod{w: w, Name: name, Host: name + suffix, IP: address(), Root: w.t.TempDir(), ID: base + uint64(ordinal), Role: role, exit: make(chan int, 1), stdout: &safeBuffer{}}
+	p := &pod{w: w, Name: name, Host: name + suffix, IP: address(), Root: w.t.TempDir(), ID: base + uint64(ordinal), Role: role, exit: make(chan int, 1), stdout: &safeBuffer{}, kills: &atomic.Uint64{}}
 	p.Paths = PathsUnder(p.Root)
 	p.config = protocol.Config{
 		Cluster: testCluster, Namespace: testNamespace, ClusterUID: "uid", Generation: 1, Version: w.version, Role: role, BaseID: base, HostSuffix: suffix, Engines: 5, WorkerThreads: 4,
@@ -301,7 +304,7 @@ func (p *pod) start() *pod {
 		PodName: p.Name, PodIP: p.IP, Version: "test", Paths: p.Paths, Launcher: launcher, ListenHost: p.IP, Loopback: p.IP,
 		Resolve: p.w.resolve, Dial: p.w.dialFrom(p.IP), Timings: p.w.timings, Stdout: p.stdout, Stderr: p.stdout,
 		Log:      slog.New(slog.NewTextHandler(testLog{p.w.t, p.Name}, &slog.HandlerOptions{Level: slog.LevelInfo})),
-		OOMKills: func() (uint64, bool) { return 0, true }, BootID: "boot", CPUs: 2,
+		OOMKills: func() (uint64, bool) { return p.kills.Load(), true }, BootID: "boot", CPUs: 2,
 	})
 	if err != nil {
 		p.w.t.Fatal(err)

@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -47,20 +49,54 @@ func TestEveryAlertHasACauseOrAReasonWhyItHasNone(t *testing.T) {
 		}
 	}
 	for _, name := range names {
-		if caused[name] == (notCaused[name] != "") {
-			t.Errorf("%s: caused %t, reason why not %q: one of both", name, caused[name], notCaused[name])
+		ways := 0
+		_, elsewhere := simulated[name]
+		for _, is := range []bool{caused[name], elsewhere, notCaused[name] != ""} {
+			if is {
+				ways++
+			}
+		}
+		if ways != 1 {
+			t.Errorf("%s: caused here %t, by a test without a bed %t, reason why not %q: one of the three", name, caused[name], elsewhere, notCaused[name])
 		}
 	}
-	for name := range maps.Keys(caused) {
+	for name := range caused {
 		if !slices.Contains(names, name) {
 			t.Errorf("%s is caused, and there is no such alert", name)
 		}
 	}
-	for name := range maps.Keys(notCaused) {
+	for name := range notCaused {
 		if !slices.Contains(names, name) {
 			t.Errorf("%s is not caused, and there is no such alert", name)
 		}
 	}
+	for name, by := range simulated {
+		if !slices.Contains(names, name) {
+			t.Errorf("%s is caused by %s, and there is no such alert", name, by.name)
+		}
+		if !by.fires(t, name) {
+			t.Errorf("no test %s in %s has %s fire", by.name, by.folder, name)
+		}
+	}
+}
+
+// fires reports whether the test is there and judges an alert: the whole file is looked at, since tests share helpers.
+func (o testOf) fires(t *testing.T, alert string) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("../..", o.folder, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "\nfunc "+o.name+"(t *testing.T)") && strings.Contains(string(text), fmt.Sprintf(".Fires(%q, ", alert)) {
+			return true
+		}
+	}
+	return false
 }
 
 // fireAll causes all of them; of each it says how long its alerts took to fire and to end.
