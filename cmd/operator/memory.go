@@ -13,7 +13,7 @@ import (
 //
 // A limit of memory (GOMEMLIMIT) would not do: it counts the holes between what lives, too, and beside a thousand clusters nothing was left for garbage but one collection after the other.
 const (
-	memoryGoal    = 168 << 20
+	memoryGoal    = 128 << 20
 	leastGarbage  = 25 // percent of what lives
 	mostGarbage   = 200
 	garbageBefore = 50 // until it is known what lives

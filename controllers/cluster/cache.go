@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/manifests"
 )
 
 // CacheByObject limits what the operator holds in memory to objects that carry its own label: nobody else's Secrets, pods or volume claims. Of those it holds what it reads (see Slim).
@@ -39,6 +40,7 @@ func Slim(object any) (any, error) {
 		return object, nil //nolint:nilerr // a tombstone, say: what has no metadata has nothing to lose
 	}
 	o.SetManagedFields(appliedByUs(o.GetManagedFields()))
+	manifests.ForgetOwner(o)
 	switch object := object.(type) {
 	case *corev1.Pod:
 		slimPod(object)
@@ -66,6 +68,9 @@ func appliedByUs(entries []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntr
 // slimPod keeps of a pod where it runs, which images it runs, and how it does.
 func slimPod(pod *corev1.Pod) {
 	pod.Spec = corev1.PodSpec{NodeName: pod.Spec.NodeName, InitContainers: images(pod.Spec.InitContainers), Containers: images(pod.Spec.Containers)}
+	for _, label := range []string{appsv1.StatefulSetPodNameLabel, appsv1.PodIndexLabel} { // the pod's name says both, and the others are the same for all pods of a role
+		delete(pod.Labels, label)
+	}
 	status := &pod.Status
 	status.HostIP, status.HostIPs, status.PodIPs = "", nil, nil
 	status.Conditions = slices.DeleteFunc(status.Conditions, func(c corev1.PodCondition) bool { return !slices.Contains(readConditions, c.Type) })

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -40,12 +41,13 @@ func TestOfAPodTheCacheKeepsWhatIsDecidedOn(t *testing.T) {
 		ContainerStatuses: []corev1.ContainerStatus{{Name: "server", Image: "i:1", RestartCount: 2, Ready: true, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: began}},
 			LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1}}}},
 	}
-	about := metav1.ObjectMeta{Name: "c-0", Namespace: "n", UID: "u", Labels: map[string]string{"a": "b"}, Annotations: map[string]string{"c": "d"}, OwnerReferences: []metav1.OwnerReference{{Name: "set"}}}
+	about := metav1.ObjectMeta{Name: "c-0", Namespace: "n", UID: "u", Labels: map[string]string{"a": "b", appsv1.ControllerRevisionHashLabelKey: "r"}, Annotations: map[string]string{"c": "d"}, OwnerReferences: []metav1.OwnerReference{{Name: "set"}}}
 	full := &corev1.Pod{ObjectMeta: *about.DeepCopy(), Status: *status.DeepCopy(), Spec: corev1.PodSpec{
 		NodeName: "node-1", ServiceAccountName: "account", Volumes: []corev1.Volume{{Name: "data"}},
 		InitContainers: []corev1.Container{{Name: "agent", Image: "a:1", Args: []string{"x"}}},
 		Containers:     []corev1.Container{{Name: "server", Image: "i:1", Env: []corev1.EnvVar{{Name: "e"}}}},
 	}}
+	full.Labels[appsv1.StatefulSetPodNameLabel], full.Labels[appsv1.PodIndexLabel] = "c-0", "0"
 	full.Status.HostIP, full.Status.PodIPs = "192.0.2.1", []corev1.PodIP{{IP: "10.0.0.1"}}
 	full.Status.Conditions = append(full.Status.Conditions, corev1.PodCondition{Type: corev1.ContainersReady, Status: corev1.ConditionTrue})
 	full.Status.ContainerStatuses[0].ImageID, full.Status.ContainerStatuses[0].ContainerID = "sha256:1", "containerd://1"

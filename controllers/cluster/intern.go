@@ -76,6 +76,15 @@ func (i *interner) containers(list []corev1.Container) []corev1.Container {
 	})
 }
 
+// ports of a Service: the same in every cluster, as long as they are given none of the nodes.
+func (i *interner) ports(list []corev1.ServicePort) []corev1.ServicePort {
+	hash := uint64(len(list))
+	for _, p := range list {
+		hash = 31*hash + maphash.Comparable(sharedSeed, [2]string{p.Name, p.TargetPort.String()}) + maphash.Comparable(sharedSeed, [2]int32{p.Port, p.NodePort})
+	}
+	return share(i, hash, list, func(a, b []corev1.ServicePort) bool { return reflect.DeepEqual(a, b) })
+}
+
 // fields that somebody owns are the same in every cluster.
 func (i *interner) fields(f metav1.FieldsV1) metav1.FieldsV1 {
 	return share(i, maphash.String(sharedSeed, f.GetRawString()), f, metav1.FieldsV1.Equal)
@@ -101,10 +110,19 @@ func (i *interner) within(object any) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.walk(reflect.ValueOf(object))
-	if pod, ok := object.(*corev1.Pod); ok {
-		pod.Spec.InitContainers, pod.Spec.Containers = i.containers(pod.Spec.InitContainers), i.containers(pod.Spec.Containers)
+	switch object := object.(type) {
+	case *corev1.Pod:
+		object.Spec.InitContainers, object.Spec.Containers = i.containers(object.Spec.InitContainers), i.containers(object.Spec.Containers)
+	case *corev1.Service:
+		object.Spec.Ports = i.ports(object.Spec.Ports)
 	}
 }
+
+// ownWords are the fields of an object's metadata that no other object has: keeping them to be shared would cost more than it saves, and push out what is shared.
+var (
+	ownWords     = []string{"Name", "UID", "ResourceVersion"}
+	aboutObjects = reflect.TypeFor[metav1.ObjectMeta]()
+)
 
 func (i *interner) walk(v reflect.Value) {
 	if v.CanInterface() && v.CanSet() {
@@ -118,6 +136,14 @@ func (i *interner) walk(v reflect.Value) {
 			}
 			return
 		}
+	}
+	if v.Type() == aboutObjects {
+		for n := range v.NumField() {
+			if !slices.Contains(ownWords, v.Type().Field(n).Name) {
+				i.walk(v.Field(n))
+			}
+		}
+		return
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -133,6 +159,12 @@ func (i *interner) walk(v reflect.Value) {
 	case reflect.Slice:
 		if v.Type().Elem().Kind() == reflect.Uint8 {
 			return
+		}
+		if v.Cap() > v.Len() && v.CanSet() {
+			// Decoding leaves room for half as many again, and taking items out leaves theirs.
+			own := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
+			reflect.Copy(own, v)
+			v.Set(own)
 		}
 		for n := range v.Len() {
 			i.walk(v.Index(n))

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 func sizedClaim(name string) *corev1.PersistentVolumeClaim {
@@ -99,5 +100,44 @@ func TestWhatIsKeptOfStringsHasABound(t *testing.T) {
 	}
 	if len(i.known) > internedAtMost || i.known[long] != "" {
 		t.Errorf("%d strings are kept", len(i.known))
+	}
+}
+
+func TestOfAListNoMoreRoomIsKeptThanItNeeds(t *testing.T) {
+	var i interner
+	pod := &corev1.Pod{Status: corev1.PodStatus{Conditions: append(make([]corev1.PodCondition, 0, 8), corev1.PodCondition{Type: corev1.PodReady})}}
+	i.within(pod)
+	if got := pod.Status.Conditions; len(got) != 1 || cap(got) != 1 || got[0].Type != corev1.PodReady {
+		t.Errorf("%d of %d: %v", len(got), cap(got), got)
+	}
+	pod.Status.Conditions = []corev1.PodCondition{}
+	if i.within(pod); pod.Status.Conditions == nil {
+		t.Error("an empty list became none")
+	}
+}
+
+func TestPortsOfServicesAreOneAndWhatOnlyOneObjectSaysIsNotKept(t *testing.T) {
+	var i interner
+	made := func(name string, node int32) *corev1.Service {
+		return &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID("uid of " + name), ResourceVersion: "version of " + name, Namespace: "space"},
+			Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "mqtt", Port: 1883, NodePort: node}}}}
+	}
+	one, two, other := made("one", 0), made("two", 0), made("other", 30000)
+	for _, s := range []*corev1.Service{one, two, other} {
+		i.within(s)
+	}
+	if &one.Spec.Ports[0] != &two.Spec.Ports[0] {
+		t.Error("equal ports are in memory twice")
+	}
+	if !reflect.DeepEqual(one, made("one", 0)) || !reflect.DeepEqual(two, made("two", 0)) || !reflect.DeepEqual(other, made("other", 30000)) {
+		t.Errorf("%+v %+v %+v", one, two, other)
+	}
+	for _, own := range []string{"one", "uid of one", "version of one"} {
+		if _, kept := i.known[own]; kept {
+			t.Errorf("%q is kept", own)
+		}
+	}
+	if _, kept := i.known["space"]; !kept {
+		t.Error("the namespace is not kept")
 	}
 }

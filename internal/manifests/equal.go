@@ -19,7 +19,7 @@ import (
 // The API server writes down in metadata.managedFields what each manager owns, in a form that also says which lists are keyed (and by what) and which values are one piece.
 // So no schema is needed, and it holds for kinds of other people as well. An object from a cache that drops managedFields is never equal.
 func Equal(live client.Object, wanted *unstructured.Unstructured, manager string) (bool, error) {
-	owned, err := ownedFields(live.GetManagedFields(), manager)
+	owned, err := ownedFields(live, manager)
 	if err != nil || owned == nil {
 		return false, err
 	}
@@ -42,19 +42,47 @@ func Equal(live client.Object, wanted *unstructured.Unstructured, manager string
 }
 
 // ownedFields is what manager owns by apply; nil when it never applied the object.
-func ownedFields(entries []metav1.ManagedFieldsEntry, manager string) (fieldTree, error) {
-	for _, e := range entries {
+func ownedFields(live client.Object, manager string) (fieldTree, error) {
+	for _, e := range live.GetManagedFields() {
 		if e.Manager != manager || e.Operation != metav1.ManagedFieldsOperationApply || e.Subresource != "" || e.FieldsV1 == nil {
 			continue
 		}
 		tree := fieldTree{}
-		if err := json.Unmarshal(e.FieldsV1.GetRawBytes(), &tree); err != nil {
+		if err := json.Unmarshal([]byte(withOwner(e.FieldsV1.GetRawString(), live)), &tree); err != nil {
 			return nil, fmt.Errorf("read the fields owned by %s: %w", manager, err)
 		}
 		return tree, nil
 	}
 	return nil, nil
 }
+
+// anyOwner stands in owned fields for the uid of the object's controller: no uid has brackets.
+const anyOwner = "(owner)"
+
+// ForgetOwner takes the uid of an object's controller out of its managedFields, which then say the same of all objects of one form, whatever cluster they belong to. Equal puts it back.
+func ForgetOwner(object metav1.Object) {
+	owner := metav1.GetControllerOfNoCopy(object)
+	if owner == nil || owner.UID == "" {
+		return
+	}
+	entries := object.GetManagedFields()
+	for i, e := range entries {
+		if e.FieldsV1 != nil {
+			entries[i].FieldsV1 = metav1.NewFieldsV1(strings.ReplaceAll(e.FieldsV1.GetRawString(), ownerKey(string(owner.UID)), ownerKey(anyOwner)))
+		}
+	}
+	object.SetManagedFields(entries)
+}
+
+func withOwner(fields string, object metav1.Object) string {
+	if owner := metav1.GetControllerOfNoCopy(object); owner != nil {
+		return strings.ReplaceAll(fields, ownerKey(anyOwner), ownerKey(string(owner.UID)))
+	}
+	return fields
+}
+
+// ownerKey is the key of an item of ownerReferences, which is JSON in a string of JSON.
+func ownerKey(uid string) string { return `{\"uid\":\"` + uid + `\"}` }
 
 // fieldTree is FieldsV1 (sigs.k8s.io/structured-merge-diff): keys are "f:<field>", `k:{<key fields>}` and "v:<value>" for items of lists, and "." for the node itself.
 // A node without children is one piece: a scalar, an atomic list or struct, or an empty one.
