@@ -184,10 +184,6 @@ func (h Health) LeaderOf(id uint64) []string {
 	return out
 }
 
-// lagLimit is how many entries a voter may be behind its leader and still count as caught up. The answers of one pass are up to a few seconds apart, in which the fastest writer seen added
-// some 70 entries a second; a member that lacks more than 1000 would be given a snapshot, which loses data.
-const lagLimit = 200
-
 // Groups returns every group's voters and who of them is in service, for package quorum. Where nobody leads, the voters are not known.
 func (h Health) Groups() []quorum.Group {
 	var out []quorum.Group
@@ -205,7 +201,7 @@ func (h Health) Groups() []quorum.Group {
 				continue
 			}
 			g.InService = append(g.InService, id)
-			if h.leaders[name].Agent.Groups[name].LastApplied > m.Agent.Groups[name].LastApplied+lagLimit {
+			if h.leaders[name].Agent.Groups[name].LastApplied > m.Agent.Groups[name].LastApplied+h.s.Limits.Lag {
 				g.Lagging = append(g.Lagging, id)
 			}
 		}

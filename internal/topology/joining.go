@@ -71,7 +71,7 @@ func joinNext(s Snapshot, h Health, p *Plan) bool {
 			}
 			continue
 		}
-		if wait := mayJoin(s, h); wait != nil {
+		if wait := mayJoin(s, h, m); wait != nil {
 			p.Waits = append(p.Waits, *wait)
 			if wait.Reason == v1alpha1.ReasonLeadersApart {
 				bringTogether(s, h, p)
@@ -88,8 +88,8 @@ func joinNext(s Snapshot, h Health, p *Plan) bool {
 	return true
 }
 
-// mayJoin is the preflight of a join: why not, or nil.
-func mayJoin(s Snapshot, h Health) *Wait {
+// mayJoin is the preflight of the join of m: why not, or nil. What people can do something about is said in words of its own; package quorum has the last word.
+func mayJoin(s Snapshot, h Health, m Member) *Wait {
 	if _, ok := h.CommonLeader(); !ok {
 		return &Wait{Reason: v1alpha1.ReasonLeadersApart, Trouble: true, Message: "the raft groups are led by different members: a join would stop half way"}
 	}
@@ -111,6 +111,9 @@ func mayJoin(s Snapshot, h Health) *Wait {
 			name = m.Pod
 		}
 		return &Wait{Reason: v1alpha1.ReasonMembersMissing, Message: fmt.Sprintf("nobody joins while the voter %s is not in service: a wrong member more could cost the quorum", name)}
+	}
+	if v := quorum.MayJoin(m.NodeID, h.Groups()); !v.Allowed {
+		return &Wait{Reason: v1alpha1.ReasonMembersMissing, Message: v.Message}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -152,6 +153,20 @@ func TestNobodyJoinsWhileAVoterIsDown(t *testing.T) {
 	w.member(3).Agent = nil
 	w.member(3).AgentError = "no route"
 	expect(t, w, v1alpha1.ReasonMembersMissing)
+}
+
+// TestNobodyJoinsWhileAVoterLags: seed 61595 of test/planner. A voter that came back a moment ago answers and follows, and could not stand in for another yet.
+func TestNobodyJoinsWhileAVoterLags(t *testing.T) {
+	w := newWorld(5, 0).founded().form(1, 1, 2, 3)
+	last := w.member(1).Agent.Groups["metadata_0"].LastApplied
+	setGroup(w, 1, "metadata_0", func(g *Group) { g.LastApplied, g.LastLog = last+w.s.Limits.Lag+1, last+w.s.Limits.Lag+1 })
+	setGroup(w, 2, "metadata_0", func(g *Group) { g.LastApplied, g.LastLog = last+w.s.Limits.Lag, last+w.s.Limits.Lag })
+	p := expect(t, w, v1alpha1.ReasonMembersMissing)
+	if len(p.Waits) == 0 || !strings.Contains(p.Waits[0].Message, "behind its leader: node 3") {
+		t.Errorf("%+v", p.Waits)
+	}
+	setGroup(w, 3, "metadata_0", func(g *Group) { g.LastApplied, g.LastLog = last+w.s.Limits.Lag, last+w.s.Limits.Lag })
+	expect(t, w, "", "OrderJoin c-placement-center-3")
 }
 
 func TestAWipedVoterIsSeededFromAFollowerAndNeverStartedEmpty(t *testing.T) {

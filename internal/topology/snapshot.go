@@ -116,8 +116,8 @@ type Limits struct {
 	Quiesce time.Duration
 	// CopiesMissing: segments that lack a copy in sync while somebody waits to leave. Nearly empty ones are copied in 2 to 5 s.
 	CopiesMissing time.Duration
-	// Lag: by how many entries a voter may be behind its leader when another is taken down. Members are asked up to half a second apart, and busy ones write 70 a second;
-	// RobustMQ keeps about 1000 entries behind its snapshots.
+	// Lag: by how many entries a voter may be behind its leader and still count as caught up: when another is taken down, and when one joins. The answers of one pass are up to a few
+	// seconds apart, in which the fastest writer seen added some 70 entries a second; a member that lacks more than about 1000 would be given a snapshot, which loses data.
 	Lag uint64
 	// TransferRetry: after a transfer of leadership that failed. Each costs a pause of metadata writes, and what made it fail lasts.
 	TransferRetry time.Duration
