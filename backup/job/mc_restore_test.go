@@ -21,8 +21,8 @@ import (
 const leastOfMCRestored = 0.7
 
 // BenchmarkAGibibyteToThreeMembersBesideMC brings a backup of 16 tables of 64 MiB to three members, and copies its objects with three of MinIO's own clients at once to three folders, alternately and
-// three times over, from the same MinIO over TLS. A round before those is not counted: its pages are the first of the folders in memory, and it was seen to take twice the processor time of the others. Members and folders are in memory (BENCH_MEMORY_DIR, default /dev/shm). It prints what each took, and fails where the median of the ratios, or the
-// Job's memory, misses its target. Every member is a process, as every mc is; elsewhere they have machines of their own. Beside the times stands the processor time of all processes together, MinIO's
+// three times over, from the same MinIO over TLS. A round before those is not counted: its pages are the first of the folders in memory, and it was seen to take twice the processor time of the others.
+// Members and folders are in memory (BENCH_MEMORY_DIR, default /dev/shm). It prints what each took, and fails where the median of the ratios, or the Job's memory, misses its target. Every member is a process, as every mc is; elsewhere they have machines of their own. Beside the times stands the processor time of all processes together, MinIO's
 // included: that of a machine that is busy with other things says more.
 func BenchmarkAGibibyteToThreeMembersBesideMC(b *testing.B) {
 	minio, mc := built(b, "minio"), built(b, "mc")

@@ -74,9 +74,7 @@ type Reconciler struct {
 // AgentPool gives clients of agents.
 type AgentPool interface {
 	agents.Pool
-	// Rest closes the connections to a cluster's agents, which are not asked soon.
-	Rest(key string)
-	// Forget closes what is kept for a cluster.
+	// Forget closes what is kept for a cluster that is gone, or whose agents are not asked soon.
 	Forget(key string)
 }
 
@@ -352,7 +350,7 @@ func (r *Reconciler) finish(ctx context.Context, p *pass, health topology.Health
 	r.export(p, next)
 	p.tellWaits(plan, r.Now())
 	if plan.Settled() {
-		r.Agents.Rest(client.ObjectKeyFromObject(p.cluster).String())
+		r.Agents.Forget(client.ObjectKeyFromObject(p.cluster).String())
 		return ctrl.Result{RequeueAfter: jitter(r.Timings.Quiet)}, nil
 	}
 	monitoring.Waiting(ctx)

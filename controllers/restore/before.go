@@ -270,18 +270,24 @@ func saving(o *observation, t Timings) verdict {
 
 // whyWaiting says what keeps a safety backup from beginning, and the way out; empty: nothing does.
 func whyWaiting(b *v1alpha1.RobustMQBackup) string {
-	complete := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionComplete)
-	if b.Status.Stage != v1alpha1.BackupWaiting || complete == nil {
+	why := whyIncomplete(b)
+	if b.Status.Stage != v1alpha1.BackupWaiting || why == "" {
 		return ""
 	}
-	return fmt.Sprintf("; it waits: %s: %s. A cluster that cannot be saved is overwritten only when SkipSafetyBackup stands in spec.unsafe of another restore", complete.Reason, complete.Message)
+	return fmt.Sprintf("; it waits%s. A cluster that cannot be saved is overwritten only when SkipSafetyBackup stands in spec.unsafe of another restore", why)
 }
 
 func whyFailed(b *v1alpha1.RobustMQBackup) string {
-	if c := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionComplete); c != nil {
-		return fmt.Sprintf("backup %s: %s: %s", b.Name, c.Reason, c.Message)
+	return fmt.Sprintf("backup %s%s", b.Name, oneOf(whyIncomplete(b), " failed"))
+}
+
+// whyIncomplete is ": <reason>: <message>" of the condition Complete; empty where nothing has said it yet.
+func whyIncomplete(b *v1alpha1.RobustMQBackup) string {
+	c := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionComplete)
+	if c == nil {
+		return ""
 	}
-	return fmt.Sprintf("backup %s failed", b.Name)
+	return fmt.Sprintf(": %s: %s", c.Reason, c.Message)
 }
 
 // enterStopping records what the stopping is about, before the first order.

@@ -55,6 +55,15 @@ func (p *pod) disk() {
 	p.w.t.Cleanup(func() { _ = syscall.Unmount(p.Paths.VolumeDir, syscall.MNT_DETACH) })
 }
 
+// watchedDisk is a member that runs on a volume of diskSize bytes, and who watches it.
+func watchedDisk(t *testing.T) (*pod, *watch) {
+	t.Helper()
+	p := alone(newWorld(t))
+	p.disk()
+	p.initialised(nil).start().eventually("it runs", runs)
+	return p, newWatch(t, p)
+}
+
 // fill has a file of so many bytes on the volume, and waits until the agent has seen it.
 func (p *pod) fill(bytes int64) {
 	p.w.t.Helper()
@@ -84,10 +93,7 @@ func TestAlertsVolumeFillingAndVolumeFullFireWhileTheFileSystemHasLittleLeft(t *
 	if !ownMounts(t) {
 		return
 	}
-	p := alone(newWorld(t))
-	p.disk()
-	p.initialised(nil).start().eventually("it runs", runs)
-	w := newWatch(t, p)
+	p, w := watchedDisk(t)
 	p.fill(50 * percent)
 	w.lasts(10 * time.Minute)
 	filling := w.since()
@@ -109,10 +115,7 @@ func TestAlertVolumeFillsSoonFiresWhileAVolumeGrowsThatWouldNotLastADay(t *testi
 	if !ownMounts(t) {
 		return
 	}
-	p := alone(newWorld(t))
-	p.disk()
-	p.initialised(nil).start().eventually("it runs", runs)
-	w := newWatch(t, p)
+	p, w := watchedDisk(t)
 	used := int64(40)
 	p.fill(used * percent)
 	w.lasts(6 * time.Hour)

@@ -130,7 +130,7 @@ func mostLeading(s Snapshot, h Health) Member {
 }
 
 // bringTogether moves the leadership to the member that leads most (transferTogether). Where that cannot be done, it stops a member that leads only some of the groups, so that the one that leads most takes over; it is released when every group is led again, or after Limits.Hold.
-// That only while the cluster is being formed: it costs an election, during which nobody can connect, and once brokers serve that is not worth a member more. Then two voters, too, have a transfer:
+// That only while the cluster is being formed: it costs an election, during which nobody can connect, and once brokers serve that is not worth a member more. Once they serve, two voters, too, have a transfer:
 // without it the third, with which either of them could fail, would never come.
 func bringTogether(s Snapshot, h Health, p *Plan) {
 	if s.Seen[Symptom{Kind: SymptomLeadersApart}] <= s.Limits.LeadersApart {

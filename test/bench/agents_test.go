@@ -35,6 +35,4 @@ func (p pool) Client(_ string, _ agentclient.Identity, podIP string) (agentclien
 	return p[podIP], nil
 }
 
-func (pool) Rest(string) {}
-
 func (pool) Forget(string) {}

@@ -218,8 +218,6 @@ func (v voices) Client(_ string, _ agentclient.Identity, podIP string) (agentcli
 	return &voice{of: v.living, address: podIP}, nil
 }
 
-func (voices) Rest(string) {}
-
 func (voices) Forget(string) {}
 
 // voice is one agent: it says its state, and takes no order.

@@ -2,6 +2,7 @@ package recording
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -166,16 +167,16 @@ func (r *Recording) Judge(hurry time.Duration, names ...string) []Alert {
 	return all
 }
 
-func (r *Recording) first() float64 {
-	return slices.MinFunc(r.scrapes, func(a, b scrape) int { return int(a.At*1000) - int(b.At*1000) }).At
-}
+func earlier(a, b scrape) int { return cmp.Compare(a.At, b.At) }
+
+func (r *Recording) first() float64 { return slices.MinFunc(r.scrapes, earlier).At }
 
 // step is the time between two evaluations: some hundreds over the whole recording, never closer than a tenth of a second nor wider than half a minute.
 func (r *Recording) step() float64 {
 	if len(r.scrapes) == 0 {
 		r.t.Fatal("nothing was recorded")
 	}
-	last := slices.MaxFunc(r.scrapes, func(a, b scrape) int { return int(a.At*1000) - int(b.At*1000) }).At
+	last := slices.MaxFunc(r.scrapes, earlier).At
 	return min(30, max(0.1, (last-r.first())/400))
 }
 
@@ -249,10 +250,11 @@ func rulesOf(t testing.TB, hurry time.Duration, names []string) []monitoringv1.R
 }
 
 var built = sync.OnceValues(func() (string, error) {
-	root, err := moduleRoot()
+	module, err := exec.Command("go", "env", "GOMOD").Output() // of whatever package is being tested
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("find the module: %w", err)
 	}
+	root := filepath.Dir(strings.TrimSpace(string(module)))
 	cmd := exec.Command(filepath.Join(root, "test", "tools", "run"), "--path", "firing")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
@@ -266,21 +268,4 @@ func program(t testing.TB) string {
 		t.Fatalf("build the program that evaluates alerts: %v", err)
 	}
 	return path
-}
-
-// moduleRoot is the folder with go.mod above the test's.
-func moduleRoot() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("no go.mod above %s", dir)
-		}
-		dir = filepath.Dir(dir)
-	}
 }

@@ -54,7 +54,6 @@ type absent struct{}
 func (absent) Client(string, agentclient.Identity, string) (agentclient.Client, error) {
 	return nil, errors.New("nobody is there")
 }
-func (absent) Rest(string) {}
 
 func (absent) Forget(string) {}
 

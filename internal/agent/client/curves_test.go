@@ -35,7 +35,7 @@ func TestOfAClusterThatRestsNothingIsKept(t *testing.T) {
 	if len(pool.clusters) != 1 {
 		t.Error("a cluster that is asked has no transport")
 	}
-	if pool.Rest("uid"); len(pool.clusters) != 0 {
+	if pool.Forget("uid"); len(pool.clusters) != 0 {
 		t.Error("its certificates are still there")
 	}
 }

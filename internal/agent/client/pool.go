@@ -108,11 +108,8 @@ func (p *Pool) ClientAt(key string, identity Identity, address string) (Client, 
 	}, nil
 }
 
-// Rest drops the connections of a cluster that is not asked soon, and its parsed certificates. An open connection costs 30 to 40 kB, and there is one for every pod, the certificates 8 kB; what they cost
-// twice a minute is far less.
-func (p *Pool) Rest(key string) { p.Forget(key) }
-
-// Forget drops what is kept of a cluster that is gone.
+// Forget drops the connections and the parsed certificates of a cluster that is gone, or is not asked soon. An open connection costs 30 to 40 kB, and there is one for every pod, the certificates 8 kB;
+// what they cost twice a minute is far less.
 func (p *Pool) Forget(key string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -96,12 +96,12 @@ func TestConnectionsAreKeptUntilTheClusterRestsOrItsIdentityChanges(t *testing.T
 	if n := dials.Load(); n != 3 {
 		t.Errorf("%d connections after the cluster was forgotten", n)
 	}
-	pool.Rest("another")
+	pool.Forget("another")
 	call()
 	if n := dials.Load(); n != 3 {
 		t.Errorf("%d connections after another cluster came to rest", n)
 	}
-	pool.Rest("uid")
+	pool.Forget("uid")
 	call()
 	if n := dials.Load(); n != 4 {
 		t.Errorf("%d connections after the cluster came to rest", n)

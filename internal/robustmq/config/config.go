@@ -210,7 +210,7 @@ func (r *renderer) putAll(values []value) error {
 
 // defaults are the settings that the operator chooses and the user may change.
 func (r *renderer) defaults() error {
-	for _, s := range catalogue.All() {
+	for s := range catalogue.Every() {
 		if s.Chosen == nil {
 			continue
 		}
@@ -374,7 +374,7 @@ func (r *renderer) metaAddrs() map[uint64]string {
 // Dialect A needs every key of a section that is present ("TOML parse error ... missing field", exit 101: seen); unknown keys are ignored, so those that came within its range do no harm.
 // Later versions have two tables of defaults, for an absent section and for an absent key, which differ: what nobody sets keeps the documented one.
 func (r *renderer) complete() error {
-	for _, s := range catalogue.All() {
+	for s := range catalogue.Every() {
 		at, name, ok := s.In(r.version)
 		if !ok || !r.doc.hasTable(at) || r.doc.has(at, name) || s.DefaultIn(r.version) == nil || r.traits.Dialect != robustmq.DialectA && s.Partial == nil {
 			continue
