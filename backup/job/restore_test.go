@@ -42,6 +42,23 @@ func TestABackupIsBroughtToAllMembersAndEveryObjectIsReadOnce(t *testing.T) {
 	}
 }
 
+func TestWhereNoCallFailedNothingIsWaitedFor(t *testing.T) {
+	w := newWorld(t)
+	files := small()
+	for i := range 20 {
+		files[fmt.Sprintf("%06d.sst", 200+i)] = bytesContent(random(uint64(20+i), 5000))
+	}
+	w.agent = newAgent(t, w.root, files)
+	one := w.mustTake("one", noon)
+	members := w.members(3)
+	w.options.Patience.Backoff = 5 * time.Second
+	began := time.Now()
+	w.mustRestore(one, members, files)
+	if took := time.Since(began); took > 10*time.Second { // four objects at a time: a pause after each of them would be half a minute
+		t.Errorf("it took %s", took)
+	}
+}
+
 func TestTheMembersGetTheRequestThatTheOperatorMade(t *testing.T) {
 	w := newWorld(t)
 	one := w.mustTake("one", noon)

@@ -131,7 +131,7 @@ func (t *transfer) object(ctx context.Context, free chan *block, o object) error
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if round > 0 { // somebody's call has failed
+		if round > 0 && t.needed(o) { // somebody's call has failed
 			t.court.Add(1)
 			err := pause.For(ctx, t.patience.backoff(round))
 			t.court.Add(-1)
@@ -143,17 +143,18 @@ func (t *transfer) object(ctx context.Context, free chan *block, o object) error
 		if err != nil {
 			return err
 		}
-		needed := false
-		for _, f := range o.files {
-			needed = needed || len(t.lacking(f)) > 0
-		}
-		if !needed {
+		if !t.needed(o) {
 			return nil
 		}
 		if err := t.pass(ctx, free, o); err != nil {
 			return err
 		}
 	}
+}
+
+// needed says whether a member lacks something of an object, as far as is known.
+func (t *transfer) needed(o object) bool {
+	return slices.ContainsFunc(o.files, func(f string) bool { return len(t.lacking(f)) > 0 })
 }
 
 // need of one member: a file from an offset on.
