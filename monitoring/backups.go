@@ -21,9 +21,9 @@ type Plan struct {
 	StorageReady *bool
 	// LastCollection is the last one that succeeded.
 	LastCollection time.Time
-	// Verified is the last verification that was asked for by spec.backup.verifyEvery, and VerifiedGood what came of it.
+	// Verified is when spec.backup.verifyEvery had a backup read to its end last, or, while none ever was, when that was first tried; VerifiedGood what the last verification found, nil if it found nothing out.
 	Verified     time.Time
-	VerifiedGood bool
+	VerifiedGood *bool
 	// VerifyEvery is spec.backup.verifyEvery, zero without.
 	VerifyEvery time.Duration
 }
@@ -113,9 +113,9 @@ var (
 	failures       = described("failures_total", "Backups that failed, by the reason of their condition Complete.", "schedule", "reason")
 	storageReady   = described("storage_ready", "1 if the last probe could write to the destination, 0 if not; absent while it is being tried for the first time.")
 	lastCollection = described("last_collection_timestamp_seconds", "When backups that no retention keeps were deleted last.")
-	lastVerified   = described("last_verification_timestamp_seconds", "When spec.backup.verifyEvery had a backup verified last.")
+	lastVerified   = described("last_verification_timestamp_seconds", "When spec.backup.verifyEvery had a backup read to its end last, be it sound or broken; while none ever was, when that was first tried.")
 	verifyEvery    = described("verification_interval_seconds", "spec.backup.verifyEvery: how often the newest backup is to be verified; absent without.")
-	verified       = described("verified", "1 if that verification found the bucket to have what the manifest says, 0 if not.")
+	verified       = described("verified", "1 if the last verification found the bucket to have what the manifest says, 0 if not; absent if it could not find that out.")
 )
 
 // Describe sends what there can be.
@@ -159,9 +159,9 @@ func (b *Backups) Collect(ch chan<- prometheus.Metric) {
 		if every := e.plan.VerifyEvery; every > 0 {
 			one.gauge(verifyEvery, every.Seconds())
 		}
-		if !e.plan.Verified.IsZero() {
-			sendTime(lastVerified, e.plan.Verified)
-			one.gauge(verified, oneIf(e.plan.VerifiedGood))
+		sendTime(lastVerified, e.plan.Verified)
+		if good := e.plan.VerifiedGood; good != nil {
+			one.gauge(verified, oneIf(*good))
 		}
 	}
 }

@@ -30,7 +30,7 @@ func fill(o *monitoring.Operator, clusters int) {
 		for _, name := range []string{"authority", "agent", "operator", "job", "listener"} {
 			c.Certificates = append(c.Certificates, monitoring.Certificate{Name: name, NotAfter: noon})
 		}
-		p := monitoring.Plan{Schedules: map[string]monitoring.Schedule{}, StorageReady: &yes, LastCollection: noon, VerifyEvery: 24 * time.Hour, Verified: noon, VerifiedGood: true}
+		p := monitoring.Plan{Schedules: map[string]monitoring.Schedule{}, StorageReady: &yes, LastCollection: noon, VerifyEvery: 24 * time.Hour, Verified: noon, VerifiedGood: &yes}
 		for _, schedule := range []string{"hourly", "daily"} {
 			p.Schedules[schedule] = monitoring.Schedule{LastSuccess: noon, LastRun: noon, NextRun: noon, Last: figures}
 		}

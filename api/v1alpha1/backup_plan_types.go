@@ -141,6 +141,9 @@ type CollectionStatus struct {
 // VerificationStatus is what the last verification found that verifyEvery asked for.
 type VerificationStatus struct {
 	JobOutcome `json:",inline"`
+	// lastReadTime is when a backup was last read to its end, be it sound or broken; while none ever was, when that was first tried.
+	// +optional
+	LastReadTime metav1.Time `json:"lastReadTime,omitempty,omitzero"`
 	// backup is the RobustMQBackup that was read.
 	// +optional
 	// +kubebuilder:validation:MinLength=1

@@ -1743,6 +1743,7 @@ func (in *TransferProgress) DeepCopy() *TransferProgress {
 func (in *VerificationStatus) DeepCopyInto(out *VerificationStatus) {
 	*out = *in
 	in.JobOutcome.DeepCopyInto(&out.JobOutcome)
+	in.LastReadTime.DeepCopyInto(&out.LastReadTime)
 	if in.Damaged != nil {
 		in, out := &in.Damaged, &out.Damaged
 		*out = make([]string, len(*in))

@@ -32,7 +32,7 @@ func newWatch(t *testing.T, pods ...*pod) *watch {
 func (w *watch) lasts(d time.Duration) {
 	for end := w.now.Add(d); w.now.Before(end); w.now = w.now.Add(scrapeInterval) {
 		for _, p := range w.pods {
-			w.Scrape(w.now, recording.Agent("placement-center", int(p.ID-1)), p.agent.PublicHandler())
+			w.Scrape(w.now, w.Agent("placement-center", int(p.ID-1)), p.agent.PublicHandler())
 		}
 	}
 }

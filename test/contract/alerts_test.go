@@ -20,7 +20,7 @@ func TestAlertRaftPeerUnreachedFiresAtTheLeaderOfAMemberThatIsGone(t *testing.T)
 	since := func() time.Duration { return time.Duration(float64(time.Since(begin)) * l.Speed) } // on the servers' clock
 	record := func() {
 		for _, n := range nodes {
-			of := recording.Server("placement-center", int(n.ID)-1)
+			of := r.Server("placement-center", int(n.ID)-1)
 			a, err := ask(n, "GET", "/metrics", "", nil)
 			if err != nil || a.Status != 200 {
 				r.Silent(begin.Add(since()), of)

@@ -169,6 +169,9 @@ var lossCauses = []cause{
 // simulated are the alerts that this test does not make fire, because a test without a bed does: real agents or simulated servers are brought into the condition, and Prometheus' engine judges what they export.
 var simulated = map[string]testOf{
 	"RobustMQAgentPanics":       {"internal/agent", "TestAlertAgentPanicsFiresWhenTheAgentHasCaughtAPanic"},
+	"RobustMQBackupBroken":      {"controllers/backup/plan", "TestAlertBackupBrokenFiresWhenAVerificationFindsAnObjectDamagedInTheBucket"},
+	"RobustMQBackupOverdue":     {"controllers/backup/plan", "TestAlertBackupOverdueFiresWhileAQuotaRefusesTheBackupOfASchedule"},
+	"RobustMQBackupUnverified":  {"controllers/backup/plan", "TestAlertBackupUnverifiedFiresWhileTheBucketCannotBeRead"},
 	"RobustMQMetadataLogLarge":  {"internal/agent", "TestAlertMetadataLogLargeFiresWhileTheLogsOfTheDatabaseHaveMoreThanAGibibyte"},
 	"RobustMQRaftPeerUnreached": {"test/contract", "TestAlertRaftPeerUnreachedFiresAtTheLeaderOfAMemberThatIsGone"},
 	"RobustMQServerOutOfMemory": {"internal/agent", "TestAlertServerOutOfMemoryFiresWhenTheKernelHasKilledTheServer"},
@@ -186,9 +189,6 @@ var notCaused = map[string]string{
 	"RobustMQBackPressure":            "the simulator has no queues",
 	"RobustMQHandlerTimeouts":         "the simulator's handlers do not wait",
 	"RobustMQStorageErrors":           "the simulator's storage does not fail",
-	"RobustMQBackupBroken":            "the bucket is read again an hour after a backup at the soonest",
-	"RobustMQBackupOverdue":           "it waits for a quarter of an hour by the clock",
-	"RobustMQBackupUnverified":        "it waits for two hours by the clock",
 	"RobustMQFaultyMemberMended":      "needs a member with other data than its position claims: test/simulated makes one, and does not look at the alert",
 	"RobustMQLeadershipTransfersFail": "needs four transfers that fail: test/simulated breaks them off at every step, and does not look at the alert",
 	"RobustMQLearnerStuck":            "needs a join that stops half way: test/simulated breaks it off, and does not look at the alert",

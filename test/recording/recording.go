@@ -25,21 +25,19 @@ import (
 // Target is what was scraped: the labels that rules go by.
 type Target map[string]string
 
-// Names of the cluster whose rules a recording is judged by, and of its namespace.
-const (
-	Namespace = "apps"
-	Cluster   = "orders"
-)
-
 // Server and Agent are the targets of a pod of the cluster, as the ServiceMonitors label them; the pod is <cluster>-<role>-<ordinal>.
-func Server(role string, ordinal int) Target { return ofPod("robustmq-server", role, ordinal) }
+func (r *Recording) Server(role string, ordinal int) Target {
+	return r.ofPod("robustmq-server", role, ordinal)
+}
 
 // Agent see Server.
-func Agent(role string, ordinal int) Target { return ofPod("robustmq-agent", role, ordinal) }
+func (r *Recording) Agent(role string, ordinal int) Target {
+	return r.ofPod("robustmq-agent", role, ordinal)
+}
 
-func ofPod(job, role string, ordinal int) Target {
+func (r *Recording) ofPod(job, role string, ordinal int) Target {
 	member := fmt.Sprintf("%s-%d", role, ordinal)
-	return Target{"job": job, "namespace": Namespace, "cluster": Cluster, "role": role, "member": member, "pod": Cluster + "-" + member}
+	return Target{"job": job, "namespace": r.namespace, "cluster": r.cluster, "role": role, "member": member, "pod": r.cluster + "-" + member}
 }
 
 // Operator is the target of a replica of the operator. Its samples may say whose they are: labels of theirs stand.
@@ -56,14 +54,20 @@ type scrape struct {
 
 // Recording is filled by a test, also by several of its goroutines.
 type Recording struct {
-	t testing.TB
+	t                  testing.TB
+	namespace, cluster string
 
 	mu      sync.Mutex
 	scrapes []scrape
 }
 
-// New is an empty one.
-func New(t testing.TB) *Recording { return &Recording{t: t} }
+// New is an empty one, of a cluster with a name that does not matter.
+func New(t testing.TB) *Recording { return Of(t, "apps", "orders") }
+
+// Of is an empty one, which is judged by the rules of this cluster and those of the operator.
+func Of(t testing.TB, namespace, cluster string) *Recording {
+	return &Recording{t: t, namespace: namespace, cluster: cluster}
+}
 
 // Add notes an answer of a target.
 func (r *Recording) Add(at time.Time, of Target, text string) { r.add(at, of, &text) }
@@ -132,7 +136,7 @@ func (r *Recording) Judge(hurry time.Duration, names ...string) []Alert {
 		Every   float64 `json:"every"`
 		Rules   any     `json:"rules"`
 		Scrapes any     `json:"scrapes"`
-	}{r.step(), rulesOf(r.t, hurry, names), r.scrapes}
+	}{r.step(), r.rules(hurry, names), r.scrapes}
 	in, err := json.Marshal(question)
 	if err != nil {
 		r.t.Fatal(err)
@@ -221,15 +225,15 @@ func (r *Recording) Quiet(hurry time.Duration, names ...string) {
 	}
 }
 
-func rulesOf(t testing.TB, hurry time.Duration, names []string) []monitoringv1.Rule {
-	t.Helper()
-	ofCluster, err := alerts.ForCluster(Namespace, Cluster)
+func (r *Recording) rules(hurry time.Duration, names []string) []monitoringv1.Rule {
+	r.t.Helper()
+	ofCluster, err := alerts.ForCluster(r.namespace, r.cluster)
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
 	ofOperator, err := alerts.ForOperator()
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
 	var found []monitoringv1.Rule
 	for _, g := range slices.Concat(ofCluster, ofOperator) {
@@ -244,7 +248,7 @@ func rulesOf(t testing.TB, hurry time.Duration, names []string) []monitoringv1.R
 		}
 	}
 	if len(found) != len(names) {
-		t.Fatalf("%d of the alerts %v exist", len(found), names)
+		r.t.Fatalf("%d of the alerts %v exist", len(found), names)
 	}
 	return found
 }

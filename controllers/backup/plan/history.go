@@ -86,8 +86,11 @@ func figures(st *v1alpha1.BackupPlanStatus, storage metav1.Condition, own []*v1a
 	if st.Collection.Failures == 0 {
 		out.LastCollection = st.Collection.Time.Time
 	}
-	if v := st.Verification; v.Failures == 0 || brokenFor(v.Reason) { // one that could not be done says nothing
-		out.Verified, out.VerifiedGood = v.Time.Time, v.Failures == 0
+	v := st.Verification
+	out.Verified = v.LastReadTime.Time
+	if !v.Time.IsZero() && spoke(v) { // one that could not be done says nothing
+		good := v.Failures == 0
+		out.VerifiedGood = &good
 	}
 	var failed []monitoring.Failure
 	for _, b := range own { // the oldest first: the newest has the last word

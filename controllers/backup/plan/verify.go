@@ -35,6 +35,9 @@ func verifyDue(st v1alpha1.VerificationStatus, every *metav1.Duration, newest *v
 // verified is what the status says of a verification that ended.
 func verified(before v1alpha1.VerificationStatus, backup *v1alpha1.RobustMQBackup, name, uid string, o outcome.Outcome, now time.Time) v1alpha1.VerificationStatus {
 	after := v1alpha1.VerificationStatus{JobOutcome: noted(before.JobOutcome, uid, o, now), Backup: name, Damaged: slices.Clone(before.Damaged)}
+	if after.LastReadTime = before.LastReadTime; after.LastReadTime.IsZero() || spoke(after) {
+		after.LastReadTime = after.Time
+	}
 	if backup == nil { // its object was deleted meanwhile
 		return after
 	}
@@ -46,6 +49,9 @@ func verified(before v1alpha1.VerificationStatus, backup *v1alpha1.RobustMQBacku
 	}
 	return after
 }
+
+// spoke reports whether the last verification found out how the backup is.
+func spoke(st v1alpha1.VerificationStatus) bool { return st.Failures == 0 || brokenFor(st.Reason) }
 
 // brokenFor reports whether a reason says that the backup is not what it should be, and not only that this could not be found out.
 func brokenFor(reason string) bool {

@@ -9,6 +9,7 @@ import (
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/backup/job"
+	"github.com/robustmq/robustmq-operator/controllers/backup/outcome"
 )
 
 func TestWhenToReadTheNewestBackupAgain(t *testing.T) {
@@ -37,6 +38,29 @@ func TestWhenToReadTheNewestBackupAgain(t *testing.T) {
 		due, is := verifyDue(c.st, c.every, c.newest, noon)
 		if wait := max(0, due.Sub(noon)); is != c.is || is && wait != c.wait {
 			t.Errorf("%s: %v in %s, want %v in %s", c.what, is, wait, c.is, c.wait)
+		}
+	}
+}
+
+func TestWhenABackupWasLastReadIsRememberedWhileNoneCanBe(t *testing.T) {
+	b, none := saved("b", "hourly", 1), v1alpha1.VerificationStatus{}
+	read := func(before v1alpha1.VerificationStatus, o outcome.Outcome, at time.Time) v1alpha1.VerificationStatus {
+		return verified(before, b, "b", at.String(), o, at)
+	}
+	first, second, third := noon, noon.Add(time.Hour), noon.Add(2*time.Hour)
+	for what, c := range map[string]struct {
+		st   v1alpha1.VerificationStatus
+		want time.Time
+	}{
+		"it was sound":           {read(none, ok(job.Verify, job.BackupVerified, first), first), first},
+		"it was broken":          {read(none, bad("BackupBroken", first), first), first},
+		"it cannot be read":      {read(read(none, ok(job.Verify, job.BackupVerified, first), first), bad("StoreUnavailable", second), second), first},
+		"nor could it ever":      {read(read(none, bad("StoreUnavailable", first), first), bad("StoreUnavailable", second), second), first},
+		"it can be read again":   {read(read(none, bad("StoreUnavailable", first), first), ok(job.Verify, job.BackupVerified, third), third), third},
+		"its object is not left": {verified(none, nil, "b", "1", bad("BackupMissing", second), second), second},
+	} {
+		if !c.st.LastReadTime.Time.Equal(c.want) {
+			t.Errorf("%s: %s, want %s", what, c.st.LastReadTime, c.want)
 		}
 	}
 }

@@ -370,7 +370,7 @@ func stamp(at time.Time) metav1.Time { return metav1.NewTime(at.UTC().Truncate(t
 // verifiedIs is the metric of verifications with a value.
 func verifiedIs(w *world, value int) *strings.Reader {
 	return strings.NewReader(fmt.Sprintf(`
-# HELP robustmq_backup_verified 1 if that verification found the bucket to have what the manifest says, 0 if not.
+# HELP robustmq_backup_verified 1 if the last verification found the bucket to have what the manifest says, 0 if not; absent if it could not find that out.
 # TYPE robustmq_backup_verified gauge
 robustmq_backup_verified{cluster="c",namespace=%q} %d
 `, w.ns, value))
