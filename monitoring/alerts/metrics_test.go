@@ -137,7 +137,7 @@ func documented(t *testing.T, page string) map[string]family {
 func known(t *testing.T) map[string]family {
 	t.Helper()
 	out := map[string]family{ // of Prometheus itself, of client_golang's process collector, of controller-runtime's work queues
-		"up": {}, "process_start_time_seconds": {}, "workqueue_depth": {"name": nil}, "workqueue_longest_running_processor_seconds": {"name": nil},
+		"up": {}, "process_start_time_seconds": {}, "workqueue_depth": {"name": nil, "priority": nil}, "workqueue_longest_running_processor_seconds": {"name": nil},
 	}
 	maps.Copy(out, recorded(t))
 	maps.Copy(out, documented(t, "../../docs/agent.md"))

@@ -173,6 +173,8 @@ var simulated = map[string]testOf{
 	"RobustMQBackupOverdue":     {"controllers/backup/plan", "TestAlertBackupOverdueFiresWhileAQuotaRefusesTheBackupOfASchedule"},
 	"RobustMQBackupUnverified":  {"controllers/backup/plan", "TestAlertBackupUnverifiedFiresWhileTheBucketCannotBeRead"},
 	"RobustMQMetadataLogLarge":  {"internal/agent", "TestAlertMetadataLogLargeFiresWhileTheLogsOfTheDatabaseHaveMoreThanAGibibyte"},
+	"RobustMQOperatorBehind":    {"monitoring", "TestAlertOperatorBehindFiresWhileTheAPIServerTakesAMinuteForEachAnswer"},
+	"RobustMQOperatorStuck":     {"monitoring", "TestAlertOperatorStuckFiresWhileTheAPIServerDoesNotAnswerACall"},
 	"RobustMQRaftPeerUnreached": {"test/contract", "TestAlertRaftPeerUnreachedFiresAtTheLeaderOfAMemberThatIsGone"},
 	"RobustMQServerOutOfMemory": {"internal/agent", "TestAlertServerOutOfMemoryFiresWhenTheKernelHasKilledTheServer"},
 	"RobustMQVolumeFilling":     {"internal/agent", "TestAlertsVolumeFillingAndVolumeFullFireWhileTheFileSystemHasLittleLeft"},
@@ -194,8 +196,6 @@ var notCaused = map[string]string{
 	"RobustMQLearnerStuck":            "needs a join that stops half way: test/simulated breaks it off, and does not look at the alert",
 	"RobustMQMemberHalfJoined":        "needs a leaving or a join that stops between two groups: test/simulated makes one, and does not look at the alert",
 	"RobustMQVersionsMixed":           "the bed has no second version that an upgrade could stop half way to",
-	"RobustMQOperatorBehind":          "needs hundreds of clusters at once: test/scale has them",
-	"RobustMQOperatorStuck":           "needs a reconcile of ten minutes; each is cut off before",
 	"RobustMQRaftApplyLag":            "the simulator applies what it has at once",
 	"RobustMQRaftCommitsSlow":         "the simulator's disk is memory",
 }
