@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -152,7 +153,9 @@ func (r *Reconciler) order(ctx context.Context, p *pass, step topology.Step) err
 	}
 	switch step.Kind {
 	case topology.StepFound:
-		_, err = agent.Gate(ctx, p.gateOrder(protocol.GateFound, step))
+		if err = r.neverFounded(ctx, p); err == nil {
+			_, err = agent.Gate(ctx, p.gateOrder(protocol.GateFound, step))
+		}
 	case topology.StepOrderJoin:
 		_, err = agent.Gate(ctx, p.gateOrder(protocol.GateJoin, step))
 	case topology.StepAdopt:
@@ -188,13 +191,18 @@ func (r *Reconciler) order(ctx context.Context, p *pass, step topology.Step) err
 	return err
 }
 
-// replace deletes the very pod that was observed; the StatefulSet makes it anew.
+// replace deletes the very pod that was observed; the StatefulSet makes it anew. One that never ran was to be spared nothing, and nobody was asked whether it may go: where anything about it has changed
+// since the cache heard of it, it may have come to run, and stays.
 func (r *Reconciler) replace(ctx context.Context, p *pass, step topology.Step) error {
 	pod := p.observed.pods[step.Pod]
 	if pod == nil {
 		return nil
 	}
-	return client.IgnoreNotFound(r.Delete(ctx, pod, client.Preconditions{UID: &pod.UID}))
+	only := client.Preconditions{UID: &pod.UID}
+	if i := slices.IndexFunc(p.snapshot.Members, func(m topology.Member) bool { return m.Pod == step.Pod }); i >= 0 && p.snapshot.Members[i].State == topology.PodPending {
+		only.ResourceVersion = &pod.ResourceVersion
+	}
+	return client.IgnoreNotFound(r.Delete(ctx, pod, only))
 }
 
 func (p *pass) gateOrder(action protocol.GateAction, step topology.Step) protocol.GateOrder {

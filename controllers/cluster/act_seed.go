@@ -55,7 +55,7 @@ func (r *Reconciler) seedOrder(ctx context.Context, p *pass, step topology.Step)
 func (r *Reconciler) newSeed(p *pass, step topology.Step, state protocol.State) protocol.SeedOrder {
 	health := topology.Assess(p.snapshot)
 	order := protocol.SeedOrder{
-		ID: fmt.Sprintf("seed-%d-%s", p.id.generation, r.NewUID()[:8]), ClusterUID: p.id.uid, NodeID: step.NodeID, Generation: p.id.generation, Least: map[string]uint64{},
+		ID: fmt.Sprintf("seed-%d-%s", p.id.generation, r.NewUID()[:8]), ClusterUID: p.id.uid, NodeID: step.NodeID, Generation: p.id.generation, Least: map[string]uint64{}, Changing: step.Changing,
 	}
 	if state.Volume.Phase == protocol.VolumeInitialised {
 		order.Marker = state.Volume.Marker

@@ -20,7 +20,11 @@ func TestTheVotesOfALostMajorityAreForNobodyAndAnOrdinarySeedHasNone(t *testing.
 		t.Errorf("%+v", order)
 	}
 	step.Terms = nil
-	if order := r.newSeed(p, step, protocol.State{}); order.Votes != nil {
+	if order := r.newSeed(p, step, protocol.State{}); order.Votes != nil || order.Changing {
+		t.Errorf("%+v", order)
+	}
+	step.Changing = true
+	if order := r.newSeed(p, step, protocol.State{}); !order.Changing {
 		t.Errorf("%+v", order)
 	}
 }

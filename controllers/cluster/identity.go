@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
@@ -78,6 +79,32 @@ func identify(cluster *v1alpha1.RobustMQCluster, o *observation, newUID func() s
 		return id, true, nil
 	}
 	return id, id.uid != cluster.Status.ClusterUID, nil
+}
+
+// neverFounded asks the API server itself, right before a cluster is founded, whether any record says that it was. The cache may be behind what was written a moment ago, by this operator or by the one
+// before it; and a volume that lost its data since looks as empty as a new one.
+func (r *Reconciler) neverFounded(ctx context.Context, p *pass) error {
+	var cluster v1alpha1.RobustMQCluster
+	if err := r.Reader.Get(ctx, client.ObjectKeyFromObject(p.cluster), &cluster); err != nil {
+		return fmt.Errorf("whether it was founded before is not known: %w", err)
+	}
+	var claims corev1.PersistentVolumeClaimList
+	if err := r.Reader.List(ctx, &claims, client.InNamespace(cluster.Namespace), client.MatchingLabels{v1alpha1.LabelCluster: cluster.Name}); err != nil {
+		return fmt.Errorf("whether it was founded before is not known: listing its volume claims: %w", err)
+	}
+	now := &observation{claims: map[string]*corev1.PersistentVolumeClaim{}}
+	for i := range claims.Items {
+		if pod, ok := manifests.PodOfVolumeClaim(claims.Items[i].Name); ok {
+			now.claims[pod] = &claims.Items[i]
+		}
+	}
+	switch id, _, err := identify(&cluster, now, func() string { return p.id.uid }); {
+	case err != nil:
+		return err
+	case id.founded || id.uid != p.id.uid || id.generation > p.id.generation:
+		return fmt.Errorf("it is not founded: the API server has a newer record than this look at it (cluster %s, generation %d, founded: %t)", id.uid, id.generation, id.founded)
+	}
+	return nil
 }
 
 func isPlacementCenter(cluster *v1alpha1.RobustMQCluster, pod string) bool {

@@ -26,6 +26,18 @@ func Tolerates(n int) int {
 // are no quorum. It may then start as it was.
 func Outvoted(n, turned int) bool { return n-turned < Of(n) }
 
+// Indispensable reports whether nothing can have been agreed upon in a group without node id, whose own log has the memberships configs: one, or two while it is being changed, the older one first.
+// Then whatever was acknowledged is in its log.
+//
+// Each of them may be what the others went by, since its entry may never have been agreed upon (then the older one held on), and a change that was agreed upon may have been brought to its end without
+// the node hearing of it (then the newer one holds). So each majority of each has to contain it: at most two voters, of whom it is one. Nothing further can have followed: the next change
+// is agreed upon by a majority of the membership before it, and so by this node.
+func Indispensable(id uint64, configs [][]uint64) bool {
+	return len(configs) > 0 && !slices.ContainsFunc(configs, func(voters []uint64) bool {
+		return !slices.Contains(voters, id) || len(voters)-1 >= Of(len(voters))
+	})
+}
+
 // ShrinkFloor returns the smallest size to which n voters may be reduced in one change: a quorum of the present size, so that the members
 // that stay hold every acknowledged write even when nothing else is known about them.
 func ShrinkFloor(n int) int { return Of(n) }

@@ -63,6 +63,8 @@ type Step struct {
 	Transfer string
 	// Terms by raft group, of a StepSeed while nobody leads: the votes in the image are replaced by one for nobody in this term.
 	Terms map[string]uint64
+	// Changing: the image of a StepSeed may be of a membership that is being changed, or of groups with different ones. Via was needed for everything that was agreed upon in each of them.
+	Changing bool
 }
 
 // Symptom is the one whose time starts anew when the step is done.

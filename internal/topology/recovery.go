@@ -45,7 +45,7 @@ func Troubles(s Snapshot) []Trouble {
 	if !h.ledAll() {
 		out = append(out, Trouble{Rung: RungLeaderLost})
 	}
-	if len(h.leaders) == 0 && majorityLoss(s) != nil {
+	if majorityLoss(s, h) != nil {
 		out = append(out, Trouble{Rung: RungMajorityLost})
 	}
 	if totalLoss(s).lost {

@@ -345,6 +345,14 @@ type Group struct {
 // uniform reports whether the group has exactly one configuration.
 func (g Group) uniform() bool { return !g.Changing && len(g.Voters) > 0 }
 
+// configs are the configurations that each need a quorum: one, or two while the membership is being changed; none before there is a membership.
+func (g Group) configs() [][]uint64 {
+	if g.uniform() {
+		return [][]uint64{g.Voters}
+	}
+	return g.Configs
+}
+
 // of returns the members of one role. They are the snapshot's own, not to be changed: members stand role by role, and what decides asks for them dozens of times.
 func (s Snapshot) of(role v1alpha1.Role) []Member {
 	is := func(m Member) bool { return m.Role == role }

@@ -25,21 +25,30 @@ import (
 //  5. As soon as a quorum of whole volumes exists they elect a leader, and the ladder's ordinary rung seeds the rest. The survivor's volume is never touched.
 //
 // What the lost majority had acknowledged and the survivor did not have yet is gone with the volumes; the message says so.
+//
+// A membership that was being changed when the volumes went, or that one raft group has and another has not yet, leaves more to know: who was asked for what was acknowledged. There the survivor is only one
+// without whom nothing can have been agreed upon, in no group and under no membership that there may have been (quorum.Indispensable): the founder while the second member joins, as a rule. It has
+// everything, and may lead groups all the while. Votes are replaced only where its own is for somebody else; where it is for itself, the other one follows it at its first word, as if it had never been away.
+// (The votes that were lost with the volume bind nobody: none of them has made a leader without this one's.) The change that was half done is then finished as ever (finishJoins).
 func surviveMajority(s Snapshot, h Health, p *Plan) bool {
-	if len(h.leaders) > 0 || !s.Wanted.Founded {
+	if !s.Wanted.Founded {
 		return true
 	}
-	loss := majorityLoss(s)
+	loss := majorityLoss(s, h)
 	if loss == nil {
 		return true
 	}
 	names := strings.Join(loss.emptyPods(), ", ")
-	text := fmt.Sprintf("the volumes of %s are empty, and %d of %d voters do not make a quorum", names, len(loss.whole), loss.voters)
+	text := fmt.Sprintf("the volumes of %s are empty, and %d of %d voters do not make a quorum", names, len(loss.whole), len(loss.voters))
 	if loss.problem != "" {
 		p.trouble(v1alpha1.ReasonMajorityLost, "%s; nothing is put back: %s", text, loss.problem)
 		return true
 	}
-	p.trouble(v1alpha1.ReasonMajorityLost, "%s; %s survives and its metadata is put into the others; what the lost majority acknowledged and it had not received is gone", text, loss.survivor.Pod)
+	gone := "what the lost majority acknowledged and it had not received is gone"
+	if loss.changing {
+		gone = "nothing was acknowledged without it"
+	}
+	p.trouble(v1alpha1.ReasonMajorityLost, "%s; %s survives and its metadata is put into the others; %s", text, loss.survivor.Pod, gone)
 	for _, m := range loss.seeding {
 		tendSeed(s, h, m, p)
 		return false
@@ -57,11 +66,13 @@ func surviveMajority(s Snapshot, h Health, p *Plan) bool {
 	var positions []string
 	for _, group := range s.Wanted.Groups {
 		g := loss.survivor.Agent.Groups[group]
-		terms[group] = g.Term + 1
+		if !loss.changing || g.Vote != loss.survivor.NodeID {
+			terms[group] = g.Term + 1
+		}
 		positions = append(positions, fmt.Sprintf("%s %d", group, g.LastLog))
 	}
 	p.step(Step{
-		Kind: StepSeed, Pod: target.Pod, Via: loss.survivor.Pod, NodeID: target.NodeID, Terms: terms,
+		Kind: StepSeed, Pod: target.Pod, Via: loss.survivor.Pod, NodeID: target.NodeID, Terms: terms, Changing: loss.changing,
 		Reason: fmt.Sprintf("the majority is lost (empty: %s), and %s is the longest log that is left (%s)", names, loss.survivor.Pod, strings.Join(positions, ", ")),
 	})
 	return false
@@ -69,7 +80,8 @@ func surviveMajority(s Snapshot, h Health, p *Plan) bool {
 
 // loss is a majority whose volumes are gone.
 type loss struct {
-	voters   int
+	voters   []uint64
+	changing bool     // the groups do not have one and the same membership
 	whole    []Member // with data of this cluster
 	empty    []Member // volumes seen empty, and not being filled
 	seeding  []Member // volumes that are being filled
@@ -85,14 +97,11 @@ func (l *loss) emptyPods() (pods []string) {
 	return pods
 }
 
-// majorityLoss looks at every voter's volume; nil when the majority is not known to be lost: a quorum may come back by itself, or somebody's volume was not seen.
-func majorityLoss(s Snapshot) *loss {
-	voters := votersLeft(s)
-	if len(voters) == 0 {
-		return nil
-	}
-	l := &loss{voters: len(voters)}
-	for _, id := range voters {
+// majorityLoss looks at every voter's volume; nil when the majority is not known to be lost: a quorum is there or may come back by itself, or somebody's volume was not seen.
+func majorityLoss(s Snapshot, h Health) *loss {
+	l := &loss{}
+	l.voters, l.changing = votersLeft(s)
+	for _, id := range l.voters {
 		m, ok := s.node(id)
 		switch {
 		case !ok || m.State != PodRunning || m.Agent == nil || m.Agent.Terminating:
@@ -107,29 +116,60 @@ func majorityLoss(s Snapshot) *loss {
 			return nil // foreign, unusable, of an older generation: it may hold what was acknowledged
 		}
 	}
-	if len(l.whole) >= quorum.Of(len(voters)) || len(l.whole) == 0 || len(l.empty)+len(l.seeding) == 0 {
+	if len(l.whole) == 0 || len(l.empty)+len(l.seeding) == 0 || !l.stuck(s, h) {
 		return nil
 	}
 	l.choose(s)
 	return l
 }
 
-// votersLeft are the voters by the word of the members that still answer; nil where they contradict one another, or where a change was half done.
-func votersLeft(s Snapshot) []uint64 {
-	var voters []uint64
+// stuck reports whether the volumes that are whole are no quorum of some group, and nobody leads such a group.
+func (l *loss) stuck(s Snapshot, h Health) bool {
+	stuck := false
+	for _, group := range s.Wanted.Groups {
+		short := false
+		for _, m := range l.whole {
+			short = short || slices.ContainsFunc(m.Agent.Groups[group].configs(), func(voters []uint64) bool { return len(l.wholeOf(voters)) < quorum.Of(len(voters)) })
+		}
+		if _, led := h.Leader(group); led && short {
+			return false // who leads knows better: a quorum was there a moment ago
+		}
+		stuck = stuck || short
+	}
+	return stuck
+}
+
+// wholeOf are those voters whose volumes are whole.
+func (l *loss) wholeOf(voters []uint64) []uint64 {
+	return slices.DeleteFunc(slices.Clone(voters), func(id uint64) bool {
+		return !slices.ContainsFunc(l.whole, func(m Member) bool { return m.NodeID == id })
+	})
+}
+
+// votersLeft are the voters by the word of the members that still answer, of all groups and of both memberships where one is being changed. changing: they do not all have one and the same. None: a member
+// that answers does not say it of every group.
+func votersLeft(s Snapshot) (voters []uint64, changing bool) {
+	var first []uint64
 	for _, m := range s.of(v1alpha1PlacementCenter) {
 		if m.Agent == nil || len(m.Agent.Groups) == 0 {
 			continue
 		}
 		for _, group := range s.Wanted.Groups {
-			g, ok := m.Agent.Groups[group]
-			if !ok || !g.uniform() || voters != nil && !slices.Equal(voters, g.Voters) {
-				return nil
+			configs := m.Agent.Groups[group].configs()
+			if len(configs) == 0 {
+				return nil, false
 			}
-			voters = g.Voters
+			for _, config := range configs {
+				if first == nil {
+					first = config
+				}
+				changing = changing || !slices.Equal(first, config)
+				voters = append(voters, config...)
+			}
 		}
 	}
-	return voters
+	slices.Sort(voters)
+	return slices.Compact(voters), changing
 }
 
 // choose finds the survivor.
@@ -144,6 +184,17 @@ func (l *loss) choose(s Snapshot) {
 			return
 		}
 	}
+	if l.changing {
+		for _, m := range l.whole {
+			if l.needs(s, m.NodeID) {
+				l.survivor = m
+				return
+			}
+		}
+		l.problem = "the membership was being changed, or its change was half done, and no member that is left was needed for everything that was agreed upon: what was acknowledged may be in what is lost. " +
+			"Restore a backup (RobustMQRestore)"
+		return
+	}
 	for _, m := range l.whole {
 		longest := !slices.ContainsFunc(l.whole, func(other Member) bool {
 			return slices.ContainsFunc(s.Wanted.Groups, func(group string) bool { return other.Agent.Groups[group].LastLog > m.Agent.Groups[group].LastLog })
@@ -154,4 +205,16 @@ func (l *loss) choose(s Snapshot) {
 		}
 	}
 	l.problem = "no member has the longest log in every raft group"
+}
+
+// needs reports whether nothing was agreed upon without node id, by the word of everybody who is left.
+func (l *loss) needs(s Snapshot, id uint64) bool {
+	for _, m := range l.whole {
+		for _, group := range s.Wanted.Groups {
+			if !quorum.Indispensable(id, m.Agent.Groups[group].configs()) {
+				return false
+			}
+		}
+	}
+	return true
 }

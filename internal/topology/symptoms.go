@@ -57,7 +57,7 @@ func Symptoms(s Snapshot) []Symptom {
 	if len(missingCopies(s, 0)) > 0 {
 		out = append(out, Symptom{Kind: SymptomCopiesMissing})
 	}
-	if len(h.leaders) == 0 && s.Wanted.Founded && majorityLoss(s) != nil {
+	if s.Wanted.Founded && majorityLoss(s, h) != nil {
 		out = append(out, Symptom{Kind: SymptomMajorityLost})
 	}
 	if l := totalLoss(s); l.lost && l.unproven == "" {

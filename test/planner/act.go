@@ -3,6 +3,7 @@ package planner
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/robustmq/robustmq-operator/internal/topology"
 )
@@ -76,7 +77,11 @@ func (w *World) do(s topology.Snapshot, v view, step topology.Step, died func(st
 		}
 		return nil
 	case topology.StepReplace:
-		if p := v.pods[w.index(n)]; p.uid == n.uid {
+		p := v.pods[w.index(n)]
+		if p.uid == n.uid && p.state == topology.PodPending && n.state != topology.PodPending {
+			return refusal("it has changed since it was seen, and may run")
+		}
+		if p.uid == n.uid {
 			w.deletePod(n)
 		}
 		return nil
@@ -109,6 +114,11 @@ func (w *World) do(s topology.Snapshot, v view, step topology.Step, died func(st
 func (w *World) order(s topology.Snapshot, step topology.Step, n, asked *node) error {
 	switch step.Kind {
 	case topology.StepFound:
+		// The API server itself is asked once more: the cache may be behind.
+		if now := w.look(); now.founded || slices.ContainsFunc(now.pods, func(p podView) bool { return p.claimFounded }) {
+			return refusal("a record of its founding is newer than this look at it")
+		}
+		w.checkFounded(n)
 		return w.orderGate(n, topology.OriginFounded)
 	case topology.StepOrderJoin:
 		return w.orderGate(n, topology.OriginJoined)

@@ -10,7 +10,7 @@ import (
 
 // What must never happen (docs/architecture.md), and where it is looked for:
 //
-//	1 two clusters out of one resource: checkPlan (Found), checkState (two leaders with a quorum each), settled (nobody but the voters leads anything)
+//	1 two clusters out of one resource: checkPlan and checkFounded, checkState (two leaders with a quorum each), settled (nobody but the voters leads anything)
 //	2 an acknowledged write lost by the operator's hand: acknowledge, checkLeader (every leader has all of it), checkVolumes (a majority of the volumes has it), dropCopies (messages)
 //	3 more voters down by the operator's hand than the quorum can bear: checkPlan, checkSize
 //	4 a member in service with less data than it claims: checkPlan (nobody joins empty who must not), settled (no member has holes)
@@ -83,9 +83,8 @@ func (w *World) checkPlan(s topology.Snapshot, plan topology.Plan, t truth) {
 		n := w.byPod(step.Pod)
 		switch step.Kind {
 		case topology.StepFound:
-			marked := slices.ContainsFunc(w.members(), func(m *node) bool { return m.claimFounded })
-			if t.data || marked || w.kube.founded {
-				w.violate("1", "%s founds although there is, or was, a cluster", step.Pod)
+			if t.data {
+				w.violate("1", "%s founds although there is a cluster", step.Pod)
 			}
 		case topology.StepOrderJoin:
 			if !n.isMember() {
@@ -95,15 +94,18 @@ func (w *World) checkPlan(s topology.Snapshot, plan topology.Plan, t truth) {
 			w.checkJoin(n, t)
 		case topology.StepJoin, topology.StepLeave, topology.StepSeed:
 			changes++
-			if step.Kind == topology.StepSeed && len(step.Terms) > 0 {
+			switch {
+			case step.Kind == topology.StepSeed && step.Changing:
+				w.checkIndispensable(n, w.byPod(step.Via), step)
+			case step.Kind == topology.StepSeed && len(step.Terms) > 0:
 				w.checkSurvivor(n, w.byPod(step.Via), step)
 			}
 			if step.Kind == topology.StepJoin {
 				w.checkOvertaken(n, t)
 			}
 		case topology.StepStop, topology.StepRestart, topology.StepReplace, topology.StepDrain:
-			if !n.isMember() || !t.alive[n.id] {
-				continue
+			if !n.isMember() || !t.alive[n.id] || step.Kind == topology.StepReplace && neverRan(s, n.id) {
+				continue // a pod that is said never to have run goes only while that is so (act)
 			}
 			changes++
 			// Where a group has no leader because of this very member, its restart is the only cure, and another group may have to bear it: none of them is of use alone.
@@ -132,6 +134,19 @@ func (w *World) checkPlan(s topology.Snapshot, plan topology.Plan, t truth) {
 				w.violate("3", "%v leaves group %s without a quorum of %v: healthy are %v", plan.Steps, groupNames[g], c, t.healthy[g])
 			}
 		}
+	}
+}
+
+// neverRan reports whether the pod is one that never came to run, by what the operator sees.
+func neverRan(s topology.Snapshot, id uint64) bool {
+	return slices.ContainsFunc(s.Members, func(m topology.Member) bool { return m.NodeID == id && m.State == topology.PodPending })
+}
+
+// checkFounded: nobody is told to found a cluster that was founded, be it recorded or not.
+func (w *World) checkFounded(n *node) {
+	marked := slices.ContainsFunc(w.members(), func(m *node) bool { return m.claimFounded })
+	if w.kube.founded || marked || w.seeTruth().data {
+		w.violate("1", "%s founds although there is, or was, a cluster", n.pod)
 	}
 }
 
@@ -204,6 +219,24 @@ func (w *World) checkSurvivor(target, survivor *node, step topology.Step) {
 		}
 		if step.Terms[name] <= own.vote.term {
 			w.violate("2", "the vote in the image is of term %d, and the survivor voted in %d", step.Terms[name], own.vote.term)
+		}
+	}
+}
+
+// checkIndispensable: whoever is put into an empty volume while the groups' memberships differ has everything that was ever acknowledged, and nobody else has more.
+func (w *World) checkIndispensable(target, survivor *node, step topology.Step) {
+	for g, name := range groupNames {
+		own := survivor.vol.raft[g]
+		if c := common(w.truth[g], own.log); c < w.truth[g].last() {
+			w.violate("2", "%s is filled from %s, which has %d of %d acknowledged entries of %s", target.pod, survivor.pod, c, w.truth[g].last(), name)
+		}
+		for _, n := range w.members() {
+			if n != survivor && n.vol != nil && n.vol.raft[g] != nil && configured(own.configs, n.id) && n.vol.seed == nil {
+				w.violate("2", "%s is filled from %s while %s has data of %s", target.pod, survivor.pod, n.pod, name)
+			}
+		}
+		if term, voted := step.Terms[name]; voted == (own.vote.node == survivor.id) || voted && term <= own.vote.term {
+			w.violate("2", "the vote in the image of %s is of term %d, and the survivor voted for node %d in term %d", name, term, own.vote.node, own.vote.term)
 		}
 	}
 }

@@ -57,16 +57,17 @@ type volume struct {
 
 // seed is a copy of another member's metadata on its way.
 type seed struct {
-	id      string
-	phase   topology.SeedPhase
-	donor   uint64
-	reason  string
-	since   time.Duration // of the phase
-	until   time.Duration
-	image   [groupCount]*raft
-	terms   map[string]uint64
-	least   [groupCount]uint64
-	waiting time.Duration // since when the donor does not answer
+	id       string
+	phase    topology.SeedPhase
+	donor    uint64
+	reason   string
+	since    time.Duration // of the phase
+	until    time.Duration
+	image    [groupCount]*raft
+	terms    map[string]uint64
+	changing bool
+	least    [groupCount]uint64
+	waiting  time.Duration // since when the donor does not answer
 }
 
 // agent is the state of a pod's first process; it ends with the pod.

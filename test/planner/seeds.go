@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/robustmq/robustmq-operator/internal/quorum"
 	"github.com/robustmq/robustmq-operator/internal/topology"
 )
 
@@ -20,7 +21,7 @@ func (w *World) seedOrder(s topology.Snapshot, step topology.Step, n *node) erro
 		}
 		w.op.ids++
 		v.seed = &seed{
-			id: fmt.Sprint("seed-", w.op.ids), phase: topology.SeedImaging, donor: w.byPod(step.Via).id, since: w.now, until: w.now + w.between(1, 3), terms: step.Terms,
+			id: fmt.Sprint("seed-", w.op.ids), phase: topology.SeedImaging, donor: w.byPod(step.Via).id, since: w.now, until: w.now + w.between(1, 3), terms: step.Terms, changing: step.Changing,
 		}
 		h := topology.Assess(s)
 		for g, name := range groupNames {
@@ -111,12 +112,24 @@ func (w *World) tickSeed(n *node) {
 // judgeImage says why a donor's image may not become this node's volume.
 func (w *World) judgeImage(n, donor *node, s *seed) string {
 	for g, r := range donor.vol.raft {
+		term, voted := s.terms[groupNames[g]]
 		switch {
-		case r == nil || len(r.configs) != 1 || !slices.Contains(r.configs[0], donor.id):
+		case r == nil:
+			return "the donor is no voter"
+		case s.changing && !quorum.Indispensable(donor.id, r.configs):
+			return "something may have been agreed upon without the donor"
+		case s.changing && !voted && r.vote.node != donor.id:
+			return "the donor voted for another, and no vote is ordered"
+		case s.changing: // the groups differ, and that is known
+		case len(r.configs) != 1 || !slices.Contains(r.configs[0], donor.id):
 			return "the donor is no voter"
 		case !slices.Equal(r.configs[0], donor.vol.raft[0].configs[0]):
 			return "a join or a leave is half done"
-		case len(s.terms) > 0 && s.terms[groupNames[g]] <= r.vote.term:
+		case len(s.terms) > 0 && !voted:
+			return "votes are ordered, and none for this group"
+		}
+		switch {
+		case voted && term <= r.vote.term:
 			return "the ordered vote is not newer"
 		case len(s.terms) == 0 && r.vote.node == n.id:
 			return "the vote names the node itself"

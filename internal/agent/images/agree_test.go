@@ -55,6 +55,30 @@ func TestAnImageIsTakenAgainWhenTheRaftStateChangedMeanwhile(t *testing.T) {
 	}
 }
 
+func TestAnImageOfAMembershipThatIsBeingChangedIsTakenForWhoWantsThat(t *testing.T) {
+	s := newStage(t, imagetest.Follower, nil)
+	status := calm()
+	g := group()
+	g.Configs = [][]uint64{{1}, {1, 2}}
+	status[robustmq.GroupOffset] = g
+	s.server.answers = []func() (Server, error){says(1, status)}
+	wanted := request("a")
+	wanted.Changing = true
+	if _, err := s.source.Begin(t.Context(), wanted); err != nil {
+		t.Fatal(err)
+	}
+	i := s.await("a")
+	if i.Phase != protocol.ImageReady {
+		t.Fatalf("%s: %s", i.Reason, i.Message)
+	}
+	if got := i.Groups[robustmq.GroupOffset]; len(got.Configs) != 2 || len(got.Configs[1]) != 2 || got.Membership.Voters != nil {
+		t.Errorf("%+v", got)
+	}
+	if got := i.Groups[robustmq.GroupData]; len(got.Configs) != 0 || len(got.Membership.Voters) == 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestAVoteThatNeverRestsFailsTheImage(t *testing.T) {
 	s := newStage(t, imagetest.Follower, nil)
 	term := uint64(1)

@@ -114,7 +114,7 @@ func (s *Source) once(ctx context.Context, t *taking, taker image.Taker) (*image
 		return nil, nil, &serverError{fmt.Errorf("before the image: %w", err)}
 	}
 	// What cannot be in an image need not be linked first.
-	if _, err := agree(before.Status, before.Status, before.Groups); err != nil {
+	if _, err := agree(before.Status, before.Status, before.Groups, t.changing); err != nil {
 		return nil, nil, err
 	}
 	staged, err := taker.Take(ctx, s.o.Database(), t.links(), image.MetadataFamilies)
@@ -126,7 +126,7 @@ func (s *Source) once(ctx context.Context, t *taking, taker image.Taker) (*image
 	t.image.Attempts += staged.Attempts
 	t.image.Taken, t.image.LinkMillis = &taken, staged.Took.Milliseconds()
 	s.mu.Unlock()
-	groups, err := s.check(ctx, before)
+	groups, err := s.check(ctx, t, before)
 	if err != nil {
 		return nil, nil, errors.Join(err, staged.Release())
 	}
@@ -134,7 +134,7 @@ func (s *Source) once(ctx context.Context, t *taking, taker image.Taker) (*image
 }
 
 // check asks the server again and compares.
-func (s *Source) check(ctx context.Context, before Server) (map[string]protocol.ImageGroup, error) {
+func (s *Source) check(ctx context.Context, t *taking, before Server) (map[string]protocol.ImageGroup, error) {
 	after, err := s.o.Ask(ctx)
 	if err != nil {
 		return nil, &serverError{fmt.Errorf("behind the image: %w", err)}
@@ -142,5 +142,5 @@ func (s *Source) check(ctx context.Context, before Server) (map[string]protocol.
 	if after.Process != before.Process {
 		return nil, &serverError{errors.New("the server was started again meanwhile")}
 	}
-	return agree(before.Status, after.Status, before.Groups)
+	return agree(before.Status, after.Status, before.Groups, t.changing)
 }

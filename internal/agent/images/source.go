@@ -68,12 +68,14 @@ type Source struct {
 
 // taking is an image and what belongs to it. Its fields are guarded by Source.mu, but for those that never change.
 type taking struct {
-	folder  string // for all that it makes; never used again by another
-	ctx     context.Context
-	cancel  context.CancelCauseFunc // ends its maker and its streams
-	made    chan struct{}           // closed when its maker has ended
-	image   protocol.Image
-	streams int
+	folder string // for all that it makes; never used again by another
+	ctx    context.Context
+	cancel context.CancelCauseFunc // ends its maker and its streams
+	made   chan struct{}           // closed when its maker has ended
+	image  protocol.Image
+	// changing: a membership that is being changed is taken, too.
+	changing bool
+	streams  int
 }
 
 // NewSource returns a source that refuses images until Start.
@@ -153,7 +155,7 @@ func (s *Source) Begin(ctx context.Context, request protocol.ImageRequest) (prot
 	s.count++
 	t := &taking{
 		folder: filepath.Join(s.o.Root, fmt.Sprintf("image-%d", s.count)), made: make(chan struct{}),
-		image: protocol.Image{ID: request.ID, Phase: protocol.ImageStaging, Asked: s.o.Now().UTC()},
+		changing: request.Changing, image: protocol.Image{ID: request.ID, Phase: protocol.ImageStaging, Asked: s.o.Now().UTC()},
 	}
 	t.ctx, t.cancel = context.WithCancelCause(s.lifetime)
 	if s.now != nil {

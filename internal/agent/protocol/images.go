@@ -33,6 +33,8 @@ type ImageRequest struct {
 	ID string `json:"id"`
 	// Families is FamiliesMetadata.
 	Families ImageFamilies `json:"families"`
+	// Changing: a membership that is being changed may be in it. Only a seed that wants it knows what to do with that.
+	Changing bool `json:"changing,omitempty"`
 }
 
 // ImageFamilies says which column families are wanted.
@@ -57,7 +59,7 @@ const (
 	ImageUnstable    = "Unstable"    // the database changed at every attempt
 	ImageCorrupt     = "Corrupt"     // damage in the database's files: a bad checksum, a gap in the sequences, a table of another size
 	ImageUnsupported = "Unsupported" // the database has records, families or options that are not known: a newer RobustMQ?
-	ImageRaftChanged = "RaftChanged" // vote or membership changed at every attempt, or the membership is joint
+	ImageRaftChanged = "RaftChanged" // vote or membership changed at every attempt, or the membership is being changed
 	ImageServerDown  = "ServerDown"  // the server ended, was started again, or did not say its raft state
 	ImageInterrupted = "Interrupted" // the agent ended while an image was put in place
 	ImageInternal    = "Internal"    // anything else: the message has it
@@ -104,6 +106,8 @@ type ImageFile struct {
 type ImageGroup struct {
 	Vote       RaftVote       `json:"vote"`
 	Membership RaftMembership `json:"membership"`
+	// Configs are the configurations of a membership that is being changed, the older one first; Membership has no voters then. Only in an image that was asked for with Changing.
+	Configs [][]uint64 `json:"configs,omitempty"`
 	// LastApplied is what was applied before the image was taken: it is in the image. LastAppliedAfter was said afterwards: the image is not beyond it. Nil: nothing yet.
 	LastApplied      *robustmq.LogID `json:"lastApplied,omitempty"`
 	LastAppliedAfter *robustmq.LogID `json:"lastAppliedAfter,omitempty"`

@@ -32,6 +32,9 @@ type SeedOrder struct {
 	// Votes by raft group replace those in the image: for a cluster whose majority was lost, where every volume gets the same; an uncommitted one may be for nobody (node 0). Nil: the image stays as it is, and then the vote of no group
 	// may name this node: it would lead with what it does not know of.
 	Votes map[string]RaftVote `json:"votes,omitempty"`
+	// Changing: the image may be of a membership that is being changed, or whose change is half done. The donor must be one without whom nothing was agreed upon in any group, before the change or after
+	// it. Votes may then be those of some groups only: in the others the donor's vote is for itself, and this node follows it.
+	Changing bool `json:"changing,omitempty"`
 }
 
 // SeedPhase is how far a seed is.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/robustmq/robustmq-operator/internal/agent/images"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/quorum"
 )
 
 // check judges an order by itself.
@@ -50,7 +51,8 @@ func judgePeer(o protocol.SeedOrder, p protocol.Peer) error {
 }
 
 // judgeImage says whether an image may become this node's volume. A vote that names the node would make it lead at once, in a term that it does not know the log of; an image that lacks
-// what was committed when the node still had its volume would let the cluster forget it.
+// what was committed when the node still had its volume would let the cluster forget it. Of groups that do not all have one and the same membership it is the donor's word alone that is known, so nothing
+// may ever have been agreed upon without it.
 func judgeImage(o protocol.SeedOrder, found map[string]protocol.ImageGroup, groups []string) error {
 	unfit := func(format string, args ...any) error {
 		return &failure{protocol.SeedUnfit, fmt.Sprintf(format, args...)}
@@ -58,16 +60,30 @@ func judgeImage(o protocol.SeedOrder, found map[string]protocol.ImageGroup, grou
 	var voters []uint64
 	for i, name := range groups {
 		g, ok := found[name]
+		configs := [][]uint64{g.Membership.Voters}
+		if len(g.Configs) > 0 {
+			configs = g.Configs
+		}
+		_, voted := o.Votes[name]
 		switch {
 		case !ok:
 			return unfit("the donor's image has no raft group %s", name)
+		case o.Changing && !quorum.Indispensable(o.DonorNodeID, configs):
+			return unfit("the membership of raft group %s is %v, in which something may have been agreed upon without the donor, node %d", name, configs, o.DonorNodeID)
+		case o.Changing && !voted && g.Vote.NodeID != o.DonorNodeID:
+			return unfit("the order has no vote for raft group %s, in which the donor did not vote for itself but for node %d", name, g.Vote.NodeID)
+		case o.Changing: // the groups differ, and that is known
+		case len(g.Configs) > 0:
+			return unfit("the membership of raft group %s is being changed: %v", name, g.Configs)
 		case !slices.Contains(g.Membership.Voters, o.DonorNodeID):
 			return unfit("the donor, node %d, is no voter of raft group %s (%v)", o.DonorNodeID, name, g.Membership.Voters)
 		case i > 0 && !sameIDs(voters, g.Membership.Voters):
 			return unfit("the voters of raft group %s are %v, of %s %v: a join or a leave is half done", name, g.Membership.Voters, groups[0], voters)
-		case len(o.Votes) > 0 && o.Votes[name] == (protocol.RaftVote{}):
+		case len(o.Votes) > 0 && !voted:
 			return unfit("the order has votes, and none for raft group %s", name)
-		case len(o.Votes) > 0 && o.Votes[name].Term <= g.Vote.Term:
+		}
+		switch {
+		case voted && o.Votes[name].Term <= g.Vote.Term:
 			return unfit("the ordered vote of raft group %s is of term %d, the donor's of term %d: it must be newer", name, o.Votes[name].Term, g.Vote.Term)
 		case len(o.Votes) == 0 && g.Vote.NodeID == o.NodeID:
 			return unfit("the vote of raft group %s (term %d) names node %d itself", name, g.Vote.Term, o.NodeID)

@@ -75,7 +75,7 @@ func (s *Seeder) obtain(ctx context.Context, now *seed) (protocol.Placement, err
 
 // ready begins the image, or finds the one that was begun, and waits until it is ready. Every question renews its lease.
 func (s *Seeder) ready(ctx context.Context, donor Donor, now *seed) (protocol.Image, error) {
-	_, err := donor.BeginImage(ctx, protocol.ImageRequest{ID: now.Order.ID, Families: protocol.FamiliesMetadata})
+	_, err := donor.BeginImage(ctx, protocol.ImageRequest{ID: now.Order.ID, Families: protocol.FamiliesMetadata, Changing: now.Order.Changing})
 	for err == nil {
 		var image protocol.Image
 		image, err = donor.Image(ctx, now.Order.ID)

@@ -29,6 +29,7 @@ func groups(change func(name string, g *protocol.ImageGroup)) map[string]protoco
 
 func TestAnImageIsUsedOnlyWhereItCannotHurt(t *testing.T) {
 	last := robustmq.Groups[len(robustmq.Groups)-1]
+	changing := func(o *protocol.SeedOrder) { o.Changing = true }
 	votes := func(term uint64) map[string]protocol.RaftVote {
 		v := map[string]protocol.RaftVote{}
 		for _, name := range robustmq.Groups {
@@ -53,12 +54,41 @@ func TestAnImageIsUsedOnlyWhereItCannotHurt(t *testing.T) {
 		"half a join": {nil, func(name string, g *protocol.ImageGroup) {
 			g.Membership.Voters = map[bool][]uint64{true: {1, 3}, false: {1, 2, 3}}[name == last]
 		}, "half done"},
-		"ends too early":            {func(o *protocol.SeedOrder) { o.Least[last] = 8 }, nil, "ends before entry 8"},
-		"says nothing of the end":   {nil, func(name string, g *protocol.ImageGroup) { g.LastApplied = nil }, "ends before entry 7"},
-		"votes that make it lead":   {func(o *protocol.SeedOrder) { o.Votes = votes(5) }, nil, ""},
-		"votes that are not newer":  {func(o *protocol.SeedOrder) { o.Votes = votes(4) }, nil, "must be newer"},
-		"votes for some groups":     {func(o *protocol.SeedOrder) { o.Votes = votes(5); delete(o.Votes, last) }, nil, "none for raft group"},
-		"a group is missing":        {nil, nil, "has no raft group"},
+		"ends too early":           {func(o *protocol.SeedOrder) { o.Least[last] = 8 }, nil, "ends before entry 8"},
+		"says nothing of the end":  {nil, func(name string, g *protocol.ImageGroup) { g.LastApplied = nil }, "ends before entry 7"},
+		"votes that make it lead":  {func(o *protocol.SeedOrder) { o.Votes = votes(5) }, nil, ""},
+		"votes that are not newer": {func(o *protocol.SeedOrder) { o.Votes = votes(4) }, nil, "must be newer"},
+		"votes for some groups":    {func(o *protocol.SeedOrder) { o.Votes = votes(5); delete(o.Votes, last) }, nil, "none for raft group"},
+		"a group is missing":       {nil, nil, "has no raft group"},
+		"of a membership that is being changed": {nil, func(name string, g *protocol.ImageGroup) {
+			g.Membership.Voters, g.Configs = nil, [][]uint64{{3}, {2, 3}}
+		}, "is being changed"},
+		"half a join, wanted": {changing, func(name string, g *protocol.ImageGroup) {
+			g.Vote.NodeID, g.Membership.Voters = 3, []uint64{3}
+			if name == last {
+				g.Membership.Voters, g.Configs = nil, [][]uint64{{3}, {2, 3}}
+			}
+		}, ""},
+		"half a join, done in one group, wanted": {changing, func(name string, g *protocol.ImageGroup) {
+			g.Vote.NodeID, g.Membership.Voters = 3, map[bool][]uint64{true: {2, 3}, false: {3}}[name == last]
+		}, ""},
+		"half a join of three, wanted": {changing, func(name string, g *protocol.ImageGroup) {
+			g.Vote.NodeID, g.Membership.Voters, g.Configs = 3, nil, [][]uint64{{3}, {1, 2, 3}}
+		}, "without the donor"},
+		"half a join of others, wanted": {changing, func(_ string, g *protocol.ImageGroup) { g.Vote.NodeID, g.Membership.Voters = 3, []uint64{2} }, "without the donor"},
+		"half a join, its vote for another, wanted": {changing, func(_ string, g *protocol.ImageGroup) {
+			g.Vote.NodeID, g.Membership.Voters = 2, []uint64{2, 3}
+		}, "did not vote for itself but for node 2"},
+		"half a join, its vote for another replaced": {func(o *protocol.SeedOrder) {
+			changing(o)
+			o.Votes = map[string]protocol.RaftVote{last: {Term: 5}}
+		}, func(name string, g *protocol.ImageGroup) {
+			g.Membership.Voters, g.Vote.NodeID = []uint64{2, 3}, map[bool]uint64{true: 2, false: 3}[name == last]
+		}, ""},
+		"half a join, its vote replaced by an older": {func(o *protocol.SeedOrder) {
+			changing(o)
+			o.Votes = map[string]protocol.RaftVote{last: {Term: 4}}
+		}, func(_ string, g *protocol.ImageGroup) { g.Membership.Voters, g.Vote.NodeID = []uint64{2, 3}, 3 }, "must be newer"},
 		"nothing is wanted of it":   {func(o *protocol.SeedOrder) { o.Least = nil }, func(_ string, g *protocol.ImageGroup) { g.LastApplied = nil }, ""},
 		"a vote that is overridden": {func(o *protocol.SeedOrder) { o.Votes = votes(5) }, func(_ string, g *protocol.ImageGroup) { g.Vote.NodeID = 2 }, ""},
 	} {
@@ -73,6 +103,30 @@ func TestAnImageIsUsedOnlyWhereItCannotHurt(t *testing.T) {
 		err := judgeImage(o, found, robustmq.Groups)
 		if (err == nil) != (c.part == "") || err != nil && !strings.Contains(err.Error(), c.part) {
 			t.Errorf("%s: %v, want %q", name, err, c.part)
+		}
+	}
+}
+
+func TestAVolumeIsFilledByWhoWasNeededForEverythingWhileTheNodeJoined(t *testing.T) {
+	for changing, want := range map[bool]protocol.SeedPhase{true: protocol.SeedPlaced, false: protocol.SeedFailed} {
+		g := newGiver(t)
+		status := calm()
+		for name, s := range status {
+			s.VoteNode, s.State, s.CurrentLeader, s.Configs = 3, "Leader", 3, [][]uint64{{3}}
+			if name == robustmq.GroupMetadata {
+				s.Configs = [][]uint64{{3}, {2, 3}}
+			}
+			status[name] = s
+		}
+		g.set(func() { g.status = status })
+		m := newTaker(t, g)
+		o := order("a")
+		o.Changing = changing
+		if _, err := m.seeder.Begin(o); err != nil {
+			t.Fatal(err)
+		}
+		if s := m.ended(); s == nil || s.Phase != want {
+			t.Errorf("changing %t: %+v", changing, s)
 		}
 	}
 }

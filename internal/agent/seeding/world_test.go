@@ -56,6 +56,8 @@ type giver struct {
 	from []int64
 	sent int64
 	cut  bool // streams are cut
+	// status is what its server says; nil: calm.
+	status robustmq.ClusterStatus
 }
 
 func newGiver(t testing.TB) *giver {
@@ -76,7 +78,13 @@ func (g *giver) restart() {
 	source := images.NewSource(images.SourceOptions{
 		FS: images.OS{}, Root: filepath.Join(g.root, ".images"), Database: func() string { return g.database },
 		Ask: func(context.Context) (images.Server, error) {
-			return images.Server{Process: 1, Status: calm(), Groups: robustmq.Groups}, nil
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			status := g.status
+			if status == nil {
+				status = calm()
+			}
+			return images.Server{Process: 1, Status: status, Groups: robustmq.Groups}, nil
 		},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
