@@ -65,6 +65,15 @@ func (c *Clusters) Set(cluster types.NamespacedName, now Cluster) {
 	c.seen[cluster] = now
 }
 
+// SetCertificates exports other ends of certificates of a cluster, and what else was seen of it last.
+func (c *Clusters) SetCertificates(cluster types.NamespacedName, certificates []Certificate) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.seen[cluster]
+	now.Certificates = certificates
+	c.seen[cluster] = now
+}
+
 // Forget a cluster that is gone.
 func (c *Clusters) Forget(cluster types.NamespacedName) {
 	c.mu.Lock()

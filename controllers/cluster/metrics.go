@@ -56,7 +56,7 @@ func restoresToExport(restores []v1alpha1.RobustMQRestore) []monitoring.Restore 
 	return out
 }
 
-// certificatesOf are the ends of the certificates that the operator keeps for a cluster. What cannot be read has none: it is replaced in the pass that finds it.
+// certificatesOf are the ends of the certificates that the operator keeps for a cluster. What cannot be read has none.
 func certificatesOf(secrets pki.Secrets) []monitoring.Certificate {
 	var out []monitoring.Certificate
 	for _, c := range []struct {
@@ -70,9 +70,10 @@ func certificatesOf(secrets pki.Secrets) []monitoring.Certificate {
 	return out
 }
 
-// noteCertificates reads the ends of a cluster's certificates where they may have changed: those of a cluster at rest are not parsed again at every pass.
-func (p *pass) noteCertificates(secrets pki.Secrets, changed bool) {
-	if p.memory.certificates == nil || changed {
-		p.memory.certificates = certificatesOf(secrets)
+// noteCertificates reads the ends of a cluster's certificates and exports them at once: of a pass that fails later nothing else is.
+func (r *Reconciler) noteCertificates(p *pass, secrets pki.Secrets) {
+	p.memory.certificates = certificatesOf(secrets)
+	if r.Metrics != nil {
+		r.Metrics.Clusters.SetCertificates(client.ObjectKeyFromObject(p.cluster), p.memory.certificates)
 	}
 }

@@ -154,10 +154,15 @@ func (r *Reconciler) ensureCertificates(ctx context.Context, p *pass) (agentclie
 			fmt.Fprintf(&versions, "%s %s ", live.UID, live.ResourceVersion)
 		}
 	}
-	certs, changed := existing, false
+	certs := existing
 	who := manifests.PKISubject(p.desired, p.inputs)
 	fmt.Fprintf(&versions, "%q", who)
-	if now := r.Now(); !p.cluster.Spec.Paused && !p.memory.settled.stillAre(versions.String(), now) {
+	now := r.Now()
+	settled := p.memory.settled.stillAre(versions.String(), now)
+	if !settled {
+		r.noteCertificates(p, existing) // before any is made anew: what cannot be written is then seen to end
+	}
+	if !p.cluster.Spec.Paused && !settled {
 		want, err := pki.Desired(existing, who, r.PKIRules, now, r.Random)
 		if err != nil {
 			return agentclient.Identity{}, fmt.Errorf("certificates of cluster %s: %w", p.cluster.Name, err)
@@ -172,12 +177,14 @@ func (r *Reconciler) ensureCertificates(ctx context.Context, p *pass) (agentclie
 		for _, c := range want.Changes {
 			p.log.Info("certificate made", "certificate", c.Secret, "reason", c.Reason)
 		}
-		certs, changed = want.Secrets, len(want.Changes) > 0
-		if p.memory.settled = (settledCertificates{}); !changed {
+		certs = want.Secrets
+		if len(want.Changes) > 0 {
+			p.memory.settled = settledCertificates{}
+			r.noteCertificates(p, certs)
+		} else {
 			p.memory.settled = settledCertificates{of: versions.String(), at: now, until: want.Next}
 		}
 	}
-	p.noteCertificates(certs, changed)
 	return agentclient.Identity{
 		CA: certs.Operator[pki.KeyTrust], Cert: certs.Operator[pki.KeyCert], Key: certs.Operator[pki.KeyKey],
 		ServerName: protocol.ServerName(p.cluster.Namespace, p.cluster.Name),

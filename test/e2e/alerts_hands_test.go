@@ -79,6 +79,19 @@ func (w *watched) hangs(pods ...client.ObjectKey) (undo func()) {
 	}
 }
 
+// followers are the members that do not lead.
+func (w *watched) followers() []client.ObjectKey {
+	w.Helper()
+	leader := w.leader()
+	var all []client.ObjectKey
+	for i := range 3 {
+		if w.member(i) != leader {
+			all = append(all, w.member(i))
+		}
+	}
+	return all
+}
+
 // nodes are the names of all.
 func (w *watched) nodes() []string {
 	w.Helper()

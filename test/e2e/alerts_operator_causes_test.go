@@ -71,13 +71,13 @@ var operatorCauses = []cause{
 	},
 	{
 		what:   "the operator is away, and somebody edits what it keeps: settings, and the agents' certificate (one day left)",
-		alerts: []string{"RobustMQOperatorDown", "RobustMQConfigInvalid", "RobustMQConfigPending", "RobustMQConfigKeysIgnored", "RobustMQAgentCertificateExpires"}, within: 4 * time.Minute,
+		alerts: []string{"RobustMQOperatorDown", "RobustMQConfigInvalid", "RobustMQConfigPending", "RobustMQConfigKeysIgnored", "RobustMQAgentCertificateExpires"}, within: 4 * time.Minute, clears: 8 * time.Minute,
 		do: func(w *watched) func() {
 			w.kubectl("scale", "deployment", live.OperatorDeployment, "-n", live.OperatorNamespace, "--replicas=0")
 			w.must(live.Until(w.Context(), "no operator runs", time.Second, 2*time.Minute, func(context.Context) (bool, string, error) { return len(w.operators()) == 0, "", nil }))
 			w.editSettings(v1alpha1.RoleMQTTBroker, func(config map[string]any) { config["ports"].(map[string]any)["mqtt"] = 70000 })
 			w.editSettings(v1alpha1.RolePlacementCenter, func(config map[string]any) {
-				config["sections"] = map[string]any{"mqtt_runtime.keep_alive": map[string]any{"default_time": 201}, "no_such_section": map[string]any{"key": 1}}
+				config["sections"] = map[string]any{"mqtt_runtime.keep_alive": map[string]any{"default_time": 201}, "mqtt_runtime.server": map[string]any{"tcp_port": 1999}}
 			})
 			w.shortenAgentCertificate(24 * time.Hour)
 			w.nudgeAll()

@@ -55,6 +55,22 @@ func (p *Prometheus) Value(ctx context.Context, expr string) (model.Vector, erro
 	}
 }
 
+// Range evaluates an expression over the time that ends now, at every step.
+func (p *Prometheus) Range(ctx context.Context, expr string, back, step time.Duration) (model.Matrix, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	now := time.Now()
+	value, _, err := p.api.QueryRange(ctx, expr, prometheusv1.Range{Start: now.Add(-back), End: now, Step: step})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", expr, err)
+	}
+	series, ok := value.(model.Matrix)
+	if !ok {
+		return nil, fmt.Errorf("%s yields a %s", expr, value.Type())
+	}
+	return series, nil
+}
+
 // Targets are all that are scraped.
 func (p *Prometheus) Targets(ctx context.Context) ([]prometheusv1.ActiveTarget, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
