@@ -13,19 +13,29 @@ import (
 
 // desiredLeaf returns have as it is while it serves, else a new certificate and the reason; renew is when the returned one has to be made anew.
 func desiredLeaf(have pair, auth authority, want request, rules Rules, now time.Time, random io.Reader) (p pair, reason string, renew time.Time, err error) {
-	reason, cert := whyReissue(have, auth, want, now)
+	reason, cert := whyReissue(have, auth, want, rules, now)
 	if reason == "" {
-		return have, "", renewalOf(cert), nil
+		return have, "", renewalOfLeaf(cert, auth, rules), nil
 	}
 	p, cert, err = issue(auth, want, rules, now, random)
 	if err != nil {
 		return pair{}, "", time.Time{}, err
 	}
-	return p, reason, renewalOf(cert), nil
+	return p, reason, renewalOfLeaf(cert, auth, rules), nil
+}
+
+// renewalOfLeaf is when two thirds of a certificate's life are over, or, if somebody gave it a shorter life than the rules do, when less than a third of theirs is left. One that ends with its authority
+// would get no longer life by that.
+func renewalOfLeaf(cert *x509.Certificate, auth authority, rules Rules) time.Time {
+	due := renewalOf(cert)
+	if third := cert.NotAfter.Add(-rules.LeafLife / 3); third.Before(due) && cert.NotAfter.Before(auth.signer.NotAfter) {
+		return third
+	}
+	return due
 }
 
 // whyReissue is empty when the certificate still serves.
-func whyReissue(have pair, auth authority, want request, now time.Time) (string, *x509.Certificate) {
+func whyReissue(have pair, auth authority, want request, rules Rules, now time.Time) (string, *x509.Certificate) {
 	if len(have.cert) == 0 && len(have.key) == 0 {
 		return "there is no certificate yet", nil
 	}
@@ -40,6 +50,8 @@ func whyReissue(have pair, auth authority, want request, now time.Time) (string,
 		return "it is not valid yet", nil
 	case !now.Before(renewalOf(cert)):
 		return "two thirds of its life are over", nil
+	case !now.Before(renewalOfLeaf(cert, auth, rules)):
+		return "less is left of it than of the others when they are renewed", nil
 	case !sameSet(cert.DNSNames, want.dns):
 		return fmt.Sprintf("its DNS names shall be %v", want.dns), nil
 	case !sameSet(uriStrings(cert.URIs), want.uris):

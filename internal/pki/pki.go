@@ -22,7 +22,7 @@ const (
 type Rules struct {
 	// AuthorityLife is how long an authority is valid.
 	AuthorityLife time.Duration
-	// LeafLife is how long every other certificate is valid. A certificate is made anew when two thirds of its life are over.
+	// LeafLife is how long every other certificate is valid. A certificate is made anew when two thirds of its life are over, or earlier if it has a shorter life and less than a third of LeafLife is left.
 	LeafLife time.Duration
 	// Propagation is how long a new authority is only trusted before it signs: by then every pod has it in its mounted ca.crt.
 	// The kubelet refreshes mounted Secrets within about two minutes (sync period plus cache).

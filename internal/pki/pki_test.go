@@ -416,3 +416,29 @@ func clone(m map[string][]byte) map[string][]byte {
 	}
 	return c
 }
+
+func TestACertificateOfAShorterLifeThanTheRulesGiveIsMadeAnewEarly(t *testing.T) {
+	brief := short
+	brief.LeafLife = short.LeafLife / 4
+	first, err := Desired(Secrets{}, who, brief, start, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const why = "less is left of it than of the others when they are renewed"
+	r := desired(t, first.Secrets, start.Add(time.Second))
+	if want := fmt.Sprintf("Agent: %s; Operator: %[1]s; Job: %[1]s; Listener: %[1]s", why); reasons(r) != want {
+		t.Errorf("got  %s\nwant %s", reasons(r), want)
+	}
+	if again := desired(t, r.Secrets, start.Add(2*time.Second)); len(again.Changes) != 0 {
+		t.Errorf("made anew again: %s", reasons(again))
+	}
+
+	// Where the authority itself ends soon, a new one would live no longer.
+	ending := Rules{AuthorityLife: time.Minute, LeafLife: time.Hour, Propagation: time.Second}
+	if first, err = Desired(Secrets{}, who, ending, start, rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := Desired(first.Secrets, who, ending, start.Add(time.Second), rand.Reader); err != nil || len(again.Changes) != 0 {
+		t.Errorf("made anew although the authority ends with it: %s, %v", reasons(again), err)
+	}
+}

@@ -124,7 +124,9 @@ func (w *watched) fire(c cause) {
 	if clears == 0 {
 		clears = 4 * time.Minute
 	}
-	for name := range w.firing(w.Context()) {
+	before, err := w.firing(w.Context())
+	w.must(err)
+	for name := range before {
 		if slices.Contains(c.alerts, name) {
 			w.Logf("%s fires before anything was done", name)
 		}
@@ -138,9 +140,12 @@ func (w *watched) fire(c cause) {
 		}
 	})
 	fired, others := map[string]time.Duration{}, map[string]bool{}
-	err := live.Until(w.Context(), "the alerts fire", time.Second, within, func(ctx context.Context) (bool, string, error) {
+	err = live.Until(w.Context(), "the alerts fire", time.Second, within, func(ctx context.Context) (bool, string, error) {
 		var missing []string
-		firing := w.firing(ctx)
+		firing, err := w.firing(ctx)
+		if err != nil {
+			return false, err.Error(), nil
+		}
 		for name := range firing {
 			if _, before := fired[name]; !before && slices.Contains(c.alerts, name) {
 				fired[name] = time.Since(begin)
@@ -165,7 +170,10 @@ func (w *watched) fire(c cause) {
 	begin = time.Now()
 	ended := map[string]time.Duration{}
 	err = live.Until(w.Context(), "the alerts end", time.Second, clears, func(ctx context.Context) (bool, string, error) {
-		firing := w.firing(ctx)
+		firing, err := w.firing(ctx)
+		if err != nil {
+			return false, err.Error(), nil
+		}
 		var left []string
 		for name := range fired {
 			if _, before := ended[name]; before || looksBack[name] != "" {
@@ -198,16 +206,13 @@ func (w *watched) fire(c cause) {
 	}
 }
 
-// firing are the alerts of the hurried copies that fire now. A Prometheus that does not answer sees nothing.
-func (w *watched) firing(ctx context.Context) map[string]bool {
+// firing are the alerts of the hurried copies that fire now. Of a Prometheus that does not answer nothing is known.
+func (w *watched) firing(ctx context.Context) (map[string]bool, error) {
 	w.Helper()
-	names := map[string]bool{}
 	found, err := w.prom.Firing(ctx, map[string]string{watch.HurriedLabel: "true"})
-	if err != nil {
-		return names
-	}
+	names := map[string]bool{}
 	for _, f := range found {
 		names[string(f.Metric["alertname"])] = true
 	}
-	return names
+	return names, err
 }
