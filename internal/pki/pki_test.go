@@ -434,11 +434,11 @@ func TestACertificateOfAShorterLifeThanTheRulesGiveIsMadeAnewEarly(t *testing.T)
 	}
 
 	// Where the authority itself ends soon, a new one would live no longer.
-	ending := Rules{AuthorityLife: time.Minute, LeafLife: time.Hour, Propagation: time.Second}
+	ending := Rules{AuthorityLife: 30 * time.Minute, LeafLife: time.Hour, Propagation: time.Second}
 	if first, err = Desired(Secrets{}, who, ending, start, rand.Reader); err != nil {
 		t.Fatal(err)
 	}
-	if again, err := Desired(first.Secrets, who, ending, start.Add(time.Second), rand.Reader); err != nil || len(again.Changes) != 0 {
+	if again, err := Desired(first.Secrets, who, ending, start.Add(11*time.Minute), rand.Reader); err != nil || len(again.Changes) != 0 {
 		t.Errorf("made anew although the authority ends with it: %s, %v", reasons(again), err)
 	}
 }
