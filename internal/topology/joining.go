@@ -129,33 +129,27 @@ func mostLeading(s Snapshot, h Health) Member {
 	return best
 }
 
-// bringTogether moves the leadership to the member that leads most (transferTogether). Where that cannot be done, it stops a member that leads only some of the groups, so that the one that leads most takes over; it is released when every group is led again, or after Limits.Hold.
-// That only while the cluster is being formed: it costs an election, during which nobody can connect, and once brokers serve that is not worth a member more. Once they serve, two voters, too, have a transfer:
-// without it the third, with which either of them could fail, would never come.
+// bringTogether moves the leadership to the member that leads most (transferTogether); two voters, too, have a transfer for it: without it the third, with which either of them could fail, would never
+// come. Where that cannot be done, it stops a member that leads only some of the groups, so that the one that leads most takes over; it is released when every group is led again, or after Limits.Hold.
+// That only while the cluster is being formed, and only where the quorum can spare it: it costs an election, during which nobody can connect, and once brokers serve that is not worth a member more.
 func bringTogether(s Snapshot, h Health, p *Plan) {
 	if s.Seen[Symptom{Kind: SymptomLeadersApart}] <= s.Limits.LeadersApart {
 		return
 	}
-	serves := slices.ContainsFunc(s.of(v1alpha1.RoleMQTTBroker), serving)
-	takes := enoughVoters
-	if serves {
-		takes = fewestVoters
-	}
-	step, wait, ok := transferTogether(s, h, takes, "the raft groups are led by different members, and a member waits to join")
+	step, wait, ok := transferTogether(s, h, fewestVoters, "the raft groups are led by different members, and a member waits to join")
 	if ok {
 		step.Cures = SymptomLeadersApart
 		p.step(step)
 		return
 	}
 	p.Waits = append(p.Waits, wait)
-	if serves {
+	if slices.ContainsFunc(s.of(v1alpha1.RoleMQTTBroker), serving) {
 		return
 	}
 	target := mostLeading(s, h)
 	for _, group := range s.Wanted.Groups {
 		if l, ok := h.Leader(group); ok && l.NodeID != target.NodeID {
-			// Of two voters none can be spared, and while the cluster is formed that is borne; of more, nobody is held whom the quorum needs.
-			if v := quorum.MayGo(l.NodeID, h.Groups()); !v.Allowed && len(l.Agent.Groups[group].Members) > 2 {
+			if v := quorum.MayGo(l.NodeID, h.Groups()); !v.Allowed {
 				p.wait(v1alpha1.ReasonLeadersApart, "%s leads %s while %s leads more, and is not held: %s", l.Pod, group, target.Pod, v.Message)
 				return
 			}

@@ -106,17 +106,37 @@ func leadersApart(w *world, group string, to uint64) {
 }
 
 func TestWhileFormingTheMemberThatLeadsOnlySomeGroupsIsHeldUntilTheyAreLedElsewhere(t *testing.T) {
-	w := newWorld(3, 2).founded().form(1, 1, 2)
+	w := newWorld(5, 2).founded().form(1, 1, 2, 3)
 	leadersApart(w, "data_0", 2)
+	w.s.TransferFailedAgo = time.Second // or whatever keeps leadership from being moved
 	expect(t, w, v1alpha1.ReasonLeadersApart)
 	w.s.Seen[Symptom{Kind: SymptomLeadersApart}] = 20 * time.Second
 	expect(t, w, v1alpha1.ReasonLeadersApart, "Stop "+pc1)
 	a := w.member(2).Agent
 	a.Server, a.GateOpen, a.GateReason, a.Groups = ServerStopped, false, GateHeld, nil
+	for _, id := range []uint64{1, 3} {
+		w.group(id, "data_0", func(g *Group) { g.Leads, g.Leader = false, 0 })
+	}
 	w.seen(SymptomHeld, 2, 90*time.Second)
 	expect(t, w, v1alpha1.ReasonLeadersApart)
 	w.seen(SymptomHeld, 2, 2*time.Minute)
 	expect(t, w, "", "Start "+pc1)
+}
+
+func TestWhileFormingNobodyIsHeldWhomTheQuorumCannotSpare(t *testing.T) {
+	for members := uint64(2); members <= 3; members++ {
+		w := newWorld(5, 0).founded().form(1, []uint64{1, 2, 3}[:members]...)
+		leadersApart(w, "data_0", 2)
+		w.s.Seen[Symptom{Kind: SymptomLeadersApart}] = time.Hour
+		if members == 2 {
+			w.s.TransferFailedAgo = time.Second
+		} else {
+			w.member(3).Agent.Server, w.member(3).Agent.Groups = ServerHung, nil
+		}
+		if p := Decide(w.s); slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == StepStop }) {
+			t.Errorf("of %d: %+v", members, p.Steps)
+		}
+	}
 }
 
 func TestTheMemberThatLeadsMostGroupsIsTheOneThatStays(t *testing.T) {
@@ -124,6 +144,12 @@ func TestTheMemberThatLeadsMostGroupsIsTheOneThatStays(t *testing.T) {
 	leadersApart(w, "data_0", 2)
 	leadersApart(w, "offset_0", 2)
 	w.s.Seen[Symptom{Kind: SymptomLeadersApart}] = 20 * time.Second
+	expect(t, w, v1alpha1.ReasonLeadersApart, "Transfer "+pc1)
+	w = newWorld(5, 0).founded().form(1, 1, 2, 3)
+	leadersApart(w, "data_0", 2)
+	leadersApart(w, "offset_0", 2)
+	w.s.Seen[Symptom{Kind: SymptomLeadersApart}] = 20 * time.Second
+	w.s.TransferFailedAgo = time.Second
 	expect(t, w, v1alpha1.ReasonLeadersApart, "Stop "+pc0)
 }
 

@@ -146,7 +146,7 @@ func transferTo(s Snapshot, h Health, voters int, candidates []Member, from, why
 			continue
 		}
 		for _, stopped := range append([]Member{m}, stops...) {
-			first := restartFirst(stopped, from)
+			first := restartFirst(h, stopped, from)
 			if first == "" {
 				continue
 			}
@@ -161,12 +161,14 @@ func transferTo(s Snapshot, h Health, voters int, candidates []Member, from, why
 }
 
 // restartFirst says why a member that a transfer stops has to be restarted in place before it; empty: it need not be. A new configuration is tried by one server at a time: a transfer starts
-// two or more with it, and one that they die of would cost the quorum. Whoever is to go is not kept waiting for its own.
-func restartFirst(m Member, from string) string {
+// two or more with it, and one that they die of would cost the quorum. Whoever is to go is not kept waiting for its own. Of two voters each is the quorum's: one alone that dies of it costs it as well, and
+// one more restart would be one more pause, so both take it with the transfer. (A third member that waits to join has made the list of members longer: one of two is never without a new one.)
+func restartFirst(h Health, m Member, from string) string {
+	few := len(h.voters(h.s.Wanted.Groups[0])) < enoughVoters
 	switch {
 	case m.Agent.WALBytes > walLimit:
 		return fmt.Sprintf("its write-ahead log of %d MiB is emptied by it", m.Agent.WALBytes>>20)
-	case m.Agent.ConfigStale && m.Pod != from:
+	case m.Agent.ConfigStale && m.Pod != from && !few:
 		return "it takes its new configuration"
 	}
 	return ""

@@ -346,7 +346,13 @@ func TestTwoVotersAreNotStoppedWhileAnythingIsAmissOrForAnythingElse(t *testing.
 		"leaders are not apart for long": func(w *world) {
 			w.s.Seen[Symptom{Kind: SymptomLeadersApart}] = time.Second
 		},
-		"one has a new configuration to take": func(w *world) { w.member(2).Agent.ConfigStale = true },
+		"a log is long":     func(w *world) { w.member(2).Agent.WALBytes = walLimit + 1 },
+		"it is not founded": func(w *world) { w.s.Wanted.Founded = false },
+		"a voter lacks data": func(w *world) {
+			w.member(2).Agent.EmptySnapshot, w.member(1).Agent.EmptySnapshot = []string{"data_0"}, []string{"data_0"}
+		},
+		"a voter is fenced":                       func(w *world) { w.member(1).Agent.Fenced, w.member(2).Agent.Fenced = true, true },
+		"the third is there and is being started": func(w *world) { w.start(3, OriginJoined).Agent.Server = ServerStarting },
 	} {
 		w := twoApart()
 		change(w)
@@ -363,13 +369,33 @@ func TestTwoVotersAreNotStoppedWhileAnythingIsAmissOrForAnythingElse(t *testing.
 	}
 }
 
+// The member that waits to join has made the list of members longer: both have a configuration to take, of two none can be restarted before, and each would cost the quorum alone as both do.
+func TestTwoVotersTakeTheirNewConfigurationWithTheTransfer(t *testing.T) {
+	for _, stale := range [][]uint64{{1}, {2}, {1, 2}} {
+		w := twoApart()
+		for _, id := range stale {
+			w.member(id).Agent.ConfigStale = true
+		}
+		expect(t, w, v1alpha1.ReasonLeadersApart, "Transfer "+pc0)
+		w.member(stale[0]).Agent.ConfigFault = "no such port"
+		expect(t, w, v1alpha1.ReasonLeadersApart)
+	}
+}
+
+func TestTwoVotersOfAClusterThatIsBeingFormedAreBroughtTogether(t *testing.T) {
+	w := newWorld(3, 1).founded().form(1, 1, 2)
+	leadersApart(w, "data_0", 2)
+	w.s.Seen[Symptom{Kind: SymptomLeadersApart}] = time.Hour
+	expect(t, w, v1alpha1.ReasonLeadersApart, "Transfer "+pc0)
+}
+
 // What a person reads where two voters cannot be stopped either: who has to be restarted, and why nobody does it.
 func TestWhatKeepsTwoVotersApartIsSaid(t *testing.T) {
 	w := twoApart()
-	w.member(2).Agent.ConfigStale = true
+	w.member(2).Agent.WALBytes = walLimit + 1<<20
 	p := Decide(w.s)
 	if !slices.ContainsFunc(p.Waits, func(x Wait) bool {
-		return x.Reason == v1alpha1.ReasonTransferWaiting && strings.Contains(x.Message, pc1+" has to be restarted before (it takes its new configuration), and cannot be now")
+		return x.Reason == v1alpha1.ReasonTransferWaiting && strings.Contains(x.Message, pc1+" has to be restarted before (its write-ahead log of 513 MiB is emptied by it), and cannot be now")
 	}) {
 		t.Errorf("%+v", p.Waits)
 	}

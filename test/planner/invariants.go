@@ -111,9 +111,6 @@ func (w *World) checkPlan(s topology.Snapshot, plan topology.Plan, t truth) {
 			// Where a group has no leader because of this very member, its restart is the only cure, and another group may have to bear it: none of them is of use alone.
 			// Of two whose cores have stopped in different groups one has to be first.
 			down[n.id] = t.led == [groupCount]bool{true, true, true} && (step.Cures != topology.SymptomRaftDead || !t.dead) || step.Cures != topology.SymptomStaleLeader && step.Cures != topology.SymptomRaftDead
-			if step.Cures == topology.SymptomLeadersApart && len(t.configs[0]) == 1 && len(t.configs[0][0]) == 2 {
-				down[n.id] = false // a cluster of two that is being formed
-			}
 		case topology.StepTransfer:
 			changes++
 			w.checkTransfer(s, n, step, t)

@@ -296,6 +296,9 @@ func moveGroup(t *testing.T, w *world.World, c *v1alpha1.RobustMQCluster, group,
 	order(from, protocol.TransferPrepare)
 	order(to, protocol.TransferPrepare)
 	order(to, protocol.TransferCommit)
+	if c.Spec.PlacementCenter.Replicas == 2 {
+		order(from, protocol.TransferRelease) // the target leads only when the other follows
+	}
 	w.Await("the group's new leader", func() (bool, string) {
 		status, err := w.Raft(to)
 		return err == nil && status[group].LeadsWithQuorum(), fmt.Sprintf("%+v %v", status[group], err)
@@ -331,6 +334,34 @@ func TestLeadersThatAreApartAreBroughtTogetherBeforeAMemberJoins(t *testing.T) {
 	}
 	t.Logf("%v; longest time without an acknowledged write, in real life: %.1f s", moved, x.longest().Seconds())
 	nothingLost(t, w, before+2*nodeKeys, x.stop())
+}
+
+func TestTwoVotersThatAreLedApartAreBroughtTogetherForTheThird(t *testing.T) {
+	long(t)
+	t.Parallel()
+	w := env.New(t, world.Options{Speed: transferSpeed, Nodes: 5})
+	c := form(t, w, manifest(newest, 2, 1, "  unsafe: [AllowEvenPlacementCenter]\n"))
+	settle(t, w)
+	before := keysBefore(t, w, c)
+	w.Operator().Crash()
+	moveGroup(t, w, c, robustmq.GroupData, "c-placement-center-0", "c-placement-center-1")
+	x := write(t, w, c)
+	x.goesOn()
+	w.Apply(manifest(newest, 3, 1, ""))
+	w.StartOperator()
+	w.AwaitFor(2*world.Patience, "three members with one leader", func() (bool, string) {
+		now := w.Cluster("c")
+		if len(w.Pods(now, v1alpha1.RolePlacementCenter)) != 3 || now.Status.Leader == "" {
+			return false, w.Describe()
+		}
+		return leads(w, now.Status.Leader)
+	})
+	moved := events(w, v1alpha1.ReasonLeadershipMoved)
+	if len(moved) == 0 {
+		t.Error("nobody's leadership was moved")
+	}
+	t.Logf("%v; longest time without an acknowledged write, in real life: %.1f s", moved, x.longest().Seconds())
+	nothingLost(t, w, before+nodeKeys, x.stop())
 }
 
 func TestATargetThatIsBehindIsNotMadeTheLeaderAndAllIsAsItWas(t *testing.T) {
