@@ -159,7 +159,9 @@ func (k *killing) Read(p []byte) (int, error) {
 		return k.r.Read(p) // behind it comes at most what was under way
 	}
 	n, err := k.r.Read(p[:min(int64(len(p)), k.left)])
-	k.left -= int64(n)
+	if k.left -= int64(n); k.left == 0 && err != nil { // the end came with the last byte
+		k.kill()
+	}
 	return n, err
 }
 

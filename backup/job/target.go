@@ -155,8 +155,9 @@ func (t *target) doubts(name string) bool {
 
 // watched makes a leg for a file from an offset on, and the context of the call that sends it.
 func (t *target) watched(ctx context.Context, name string, offset int64) (context.Context, *leg) {
-	ctx, watch := watchCall(ctx, t.patience.Lost, t.toAnswer(t.files[name].size), t.court)
-	return ctx, newLeg(offset, watch)
+	size := t.files[name].size
+	ctx, watch := watchCall(ctx, t.patience.Lost, t.toAnswer(size), t.court)
+	return ctx, newLeg(offset, size, watch)
 }
 
 // toAnswer is how long the member may take for a file of which it has everything.

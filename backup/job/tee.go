@@ -48,6 +48,7 @@ var errLegEnded = errors.New("the call that this was for has ended")
 
 // leg is the stream of a file to one member, from the offset on that it asked for. It is the body of one call, which may go on reading it for a moment after it has returned.
 type leg struct {
+	size  int64 // bytes from the offset to the end of the file
 	at    int64 // offset in the file of what is handed next
 	queue chan piece
 	gone  chan struct{} // closed with ended
@@ -61,8 +62,9 @@ type leg struct {
 	ended   bool
 }
 
-func newLeg(offset int64, w *watchdog) *leg {
-	return &leg{at: offset, queue: make(chan piece, blocksAStream), gone: make(chan struct{}), watch: w}
+// newLeg is for a file of a size from an offset on.
+func newLeg(offset, size int64, w *watchdog) *leg {
+	return &leg{size: size - offset, at: offset, queue: make(chan piece, blocksAStream), gone: make(chan struct{}), watch: w}
 }
 
 // hand over what the member lacks of a block, which begins at an offset of the file.
@@ -135,6 +137,9 @@ func (l *leg) bytes() int64 {
 	defer l.mu.Unlock()
 	return l.taken
 }
+
+// Len is how many bytes are still to be read: the call announces them.
+func (l *leg) Len() int { return int(l.size - l.bytes()) }
 
 // Read implements io.Reader. That it is called says that the member took what it was given before.
 func (l *leg) Read(p []byte) (int, error) {

@@ -14,15 +14,15 @@ import (
 	"time"
 )
 
-// legs for offsets of a file, and what their members read, each in a way of its own.
-func testLegs(t *testing.T, offsets []int64, read func(i int, l *leg) ([]byte, error)) (legs []*leg, wait func() ([][]byte, []error), court *atomic.Int64) {
+// legs for offsets of a file of a size, and what their members read, each in a way of its own.
+func testLegs(t *testing.T, size int, offsets []int64, read func(i int, l *leg) ([]byte, error)) (legs []*leg, wait func() ([][]byte, []error), court *atomic.Int64) {
 	t.Helper()
 	court = &atomic.Int64{}
 	got, errs := make([][]byte, len(offsets)), make([]error, len(offsets))
 	var group sync.WaitGroup
 	for i, offset := range offsets {
 		_, watch := watchCall(t.Context(), time.Minute, time.Minute, court)
-		l := newLeg(offset, watch)
+		l := newLeg(offset, int64(size), watch)
 		legs = append(legs, l)
 		group.Go(func() {
 			got[i], errs[i] = read(i, l)
@@ -51,7 +51,10 @@ func TestEveryLegGetsExactlyWhatItLacks(t *testing.T) {
 			offsets, lowest = []int64{100, 5000, int64(size)}, 100
 		}
 		free := newBlocks()
-		legs, wait, court := testLegs(t, offsets, func(i int, l *leg) ([]byte, error) {
+		legs, wait, court := testLegs(t, size, offsets, func(i int, l *leg) ([]byte, error) {
+			if l.Len() != size-int(offsets[i]) {
+				t.Errorf("%d bytes from %d: %d are announced", size, offsets[i], l.Len())
+			}
 			switch i {
 			case 0:
 				var b bytes.Buffer
@@ -70,6 +73,9 @@ func TestEveryLegGetsExactlyWhatItLacks(t *testing.T) {
 			if errs[i] != nil || !bytes.Equal(got[i], content[offset:]) {
 				t.Errorf("%d bytes from %d: %d came, %v", size, offset, len(got[i]), errs[i])
 			}
+			if n := legs[i].Len(); n != 0 {
+				t.Errorf("%d bytes from %d: %d are still to come", size, offset, n)
+			}
 		}
 		wantAllBlocksHome(t, free)
 		if n := court.Load(); n != 0 {
@@ -81,7 +87,7 @@ func TestEveryLegGetsExactlyWhatItLacks(t *testing.T) {
 func TestALegThatEndsEarlyHoldsNobodyUp(t *testing.T) {
 	content := make([]byte, 4*blocksAStream*blockSize)
 	free := newBlocks()
-	legs, wait, _ := testLegs(t, []int64{0, 0, 0}, func(i int, l *leg) ([]byte, error) {
+	legs, wait, _ := testLegs(t, len(content), []int64{0, 0, 0}, func(i int, l *leg) ([]byte, error) {
 		if i < 2 {
 			_, err := io.CopyN(io.Discard, l, int64(i)*3*blockSize+11)
 			return nil, err
@@ -103,7 +109,7 @@ func TestALegThatEndsEarlyHoldsNobodyUp(t *testing.T) {
 
 func TestAStreamThatNobodyReadsEnds(t *testing.T) {
 	free := newBlocks()
-	legs, wait, _ := testLegs(t, []int64{0, 0}, func(_ int, l *leg) ([]byte, error) {
+	legs, wait, _ := testLegs(t, 1<<40, []int64{0, 0}, func(_ int, l *leg) ([]byte, error) {
 		_, err := io.CopyN(io.Discard, l, 100)
 		return nil, err
 	})
@@ -123,7 +129,7 @@ func TestTheLastBlockIsKeptUntilTheReaderSaysThatAllIsRight(t *testing.T) {
 	wrong := errors.New("another hash")
 	for _, size := range []int{1, blockSize, blockSize + 1, 3 * blockSize} {
 		free := newBlocks()
-		legs, wait, _ := testLegs(t, []int64{0, int64(size - 1)}, func(_ int, l *leg) ([]byte, error) { return io.ReadAll(l) })
+		legs, wait, _ := testLegs(t, size, []int64{0, int64(size - 1)}, func(_ int, l *leg) ([]byte, error) { return io.ReadAll(l) })
 		var told atomic.Bool
 		err := handOut(t.Context(), free, io.MultiReader(bytes.NewReader(make([]byte, size)), iotest.ErrReader(wrong)), 0, legs, func() { told.Store(true) })
 		got, errs := wait()
@@ -143,7 +149,7 @@ func TestAStreamEndsWithItsContextAlsoWhenAMemberHoldsEveryBlock(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	free := newBlocks()
 	release := make(chan struct{})
-	legs, wait, _ := testLegs(t, []int64{0}, func(_ int, _ *leg) ([]byte, error) { <-release; return nil, nil })
+	legs, wait, _ := testLegs(t, 1<<40, []int64{0}, func(_ int, _ *leg) ([]byte, error) { <-release; return nil, nil })
 	ended := make(chan error, 1)
 	go func() { ended <- handOut(ctx, free, endless{}, 0, legs, func() {}) }()
 	for deadline := time.Now().Add(20 * time.Second); len(free) > 0; <-time.After(time.Millisecond) {

@@ -38,6 +38,7 @@ type Images interface {
 	// Placement tells how far it is.
 	Placement(ctx context.Context, id string) (protocol.Placement, error)
 	// PutFile sends the bytes of a file from offset on; content ends where the file ends, or earlier: go on from Received. It ends with ctx, not with a limit.
+	// Content that has a method Len() int, as a bytes.Reader has, is announced with that length, and sent without the framing of what has none; if it ends earlier, the call fails.
 	PutFile(ctx context.Context, id, name string, offset int64, content io.Reader) (protocol.PlacedFile, error)
 	// AbandonPlacement removes what was received, before it is placed.
 	AbandonPlacement(ctx context.Context, id string) error
@@ -178,6 +179,9 @@ func (c *podClient) PutFile(ctx context.Context, id, name string, offset int64, 
 	request, err := http.NewRequestWithContext(ctx, http.MethodPut, c.base+path+"?offset="+strconv.FormatInt(offset, 10), io.NopCloser(content))
 	if err != nil {
 		return file, fmt.Errorf("request %s: %w", path, err)
+	}
+	if known, ok := content.(interface{ Len() int }); ok {
+		request.ContentLength = int64(known.Len()) // 0 is, to net/http, a length that is not known
 	}
 	response, err := c.http.Do(request)
 	if err != nil {

@@ -131,9 +131,7 @@ func (p *Pool) transport(key string, identity Identity) (*http.Transport, error)
 		return nil, err
 	}
 	transport := &http.Transport{
-		DialContext:         p.dial,
-		TLSClientConfig:     config,
-		TLSHandshakeTimeout: p.limits.Dial,
+		DialTLSContext:      dialTLS(p.dial, config, p.limits.Dial),
 		MaxIdleConnsPerHost: 2,
 		// Longer than the 2 s between two polls of a cluster that changes, so that such a poll costs no handshake. A cluster at rest keeps none: see Rest.
 		IdleConnTimeout: 10 * time.Second,
