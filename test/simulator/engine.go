@@ -266,12 +266,12 @@ func (e *engine) publish(ctx context.Context, shard string, m message, limit int
 	return reply.Offset, err
 }
 
-// ask sends one request to another engine. A node that is unknown here, or does not answer, costs a second (10 tries) and fails.
+// ask sends one request to another engine. A node that is unknown here, or refuses, costs a second (10 tries) and fails; an address that answers nobody costs as long as a connection hangs, 30 s at most.
 func (e *engine) ask(ctx context.Context, node uint64, f frame) (frameReply, error) {
 	if node == e.n.id {
 		return e.handle(f), nil
 	}
-	limit, cancel := context.WithTimeout(ctx, e.n.t.patience(5*time.Second, time.Second))
+	limit, cancel := context.WithTimeout(ctx, e.n.t.patience(30*time.Second, time.Second))
 	defer cancel()
 	var reply frameReply
 	for range 10 {
