@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -62,6 +63,10 @@ var operatorCauses = []cause{
 		what: "the operator's right to Secrets is taken away, and the agents' certificate has one day left", alerts: []string{"RobustMQOperatorReconcileErrors", "RobustMQClusterCertificateExpires"}, within: 4 * time.Minute,
 		do: func(w *watched) func() {
 			w.kubectl("delete", "clusterrolebinding", "robustmq-operator-secrets")
+			w.must(live.Until(w.Context(), "the operator may not write Secrets", 200*time.Millisecond, time.Minute, func(ctx context.Context) (bool, string, error) {
+				out, _ := k8s.Kubectl(ctx, nil, "auth", "can-i", "patch", "secrets", "-n", w.name.Namespace, "--as=system:serviceaccount:"+live.OperatorNamespace+":robustmq-operator") // "no" is an error, too
+				return strings.TrimSpace(out) == "no", out, nil
+			}))
 			w.shortenAgentCertificate(24 * time.Hour)
 			return func() {
 				w.kubectl("apply", "--server-side", "--force-conflicts", "-f", root+"/config/rbac/everywhere.yaml")

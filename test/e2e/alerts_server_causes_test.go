@@ -48,7 +48,11 @@ var serverCauses = []cause{
 				_, err := access.Admin(0).CreateTopic(w.Context(), fmt.Sprintf("e2e/one-copy/%d", i), 1)
 				w.must(err)
 			}
-			return w.hangs(w.broker(0), w.broker(1))
+			goOn := w.hangs(w.broker(0), w.broker(1))
+			return func() {
+				goOn()
+				w.ready(3 * time.Minute)
+			}
 		},
 	},
 	{
