@@ -67,6 +67,8 @@ const (
 	ReasonStartingNode = "StartingNode"
 	// ReasonNodeInService: a broker or journal server is registered and answers (event).
 	ReasonNodeInService = "NodeInService"
+	// ReasonGoingAlone: one of the last two members of the placement centre is being made its only voter.
+	ReasonGoingAlone = "GoingAlone"
 	// ReasonScaleInPending: more pods than wanted exist, and none of them may safely leave yet.
 	ReasonScaleInPending = "ScaleInPending"
 	// ReasonNotDrainable: a node cannot be taken away without losing messages; the message names the topics.

@@ -176,7 +176,7 @@ const (
 	AllowIncompatibleUpgrade UnsafeEscape = "AllowIncompatibleUpgrade"
 	// AllowInsecureS3 takes off BackupDestination's demand for https.
 	AllowInsecureS3 UnsafeEscape = "AllowInsecureS3"
-	// AllowShrinkBelowQuorum takes off NoShrinkBelowQuorum.
+	// AllowShrinkBelowQuorum takes off NoShrinkBelowQuorum. With it three members of the placement centre become one, with a pause of the metadata: keep it in the list until that is done.
 	AllowShrinkBelowQuorum UnsafeEscape = "AllowShrinkBelowQuorum"
 )
 

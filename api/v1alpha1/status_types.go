@@ -121,7 +121,7 @@ type MemberStatus struct {
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=63
 	VoterIn []string `json:"voterIn,omitempty"`
-	// marker says how its volume came by its data: None, Founded, Joined, Seeded, Restored, Adopted, Foreign, Missing or Unknown.
+	// marker says how its volume came by its data: None, Founded, Joined, Seeded, Restored, Alone, Adopted, Foreign, Missing or Unknown.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32

@@ -57,6 +57,12 @@ func (r *Reconciler) act(ctx context.Context, p *pass, plan topology.Plan) error
 		if step.Kind == topology.StepStartEmpty {
 			do = r.startEmpty
 		}
+		if step.Kind == topology.StepAlone {
+			do = r.goAlone
+		}
+		if step.Kind == topology.StepSave {
+			do = r.save
+		}
 		if isSeedStep(step.Kind) {
 			do = r.seedOrder
 		}
@@ -135,6 +141,8 @@ func eventOf(kind topology.StepKind) (eventType, reason string) {
 		return corev1.EventTypeNormal, v1alpha1.ReasonPullingImages
 	case topology.StepSettings:
 		return corev1.EventTypeNormal, v1alpha1.ReasonSettingsGiven
+	case topology.StepAlone, topology.StepSave:
+		return corev1.EventTypeNormal, v1alpha1.ReasonGoingAlone
 	default:
 		return corev1.EventTypeWarning, v1alpha1.ReasonVolumeWiped
 	}

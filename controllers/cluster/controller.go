@@ -97,6 +97,8 @@ type memory struct {
 	settled settledCertificates
 	// transferFailed is when the last transfer of leadership failed.
 	transferFailed time.Time
+	// aloneFailed is when a member could not be made the only voter last; zero: it was not tried since, or it could.
+	aloneFailed time.Time
 	// replicated: the inner topics were seen with all their copies, for this many engines.
 	replicated int32
 	// survey of the messages' segments that is under way; nil while nobody leaves.
@@ -239,6 +241,9 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	r.observeAgents(ctx, p.dial, o)
 	p.snapshot = newSnapshot(p, r.Limits)
 	r.wantRestores(p)
+	if err := r.wantOne(ctx, p); err != nil {
+		return ctrl.Result{}, err
+	}
 	p.snapshot.SeedTries = p.memory.seeds.Tries(r.Now())
 	noteStops(p, r.Now())
 	if failed := p.memory.transferFailed; !failed.IsZero() {
@@ -260,6 +265,11 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 
 	if p.cluster.Spec.Paused {
 		return r.finish(ctx, p, health, topology.Plan{})
+	}
+	if !p.aside() {
+		if begun, err := r.recordAlone(ctx, p); begun || err != nil {
+			return ctrl.Result{RequeueAfter: r.Timings.Busy}, err
+		}
 	}
 	if err := r.recordGeneration(ctx, p); err != nil {
 		return ctrl.Result{}, err

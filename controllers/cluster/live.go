@@ -26,6 +26,9 @@ func holdBack(p *pass, health topology.Health) {
 		present[view.Role] = view.Replicas
 	}
 	for _, v := range rules.LiveCluster(was, p.desired, around) {
+		if v.Rule == "NoShrinkWhileDegraded" && topology.GoingAlone(p.snapshot) {
+			continue // nobody is in service because one member goes on alone: it has to come to its end
+		}
 		p.waits = append(p.waits, topology.Wait{Reason: v1alpha1.ReasonChangeHeld, Trouble: true, Message: v.Warning()})
 		if v.Field.String() == "spec.version" {
 			p.templatesHeld = true

@@ -161,6 +161,7 @@ func newAgent(st protocol.State) *topology.Agent {
 		a.Marker = &topology.Marker{ClusterUID: mk.ClusterUID, NodeID: mk.NodeID, Generation: mk.Generation, Origin: string(mk.Origin), Member: mk.Member, Life: lifeOf(mk)}
 		a.EmptySnapshot = emptySnapshots(mk)
 	}
+	a.Announced = announced(st)
 	if st.Raft != nil {
 		a.Groups = make(map[string]topology.Group, len(st.Raft))
 		for name, g := range st.Raft {
@@ -168,6 +169,13 @@ func newAgent(st protocol.State) *topology.Agent {
 		}
 	}
 	return a
+}
+
+// announced reports whether the server that runs has registered itself since it was started. Registrations have whole seconds.
+func announced(st protocol.State) bool {
+	return st.Server.Started != nil && slices.ContainsFunc(st.Registrations, func(r protocol.Registration) bool {
+		return r.NodeID == st.NodeID && int64(r.At) >= st.Server.Started.Unix() //nolint:gosec // seconds since 1970
+	})
 }
 
 func newGroup(g robustmq.GroupState) topology.Group {

@@ -99,6 +99,7 @@ func (a *Agent) Handler() http.Handler {
 	mux.HandleFunc("POST "+protocol.PathGate, ordered(a, a.orderGate))
 	mux.HandleFunc("POST "+protocol.PathServer, ordered(a, a.orderServer))
 	mux.HandleFunc("POST "+protocol.PathWipe, ordered(a, a.orderWipe))
+	mux.HandleFunc("POST "+protocol.PathAlone, ordered(a, a.orderAlone))
 	mux.HandleFunc("POST "+protocol.PathTransfer, asked(a, http.StatusOK, func(r *http.Request) (protocol.Transfer, error) {
 		order, err := decode[protocol.TransferOrder](r, maxBody)
 		if err != nil {

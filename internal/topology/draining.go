@@ -139,6 +139,10 @@ func drainStopped(s Snapshot, h Health, m Member, p *Plan) bool {
 // drainShut goes on with a node whose gate is shut for another reason than ours: its volume is empty, lost or unusable.
 func drainShut(s Snapshot, h Health, m Member, p *Plan) bool {
 	named := s.Drain.naming(m.NodeID)
+	if leftBehind(s, m) && h.registered(m.NodeID) {
+		forgetLeftBehind(h, m, p)
+		return false
+	}
 	switch {
 	case h.registered(m.NodeID):
 		p.wait(v1alpha1.ReasonScaleInPending, "%s does not run and is still registered: it leaves when that has expired", m.Pod)
@@ -151,6 +155,12 @@ func drainShut(s Snapshot, h Health, m Member, p *Plan) bool {
 		return false
 	case len(named) == 0:
 		noteCopies(s, m, p)
+		return false
+	case leftBehind(s, m) && s.Seen[Symptom{SymptomStranded, m.Pod}] <= s.Limits.Stranded:
+		p.wait(v1alpha1.ReasonDraining, "the copies of %s are being given to other nodes: %d segments still name it", m.Pod, len(named))
+		return false
+	case replaceable(s, h, m):
+		p.step(Step{Kind: StepWipe, Pod: m.Pod, NodeID: m.NodeID, Planned: true, Reason: fmt.Sprintf("its registration expired before its copies had moved (%d segments still name it), and other nodes have all of them in sync", len(named))})
 		return false
 	}
 	if lost := only(named, m.NodeID); len(lost) > 0 {

@@ -162,10 +162,12 @@ func leave(s Snapshot, h Health, m Member, p *Plan) bool {
 	case !h.counted(m.NodeID):
 		p.wait(v1alpha1.ReasonLeaving, "%s left; every voter has to say so before its volume is emptied", m.Pod)
 		return true
-	case s.Wanted.Replicas[v1alpha1PlacementCenter] < 2 && len(h.voters(s.Wanted.Groups[0])) <= 3 && len(votes) == len(s.Wanted.Groups) && !stopped:
-		p.trouble(v1alpha1.ReasonScaleInPending, "%s stays: RobustMQ takes nobody out of fewer than three voters, so a placement centre of three cannot become one of %d ; this release of the operator does not do it with everything stopped either, whatever spec.unsafe allows: set spec.placementCenter.replicas to 3, or make a new cluster of one",
-			m.Pod, s.Wanted.Replicas[v1alpha1PlacementCenter])
+	case s.Wanted.Replicas[v1alpha1PlacementCenter] < 2 && len(h.voters(s.Wanted.Groups[0])) <= 3 && len(votes) == len(s.Wanted.Groups) && !stopped && !s.Wanted.One.Allowed:
+		p.trouble(v1alpha1.ReasonScaleInPending, "%s stays: RobustMQ takes nobody out of two voters, so a placement centre becomes one of a single member only while its metadata is not served, and without a reserve before: list AllowShrinkBelowQuorum in spec.unsafe, or set spec.placementCenter.replicas to 3",
+			m.Pod)
 		return true
+	case len(h.voters(s.Wanted.Groups[0])) == 2 && len(votes) == len(s.Wanted.Groups) && !stopped && s.Wanted.One.Allowed:
+		return beginAlone(s, h, m, p)
 	case len(votes) < len(s.Wanted.Groups) && !stopped:
 		return stopHalfMember(h, m, p)
 	case !stopped:
@@ -185,6 +187,10 @@ func beginLeaving(s Snapshot, h Health, m Member, p *Plan) bool {
 	}
 	if leader, common := h.CommonLeader(); !common || leader.NodeID == m.NodeID {
 		return handOver(s, h, m, p)
+	}
+	if serving(m) && h.unregistered(m) {
+		p.wait(v1alpha1.ReasonScaleInPending, "%s stays until the metadata leader lists it again: copies move only while a node is registered", m.Pod)
+		return true // mendLists restarts it
 	}
 	verdict := quorum.MayLeave(m.NodeID, h.Groups())
 	if verdict.Allowed {

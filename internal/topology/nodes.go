@@ -122,7 +122,7 @@ func mendLists(s Snapshot, h Health, p *Plan) bool {
 		default:
 			continue
 		}
-		if v := quorum.MayGo(m.NodeID, h.Groups()); !v.Allowed {
+		if v := quorum.MayGo(m.NodeID, h.Groups()); !v.Allowed && !pausesForOne(s, m) {
 			p.trouble(v1alpha1.ReasonRegistryIncomplete, "%s needs a restart (%s), which waits: %s", m.Pod, reason, v.Message)
 			continue
 		}

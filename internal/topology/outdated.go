@@ -20,7 +20,11 @@ func emptyOutdated(s Snapshot, h Health, p *Plan) bool {
 		if !s.wantedOf(m) || !outdated(s, m) || !h.outside(m.NodeID) {
 			continue
 		}
-		if proven, why := evacuated(s, h, m); !proven {
+		if leftBehind(s, m) && h.registered(m.NodeID) {
+			forgetLeftBehind(h, m, p)
+			return false
+		}
+		if proven, why := evacuated(s, h, m); !proven && !replaceable(s, h, m) {
 			p.wait(v1alpha1.ReasonOldGeneration, "%s is no member of what was restored, and is emptied before it joins anew: %s", m.Pod, why)
 			continue
 		}

@@ -61,6 +61,8 @@ type Step struct {
 	Trigger v1alpha1.RestoreTrigger
 	// Transfer is the ID of a transfer of leadership (StepEndTransfer).
 	Transfer string
+	// Without is the other voter (StepAlone).
+	Without uint64
 	// Terms by raft group, of a StepSeed while nobody leads: the votes in the image are replaced by one for nobody in this term.
 	Terms map[string]uint64
 	// Changing: the image of a StepSeed may be of a membership that is being changed, or of groups with different ones. Via was needed for everything that was agreed upon in each of them.
@@ -126,7 +128,7 @@ func Decide(s Snapshot) Plan {
 	h := assess(s)
 	var p Plan
 	noteUnreachable(s, &p)
-	chain := []decision{replaceStuck, replaceLost, replaceBroken, adoptVolumes, stopRogues, stopDuplicates, finishTransfers, releaseHeld, freeElections, cureRaft}
+	chain := []decision{replaceStuck, replaceLost, replaceBroken, adoptVolumes, stopRogues, stopDuplicates, finishTransfers, becomeOne, releaseHeld, freeElections, cureRaft}
 	chain = append(chain, beginWithBackup)
 	if s.Wanted.Static {
 		chain = append(chain, foundStatic, seedMembers, cureFaults)
@@ -214,6 +216,7 @@ func noteGate(m Member, p *Plan) {
 			p.trouble(v1alpha1.ReasonFenced, "%s reaches too few members and keeps its server stopped until it does", m.Pod)
 		}
 	case a.GateReason == GateAwaitsOrder, a.GateReason == GateHeld, a.GateReason == GateTransferring:
+	case a.Marker != nil && a.Marker.Origin == OriginAlone && a.GateReason == "NewerGeneration": // its configuration is on its way
 	case a.GateReason == GatePlacing && a.Seed != nil: // seedMembers tells how far it is
 	default:
 		p.trouble(reasonOfGate(a.GateReason), "%s waits at its gate: %s", m.Pod, a.GateMessage)

@@ -78,6 +78,8 @@ type Wanted struct {
 	// Bootstrap is the backup that the cluster begins with; nil: it begins empty. Rescue is what answers the loss of every copy.
 	Bootstrap *Bootstrap
 	Rescue    Rescue
+	// One is how a placement centre of several members may come down to one.
+	One One
 }
 
 // Limits are the times after which something that looks wrong is acted on. The sources of the defaults are seen times of RobustMQ 0.4.11.
@@ -273,6 +275,8 @@ type Agent struct {
 	RestoreStopped bool
 	// EmptySnapshot are the raft groups that took a snapshot without its entries into the present data, sorted.
 	EmptySnapshot []string
+	// Announced: the server has registered itself since it was started. Before that it can tell nobody of a change of the registry.
+	Announced bool
 	// Starts is how often the server was started since its agent was.
 	Starts int
 	// Seed is what its agent was ordered to receive of another member; nil: nothing, or the member is whole since.
@@ -297,6 +301,8 @@ const (
 	OriginJoined   = "Joined"
 	OriginSeeded   = "Seeded"
 	OriginRestored = "Restored"
+	OriginAlone    = "Alone"
+	OriginAdopted  = "Adopted"
 )
 
 // Reasons of a closed gate that decisions are made on (the agent's protocol has the same words).

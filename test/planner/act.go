@@ -56,6 +56,9 @@ func (w *World) act(s topology.Snapshot, v view, plan topology.Plan) {
 			if step.Kind == topology.StepTransfer {
 				w.op.transferFailed = w.now
 			}
+			if step.Kind == topology.StepAlone {
+				w.op.aloneFailed = w.now
+			}
 			return
 		}
 		w.op.tracker.Forget(step.Symptom())
@@ -148,6 +151,8 @@ func (w *World) order(s topology.Snapshot, step topology.Step, n, asked *node) e
 	case topology.StepStart:
 		n.agent.held, n.agent.quiesced, n.agent.notBefore = false, false, 0
 		return nil
+	case topology.StepAlone:
+		return w.orderAlone(n, step.Without)
 	case topology.StepRestart:
 		return w.restart(s, n)
 	case topology.StepQuiesce:
@@ -171,7 +176,7 @@ func (w *World) order(s topology.Snapshot, step topology.Step, n, asked *node) e
 
 func (w *World) newMarker(n *node, origin string) *topology.Marker {
 	w.lives++
-	return &topology.Marker{ClusterUID: clusterUID, NodeID: n.id, Generation: 1, Origin: origin, Life: fmt.Sprint(origin, " ", w.lives)}
+	return &topology.Marker{ClusterUID: clusterUID, NodeID: n.id, Generation: 1 + n.mounted.raised, Origin: origin, Life: fmt.Sprint(origin, " ", w.lives)}
 }
 
 func (w *World) orderGate(n *node, origin string) error {

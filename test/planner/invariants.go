@@ -110,10 +110,18 @@ func (w *World) checkPlan(s topology.Snapshot, plan topology.Plan, t truth) {
 			changes++
 			// Where a group has no leader because of this very member, its restart is the only cure, and another group may have to bear it: none of them is of use alone.
 			// Of two whose cores have stopped in different groups one has to be first.
+			if step.Kind == topology.StepStop && w.one && len(plan.Steps) == 2 && plan.Steps[1].Kind == topology.StepAlone {
+				continue // StepAlone is judged instead
+			}
 			down[n.id] = t.led == [groupCount]bool{true, true, true} && (step.Cures != topology.SymptomRaftDead || !t.dead) || step.Cures != topology.SymptomStaleLeader && step.Cures != topology.SymptomRaftDead
+			if w.one && w.spec.replicas[0] == 1 && step.Kind == topology.StepRestart && len(t.configs[0]) == 1 && len(t.configs[0][0]) == 2 {
+				down[n.id] = false // the last two on their way to one
+			}
 		case topology.StepTransfer:
 			changes++
 			w.checkTransfer(s, n, step, t)
+		case topology.StepAlone:
+			w.checkAlone(s, n, step)
 		case topology.StepReleaseVolume:
 			w.checkRelease(s, n)
 		}

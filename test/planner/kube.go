@@ -35,7 +35,8 @@ type kube struct {
 	secrets   [roleCount]settings
 	mountAt   [roleCount]time.Duration // when the machines bring the newest secret
 	pulls     []pull
-	founded   bool // the status says so
+	founded   bool  // the status says so
+	raised    int64 // by how much the generation on the claims was raised
 	pods      int
 }
 

@@ -77,6 +77,7 @@ func (w *World) converge() string {
 	began := w.now
 	for w.now < began+within {
 		w.adoptForeign()
+		w.setBack()
 		d := w.pass()
 		why := w.unfinished()
 		switch {

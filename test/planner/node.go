@@ -36,8 +36,9 @@ type settings struct {
 	source  int
 	static  int
 	dynamic int
-	bad     bool // the server would only die of it, and the agent knows
-	refused bool // the server refuses the dynamic one
+	bad     bool  // the server would only die of it, and the agent knows
+	refused bool  // the server refuses the dynamic one
+	raised  int64 // by how much the generation was raised since the founding
 }
 
 // volume is what is on a disk.
@@ -126,6 +127,10 @@ func (w *World) gate(n *node) (open bool, reason string) {
 		return false, topology.GateForeign
 	case v.marker == nil:
 		return false, topology.GateAwaitsOrder
+	case v.marker.Generation < 1+n.mounted.raised && n.isMember():
+		return false, topology.GateOldGeneration
+	case v.marker.Generation > 1+n.mounted.raised && n.isMember():
+		return false, "NewerGeneration"
 	case !v.data && v.hasData:
 		return false, topology.GateDataLost
 	case n.mounted.bad:

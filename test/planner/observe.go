@@ -44,7 +44,7 @@ func (w *World) asks(n *node) bool { return n.there() && !w.off[n.machine] && w.
 func (w *World) observe(v view) topology.Snapshot {
 	s := topology.Snapshot{
 		Wanted: topology.Wanted{
-			ClusterUID: clusterUID, Generation: 1, Founded: v.founded, Groups: groupNames, Replicas: map[v1alpha1.Role]int32{},
+			ClusterUID: clusterUID, Generation: 1 + w.kube.raised, Founded: v.founded, Groups: groupNames, Replicas: map[v1alpha1.Role]int32{},
 			Decommission: true, VolumesGo: w.spec.volumesGo, LeadOn: w.spec.leadOn,
 			Restore: w.restore, Rescue: topology.Rescue{Restore: topology.Restore{Name: "c-loss-1"}, Hindrance: "there is no backup"},
 		},
@@ -60,6 +60,10 @@ func (w *World) observe(v view) topology.Snapshot {
 		if n.isMember() && p.claimExists && p.claimFounded {
 			s.Wanted.Founded = true
 		}
+	}
+	s.Wanted.One = topology.One{Allowed: w.one && w.spec.replicas[0] == 1}
+	if w.op.aloneFailed > 0 {
+		s.Wanted.One.FailedAgo = max(w.now-w.op.aloneFailed, 1)
 	}
 	at := 0
 	for i, role := range roles {
@@ -156,6 +160,7 @@ func (w *World) agentOf(n *node) *topology.Agent {
 		a.Transfer = &topology.Transfer{ID: r.id, Target: r.target}
 	}
 	if n.running() {
+		a.Announced = slices.Contains(w.registered(), n.id)
 		a.Nodes = n.knows()
 		if n.srv.dynamic != n.mounted.dynamic {
 			a.LivePending = []string{"MqttLimit"}

@@ -23,6 +23,7 @@ type operator struct {
 	ids       int
 
 	transferFailed time.Duration
+	aloneFailed    time.Duration
 	seen           view // the last look at Kubernetes
 	looked         bool
 	settled        bool // the last plan had nothing to do and nothing to wait for
@@ -76,6 +77,9 @@ func (w *World) pass() time.Duration {
 	if w.spec.paused {
 		return busy
 	}
+	if w.recordAlone(s) {
+		return busy
+	}
 	sizes := topology.Sizes(s, h)
 	w.holdBack(&s, h, sizes)
 	asleep := w.rest(s, h, sizes)
@@ -110,6 +114,9 @@ func (w *World) holdBack(s *topology.Snapshot, h topology.Health, sizes map[v1al
 	if wanted >= present || !w.kube.sets[0].exists {
 		return
 	}
+	if topology.GoingAlone(*s) {
+		return
+	}
 	if v := w.mayShrink(*s, h, present, wanted); v != "" {
 		s.Wanted.Replicas[role], sizes[role] = present, max(present, sizes[role])
 		w.Count.Waits[v1alpha1.ReasonChangeHeld]++
@@ -129,7 +136,7 @@ func (w *World) mayShrink(s topology.Snapshot, h topology.Health, present, wante
 		}
 		members = append(members, q)
 	}
-	if v := quorum.MayShrink(int(present), int(wanted)); !v.Allowed {
+	if v := quorum.MayShrink(int(present), int(wanted)); !v.Allowed && !w.one {
 		return v.Message
 	}
 	return quorum.MayShrinkNow(members).Message
@@ -180,8 +187,12 @@ func (w *World) apply(s topology.Snapshot, sizes map[v1alpha1.Role]int32, asleep
 			w.checkSize(role, set.replicas, n, s, asleep[i] > 0)
 		}
 		set.exists, set.replicas, set.template, set.asleep = true, sizes[role], w.spec.template, asleep[i]
-		if w.kube.secrets[i] != w.spec.config {
-			w.kube.secrets[i] = w.spec.config
+		config := w.spec.config
+		if role == v1alpha1.RolePlacementCenter {
+			config.raised = w.kube.raised
+		}
+		if w.kube.secrets[i] != config {
+			w.kube.secrets[i] = config
 			w.kube.mountAt[i] = w.now + w.between(1, 40)
 		}
 	}

@@ -119,6 +119,9 @@ func (w *World) scale(role int, by, least, most int32) bool {
 func (w *World) shrink() bool {
 	n := w.spec.replicas[0]
 	to := map[int32]int32{7: 5, 5: 3}[n]
+	if w.one && n == 3 {
+		to = 1
+	}
 	if to == 0 {
 		return false
 	}

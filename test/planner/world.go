@@ -52,6 +52,7 @@ type World struct {
 	effects   []effect            // what ends by itself
 	restore   topology.Restore    // of a backup, that has the members in its hands
 	restores  bool                // users restore backups, too
+	one       bool                // users list the escape by which a placement centre becomes one of a single member
 	tracing   bool
 	Trace     []string
 }

@@ -41,6 +41,8 @@ type Client interface {
 	Admin(ctx context.Context, method, path string, body any) (json.RawMessage, error)
 	// Transfer carries out one step of moving the leadership of raft groups; repeating it is harmless.
 	Transfer(ctx context.Context, order protocol.TransferOrder) (protocol.Transfer, error)
+	// Alone makes one of the last two voters the only one, and holds its server; repeating it is harmless.
+	Alone(ctx context.Context, order protocol.AloneOrder) (protocol.State, error)
 	// Images takes images and puts them in place.
 	Images
 	// Counts counts what the server holds.
@@ -135,6 +137,10 @@ func (c *podClient) Transfer(ctx context.Context, order protocol.TransferOrder) 
 		return protocol.Transfer{}, fmt.Errorf("agent's answer to %s: %w", protocol.PathTransfer, err)
 	}
 	return transfer, nil
+}
+
+func (c *podClient) Alone(ctx context.Context, order protocol.AloneOrder) (protocol.State, error) {
+	return c.order(ctx, protocol.PathAlone, order)
 }
 
 func (c *podClient) Admin(ctx context.Context, method, path string, body any) (json.RawMessage, error) {

@@ -154,6 +154,7 @@ const (
 	OriginSeeded   Origin = "Seeded"
 	OriginRestored Origin = "Restored"
 	OriginAdopted  Origin = "Adopted" // foreign volume taken over by an explicit annotation
+	OriginAlone    Origin = "Alone"   // made the only voter of a new generation, when the placement centre came down to one (PathAlone)
 )
 
 // GateState says whether the server may start.

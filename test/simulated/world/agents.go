@@ -105,6 +105,11 @@ func (a *agentOf) Wipe(ctx context.Context, order protocol.WipeOrder) (protocol.
 	return a.amended(called(ctx, a, "Wipe", true, func() (protocol.State, error) { return a.Client.Wipe(ctx, order) }))
 }
 
+// Alone implements agentclient.Client.
+func (a *agentOf) Alone(ctx context.Context, order protocol.AloneOrder) (protocol.State, error) {
+	return a.amended(called(ctx, a, "Alone", true, func() (protocol.State, error) { return a.Client.Alone(ctx, order) }))
+}
+
 // Admin implements agentclient.Client.
 func (a *agentOf) Admin(ctx context.Context, method, path string, body any) (json.RawMessage, error) {
 	return called(ctx, a, "Admin", false, func() (json.RawMessage, error) { return a.Client.Admin(ctx, method, path, body) })
