@@ -51,6 +51,9 @@ func finishJoins(s Snapshot, h Health, p *Plan) bool {
 			p.step(Step{Kind: StepStop, Pod: m.Pod, NodeID: m.NodeID, Cures: SymptomHalfJoined, Reason: "its join cannot be finished and is rolled back"})
 		default:
 			p.trouble(v1alpha1.ReasonHalfJoined, "%s is a voter in %d of %d raft groups", m.Pod, len(in), len(s.Wanted.Groups))
+			if !h.counted(m.NodeID) {
+				continue // it left, and nobody counts on it; a voter that is missing is mended further on
+			}
 		}
 		return false
 	}

@@ -139,3 +139,20 @@ func TestTheWordOfEverybodyWhoIsLeftCountsWhileMembershipsDiffer(t *testing.T) {
 		t.Errorf("%+v", p.Steps)
 	}
 }
+
+// A member that had left and was started again believes that it belongs, and stays wanted while a voter is missing: that voter must not wait for it.
+func TestAMemberThatLeftAndIsCountedByNobodyKeepsNoVoterFromBeingMended(t *testing.T) {
+	w := newWorld(4, 0).founded().form(1, 1, 2, 3)
+	w.lose(3)
+	m := w.start(4, OriginSeeded)
+	m.Agent.Marker.Member = true
+	for _, group := range w.s.Wanted.Groups {
+		w.group(4, group, func(g *Group) { g.Voters, g.Members = []uint64{1, 2, 3, 4}, []uint64{1, 2, 3, 4} })
+	}
+	w.seen(SymptomHalfJoined, 4, time.Hour)
+	expect(t, w, v1alpha1.ReasonHalfJoined, "Seed "+pc2)
+	for _, id := range []uint64{1, 2} { // one that a group counts comes first
+		w.group(id, "data_0", func(g *Group) { g.Voters, g.Members = []uint64{1, 2, 3, 4}, []uint64{1, 2, 3, 4} })
+	}
+	expect(t, w, v1alpha1.ReasonHalfJoined)
+}
