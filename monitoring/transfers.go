@@ -14,7 +14,7 @@ type Transfers struct {
 
 // NewTransfers makes the metrics; whoever makes them registers them.
 func NewTransfers() *Transfers {
-	return &Transfers{
+	t := &Transfers{
 		total: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "robustmq_leadership_transfers_total",
 			Help: "Planned transfers of leadership by outcome: moved, aborted (everything was put back), failed (before anybody was stopped).",
@@ -24,6 +24,10 @@ func NewTransfers() *Transfers {
 			Buckets: []float64{0.5, 1, 1.5, 2, 3, 4, 5, 7, 10},
 		}),
 	}
+	for _, outcome := range []string{"moved", "aborted", "failed"} {
+		t.total.WithLabelValues(outcome) // so that an increase has the first one
+	}
+	return t
 }
 
 // Seen counts a transfer that has ended. The gap counts only when it moved.

@@ -47,6 +47,34 @@ func alone(w *world) *pod {
 // since is the time since the first scrape.
 func (w *watch) since() time.Duration { return w.now.Sub(w.began) }
 
+func TestAlertVersionsMixedFiresWhileAnUpgradeHasReachedOneOfTwo(t *testing.T) {
+	w := newWorld(t)
+	w.version = "0.4.10"
+	first, second := w.add(config.RolePlacementCenter, 0), w.add(config.RolePlacementCenter, 1)
+	for _, p := range []*pod{first, second} {
+		w.script(p.ID).set(func(b *behaviour) { b.voters = []uint64{1, 2} })
+		p.initialised(nil).start().eventually("it runs", runs)
+		p.shows(`robustmq_server_info{reported="",version="0.4.10"} 1`)
+	}
+	watch := newWatch(t, first, second)
+	watch.lasts(time.Hour)
+	cause := watch.since()
+	upgrade := func(p *pod) {
+		t.Helper()
+		p.kill()
+		<-p.exit
+		p.configure(func(c *protocol.Config) { c.Version = "0.4.11" })
+		p.start().eventually("it runs", runs)
+		p.shows(`robustmq_server_info{reported="",version="0.4.11"} 1`)
+	}
+	upgrade(second)
+	watch.lasts(150 * time.Minute)
+	cure := watch.since()
+	upgrade(first)
+	watch.lasts(10 * time.Minute)
+	watch.Fires("RobustMQVersionsMixed", 0, cause, cure)
+}
+
 func TestAlertServerOutOfMemoryFiresWhenTheKernelHasKilledTheServer(t *testing.T) {
 	p := alone(newWorld(t)).initialised(nil).start()
 	p.eventually("it runs", runs)

@@ -248,9 +248,9 @@ func TestATopicWithOneCopyCannotBeDrainedAndItsLossBreaksTheListOfShards(t *test
 	l := lab.New(t, lab.Options{})
 	all, victim := engines(l, quickFetch)
 	topic := topicsLedBy(victim, all[0], "single/", 1, 1)[0]
-	publishOn(l, mustConnect(all[3], 5, "pub"), []string{topic}, 5)
-	if kept := readable(all[0], topic); len(kept) != 5 {
-		t.Fatalf("before: %v", kept)
+	acked := publishOn(l, mustConnect(all[3], 5, "pub"), []string{topic}, 5)[topic] // the first may come before its broker knows of the topic
+	if kept := readable(all[0], topic); len(acked) < 4 || !slices.Equal(kept, acked) {
+		t.Fatalf("before: %v of %v", kept, acked)
 	}
 	victim.Stop()
 	unregister(led(l, all[:3], robustmq.GroupMetadata), victim.ID)

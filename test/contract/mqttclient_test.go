@@ -122,8 +122,11 @@ func (c *client) read(r *bufio.Reader) {
 		case packets.Puback, packets.Suback:
 			id := uint16(body[0])<<8 | uint16(body[1])
 			code := byte(0)
-			if header.Type == packets.Puback && len(body) > 2 {
+			switch {
+			case header.Type == packets.Puback && len(body) > 2:
 				code = body[2]
+			case header.Type == packets.Suback:
+				code = body[len(body)-1] // of the last topic
 			}
 			c.mu.Lock()
 			c.acks[id] = code
@@ -174,6 +177,12 @@ func (c *client) publish(topic, payload string, within time.Duration) (byte, err
 
 // subscribe asks for a topic with QoS 1.
 func (c *client) subscribe(topic string) error {
+	_, err := c.subscribed(topic)
+	return err
+}
+
+// subscribed is the reason code that its SUBACK has for the topic.
+func (c *client) subscribed(topic string) (byte, error) {
 	c.mu.Lock()
 	c.next++
 	id := c.next
@@ -181,13 +190,12 @@ func (c *client) subscribe(topic string) error {
 	pk := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Subscribe, Qos: 1}, ProtocolVersion: c.version, PacketID: id, Filters: packets.Subscriptions{{Filter: topic, Qos: 1}}}
 	var b bytes.Buffer
 	if err := pk.SubscribeEncode(&b); err != nil {
-		return err
+		return 0, err
 	}
 	if _, err := c.conn.Write(b.Bytes()); err != nil {
-		return err
+		return 0, err
 	}
-	_, err := c.acked(id, clientPatience)
-	return err
+	return c.acked(id, clientPatience)
 }
 
 func (c *client) received() []string {

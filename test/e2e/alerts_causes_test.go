@@ -172,18 +172,27 @@ var lossCauses = []cause{
 
 // simulated are the alerts that this test does not make fire, because a test without a bed does: real agents or simulated servers are brought into the condition, and Prometheus' engine judges what they export.
 var simulated = map[string]testOf{
-	"RobustMQAgentPanics":       {"internal/agent", "TestAlertAgentPanicsFiresWhenTheAgentHasCaughtAPanic"},
-	"RobustMQBackupBroken":      {"controllers/backup/plan", "TestAlertBackupBrokenFiresWhenAVerificationFindsAnObjectDamagedInTheBucket"},
-	"RobustMQBackupOverdue":     {"controllers/backup/plan", "TestAlertBackupOverdueFiresWhileAQuotaRefusesTheBackupOfASchedule"},
-	"RobustMQBackupUnverified":  {"controllers/backup/plan", "TestAlertBackupUnverifiedFiresWhileTheBucketCannotBeRead"},
-	"RobustMQMetadataLogLarge":  {"internal/agent", "TestAlertMetadataLogLargeFiresWhileTheLogsOfTheDatabaseHaveMoreThanAGibibyte"},
-	"RobustMQOperatorBehind":    {"monitoring", "TestAlertOperatorBehindFiresWhileTheAPIServerTakesAMinuteForEachAnswer"},
-	"RobustMQOperatorStuck":     {"monitoring", "TestAlertOperatorStuckFiresWhileTheAPIServerDoesNotAnswerACall"},
-	"RobustMQRaftPeerUnreached": {"test/contract", "TestAlertRaftPeerUnreachedFiresAtTheLeaderOfAMemberThatIsGone"},
-	"RobustMQServerOutOfMemory": {"internal/agent", "TestAlertServerOutOfMemoryFiresWhenTheKernelHasKilledTheServer"},
-	"RobustMQVolumeFilling":     {"internal/agent", "TestAlertsVolumeFillingAndVolumeFullFireWhileTheFileSystemHasLittleLeft"},
-	"RobustMQVolumeFillsSoon":   {"internal/agent", "TestAlertVolumeFillsSoonFiresWhileAVolumeGrowsThatWouldNotLastADay"},
-	"RobustMQVolumeFull":        {"internal/agent", "TestAlertsVolumeFillingAndVolumeFullFireWhileTheFileSystemHasLittleLeft"},
+	"RobustMQAgentPanics":           {"internal/agent", "TestAlertAgentPanicsFiresWhenTheAgentHasCaughtAPanic"},
+	"RobustMQAuthorizationFailures": {"test/contract", "TestAlertAuthorizationFailuresFiresWhileAClientTriesWhatAnAccessRuleForbidsIt"},
+	"RobustMQBackPressure":          {"test/contract", "TestAlertBackPressureFiresWhileAClientSendsMoreThanASlowDiskTakes"},
+	"RobustMQBackupBroken":          {"controllers/backup/plan", "TestAlertBackupBrokenFiresWhenAVerificationFindsAnObjectDamagedInTheBucket"},
+	"RobustMQBackupOverdue":         {"controllers/backup/plan", "TestAlertBackupOverdueFiresWhileAQuotaRefusesTheBackupOfASchedule"},
+	"RobustMQBackupUnverified":      {"controllers/backup/plan", "TestAlertBackupUnverifiedFiresWhileTheBucketCannotBeRead"},
+	"RobustMQHandlerTimeouts":       {"test/contract", "TestAlertHandlerTimeoutsFiresWhileTheDiskTakesAMinuteForAWrite"},
+	"RobustMQLearnerStuck":          {"test/simulated", "TestAlertLearnerStuckFiresWhileANewcomerThatIsLostDoesNotCatchUp"},
+	"RobustMQMemberHalfJoined":      {"test/simulated", "TestAlertMemberHalfJoinedFiresWhileAMemberVotesInTwoOfThreeGroupsAndNobodyMendsIt"},
+	"RobustMQMetadataLogLarge":      {"internal/agent", "TestAlertMetadataLogLargeFiresWhileTheLogsOfTheDatabaseHaveMoreThanAGibibyte"},
+	"RobustMQOperatorBehind":        {"monitoring", "TestAlertOperatorBehindFiresWhileTheAPIServerTakesAMinuteForEachAnswer"},
+	"RobustMQOperatorStuck":         {"monitoring", "TestAlertOperatorStuckFiresWhileTheAPIServerDoesNotAnswerACall"},
+	"RobustMQRaftApplyLag":          {"test/contract", "TestAlertRaftApplyLagFiresWhileTheStateMachineOfAFollowerStandsStill"},
+	"RobustMQRaftCommitsSlow":       {"test/contract", "TestAlertRaftCommitsSlowFiresWhileTheDiskTakesMoreThanHalfASecondForAWrite"},
+	"RobustMQRaftPeerUnreached":     {"test/contract", "TestAlertRaftPeerUnreachedFiresAtTheLeaderOfAMemberThatIsGone"},
+	"RobustMQServerOutOfMemory":     {"internal/agent", "TestAlertServerOutOfMemoryFiresWhenTheKernelHasKilledTheServer"},
+	"RobustMQStorageErrors":         {"test/contract", "TestAlertStorageErrorsFiresWhileTheOnlyCopyOfATopicIsOutOfReach"},
+	"RobustMQVersionsMixed":         {"internal/agent", "TestAlertVersionsMixedFiresWhileAnUpgradeHasReachedOneOfTwo"},
+	"RobustMQVolumeFilling":         {"internal/agent", "TestAlertsVolumeFillingAndVolumeFullFireWhileTheFileSystemHasLittleLeft"},
+	"RobustMQVolumeFillsSoon":       {"internal/agent", "TestAlertVolumeFillsSoonFiresWhileAVolumeGrowsThatWouldNotLastADay"},
+	"RobustMQVolumeFull":            {"internal/agent", "TestAlertsVolumeFillingAndVolumeFullFireWhileTheFileSystemHasLittleLeft"},
 }
 
 // testOf is a test by its package's folder and its name.
@@ -191,16 +200,7 @@ type testOf struct{ folder, name string }
 
 // notCaused are the alerts that nothing makes fire, and why. Their rules are tested with promtool alone (monitoring/alerts/tests).
 var notCaused = map[string]string{
-	"RobustMQAuthorizationFailures":   "the simulator forbids nobody anything: what a real server does to clients under its access rules was never seen",
-	"RobustMQBackPressure":            "the simulator has no queues",
-	"RobustMQHandlerTimeouts":         "the simulator's handlers do not wait",
-	"RobustMQStorageErrors":           "the simulator's storage does not fail",
-	"RobustMQLeadershipTransfersFail": "needs four transfers that fail: test/simulated breaks them off at every step, and does not look at the alert",
-	"RobustMQLearnerStuck":            "needs a join that stops half way: test/simulated breaks it off, and does not look at the alert",
-	"RobustMQMemberHalfJoined":        "needs a leaving or a join that stops between two groups: test/simulated makes one, and does not look at the alert",
-	"RobustMQVersionsMixed":           "the bed has no second version that an upgrade could stop half way to",
-	"RobustMQRaftApplyLag":            "the simulator applies what it has at once",
-	"RobustMQRaftCommitsSlow":         "the simulator's disk is memory",
+	"RobustMQLeadershipTransfersFail": "needs four transfers that fail within an hour: where the target cannot follow its leader (test/simulated breaks off one so) an election comes between them",
 }
 
 // trueOfTheBed are alerts that may fire without anybody's doing, because what they say is true there.

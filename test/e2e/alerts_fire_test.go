@@ -70,7 +70,14 @@ func TestEveryAlertHasACauseOrAReasonWhyItHasNone(t *testing.T) {
 			t.Errorf("%s is not caused, and there is no such alert", name)
 		}
 	}
+	page, err := os.ReadFile("../../docs/alerts.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, by := range simulated {
+		if !strings.Contains(string(page), "\n| "+name+" | ") {
+			t.Errorf("docs/alerts.md does not say how %s was made to fire", name)
+		}
 		if !slices.Contains(names, name) {
 			t.Errorf("%s is caused by %s, and there is no such alert", name, by.name)
 		}

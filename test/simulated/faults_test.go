@@ -53,8 +53,12 @@ func TestAMemberThatWasEmptiedOfHalfItsKeysIsTakenOutNamedAndSeeded(t *testing.T
 	c := form(t, w, manifest(newest, 3, 1, ""))
 	const victim = "c-placement-center-2"
 	users(t, w, "c-placement-center-0", "before", 30)
+	p := newPrometheus(t, w)
+	p.lasts(5 * time.Minute)
 	// What the operator does while the member is stopped is not what is seen here.
 	w.Operator().Crash()
+	cause := p.since()
+	p.lasts(time.Minute)
 	agent := agents(t, w, c)
 	must(agent(victim).Server(t.Context(), protocol.ServerOrder{Action: protocol.ServerStop, Reason: "test"}))(t)
 	left := halveKeys(t, w, victim)
@@ -79,6 +83,11 @@ func TestAMemberThatWasEmptiedOfHalfItsKeysIsTakenOutNamedAndSeeded(t *testing.T
 			t.Errorf("%s was taken out, too", pod)
 		}
 	}
+	w.Await("the operator counts it", func() (bool, string) {
+		return counted(t, w.Operator(), "robustmq_operator_recovery_duration_seconds", "kind", "FaultyMember") > 0, ""
+	})
+	p.lastsAsking(25*time.Hour, 4*time.Minute)
+	p.Fires("RobustMQFaultyMemberMended", 0, cause, cause+24*time.Hour)
 }
 
 func realLife(w *world.World, d time.Duration) time.Duration {

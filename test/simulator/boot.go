@@ -149,7 +149,7 @@ func (n *Node) openData() bool {
 		return false
 	}
 	n.metrics = newMetrics(n)
-	n.storage = countedStorage{s, n.metrics}
+	n.storage = countedStorage{s, n.metrics, func() { n.waitFor(&n.disk) }}
 	if n.state, err = newState(n.storage); err != nil {
 		n.panicked("src/common/rocksdb-engine/src/rocksdb.rs:88:17", err.Error())
 		return false

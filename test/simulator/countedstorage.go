@@ -10,11 +10,13 @@ import (
 type countedStorage struct {
 	store.Storage
 	metrics *metrics
+	wait    func() // for the disk, before a write
 }
 
 // Write implements store.Storage.
 func (s countedStorage) Write(batch ...store.Record) error {
 	begin := time.Now()
+	s.wait()
 	err := s.Storage.Write(batch...)
 	for _, r := range batch {
 		operation := "save"

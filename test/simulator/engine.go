@@ -191,9 +191,7 @@ func (e *engine) store(name string, m message, limit int64) {
 }
 
 // appendHere stores as the leader, and acknowledges before any follower has it.
-func (e *engine) appendHere(name string, m message, limit int64) (offset uint64, err error) {
-	begin := time.Now()
-	defer func() { e.n.metrics.operated("write", begin, err) }()
+func (e *engine) appendHere(name string, m message, limit int64) (uint64, error) {
 	s, ok := e.n.cache.segment(name)
 	if !ok {
 		return 0, say("Shard %s does not exist", name)
@@ -201,6 +199,7 @@ func (e *engine) appendHere(name string, m message, limit int64) (offset uint64,
 	if s.Status != "Write" {
 		return 0, say("Segment %s/0 is %s", name, s.Status)
 	}
+	e.n.waitFor(&e.n.messages)
 	e.mu.Lock()
 	if e.stopping {
 		e.mu.Unlock()
@@ -253,8 +252,10 @@ func (e *engine) distribute(m message) {
 	}
 }
 
-// publish stores a message with the leader of its shard, wherever that is.
-func (e *engine) publish(ctx context.Context, shard string, m message, limit int64) (uint64, error) {
+// publish stores a message with the leader of its shard, wherever that is. It is counted here, where it was asked for (storage-engine/src/handler/adapter.rs, 0.4.11).
+func (e *engine) publish(ctx context.Context, shard string, m message, limit int64) (offset uint64, err error) {
+	begin := time.Now()
+	defer func() { e.n.metrics.operated("write", begin, err) }()
 	s, ok := e.n.cache.segment(shard)
 	if !ok {
 		return 0, say("Shard %s does not exist", shard)

@@ -187,7 +187,6 @@ func (m *metrics) measure() {
 		m.set("tokio_runtime_busy_ratio", 1, name)
 		m.set("tokio_runtime_alive_tasks", []float64{261, 61, 53}[i], name)
 	}
-	m.set("handler_queue_remaining", 5000, "handler")
 	for i, network := range []string{"Tcp", "Tls"} {
 		m.set("broker_active_thread_num", []float64{5, 2}[i], network, "accept")
 		m.set("broker_active_thread_num", []float64{320, 128}[i], network, "handler")

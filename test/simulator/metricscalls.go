@@ -136,12 +136,13 @@ func (m *metrics) exchanged(machine, kind string, begin time.Time, err error) {
 // wrote counts a write that this member was asked for. One that is refused because another member leads is a failure, too.
 func (m *metrics) wrote(machine string, begin time.Time, err error) {
 	m.add("raft_write_requests", 1, machine)
+	m.took("raft_write_duration_ms", begin, machine)
 	if err != nil {
 		m.add("raft_write_failures", 1, machine)
 		return
 	}
 	m.add("raft_write_success", 1, machine)
-	for _, name := range []string{"raft_write_duration_ms", "raft_log_append_batch_duration_ms", "raft_apply_batch_duration_ms"} {
+	for _, name := range []string{"raft_log_append_batch_duration_ms", "raft_apply_batch_duration_ms"} {
 		m.took(name, begin, machine)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -22,6 +23,9 @@ import (
 type mqttBroker struct {
 	n      *Node
 	server *mqtt.Server
+
+	queues   []*queue
+	accepted atomic.Uint64 // connections
 
 	mu    sync.Mutex
 	perIP map[string]int64
@@ -51,6 +55,7 @@ func (n *Node) startProtocols() bool {
 		return false
 	}
 	n.onEnd(func() { _ = n.mqtt.server.Close() })
+	n.mqtt.makeQueues()
 	plain, err := n.listen(f.number("mqtt_runtime.server.tcp_port"))
 	if err != nil {
 		n.die("mqtt_broker::broker", "Failed to start MQTT broker server: %v", err)
@@ -219,6 +224,9 @@ func (b *mqttBroker) attach(network string, c net.Conn) {
 	}
 	if b.n.gen.islands {
 		c = &illegalConnack{Conn: c}
+	} else {
+		c = b.queued(c)
+		defer func() { _ = c.Close() }()
 	}
 	_ = b.server.EstablishConnection(network, c)
 }

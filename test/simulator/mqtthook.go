@@ -93,13 +93,14 @@ func (h *brokerHook) connect(cl *mqtt.Client, pk packets.Packet) error {
 // OnConnectAuthenticate implements mqtt.Hook: OnConnect has done it.
 func (h *brokerHook) OnConnectAuthenticate(*mqtt.Client, packets.Packet) bool { return true }
 
-// OnACLCheck implements mqtt.Hook.
-func (h *brokerHook) OnACLCheck(*mqtt.Client, string, bool) bool { return true }
+// OnACLCheck implements mqtt.Hook. The library ends the connection of a client of MQTT 3 that may not publish, which RobustMQ does not: OnPublish looks at that.
+func (h *brokerHook) OnACLCheck(cl *mqtt.Client, filter string, write bool) bool {
+	return write || cl.Net.Inline || h.b.mayRead(cl, filter)
+}
 
 // OnSubscribed counts.
-func (h *brokerHook) OnSubscribed(_ *mqtt.Client, pk packets.Packet, _ []byte) {
+func (h *brokerHook) OnSubscribed(*mqtt.Client, packets.Packet, []byte) {
 	h.b.count("mqtt_subscribe_success", 1)
-	h.b.count("mqtt_acl_success", len(pk.Filters))
 }
 
 // authenticate looks in this node's cache; passwords are stored in clear.
@@ -132,11 +133,16 @@ func (h *brokerHook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Pack
 	b := h.b
 	b.count("mqtt_messages_received", 1)
 	b.count("mqtt_message_bytes_received", len(pk.Payload))
-	b.count("mqtt_acl_success", 1)
-	ctx, cancel := context.WithTimeout(b.n.ctx, b.n.t.patience(30*time.Second, 2*time.Second))
-	defer cancel()
+	if !b.mayPublish(cl, pk.TopicName) {
+		if cl.Properties.ProtocolVersion == 5 && pk.FixedHeader.Qos > 0 {
+			return pk, packets.ErrNotAuthorized
+		}
+		return pk, packets.CodeSuccessIgnore // acknowledged all the same
+	}
 	m := message{Payload: pk.Payload, Timestamp: b.n.now(), QoS: pk.FixedHeader.Qos, Retain: pk.FixedHeader.Retain, Topic: pk.TopicName, Tenant: defaultTenant}
-	if _, err := b.n.storeMessage(ctx, m); err != nil {
+	if err := h.handle(cl, func(ctx context.Context) error { _, err := b.n.storeMessage(ctx, m); return err }); errors.Is(err, errGivenUp) {
+		return pk, packets.ErrRejectPacket // without an answer
+	} else if err != nil {
 		b.n.log.warn("mqtt_broker::mqtt::publish", "publish to %s: %v", pk.TopicName, err)
 		if cl.Properties.ProtocolVersion == 5 && pk.FixedHeader.Qos > 0 {
 			return pk, packets.ErrUnspecifiedError
@@ -146,6 +152,30 @@ func (h *brokerHook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Pack
 	}
 	h.received(cl, m)
 	return pk, packets.CodeSuccessIgnore
+}
+
+// handlerLimit is how long a packet may be handled.
+const handlerLimit = 30 * time.Second
+
+var errGivenUp = errors.New("given up")
+
+// handle does what a packet asks for. When it takes too long it is given up: its client gets no answer, and the next packet has its turn (common/network-server/src/common/handler.rs, 0.4.11).
+func (h *brokerHook) handle(cl *mqtt.Client, do func(context.Context) error) error {
+	n := h.b.n
+	ctx, cancel := context.WithTimeout(n.ctx, n.t.patience(handlerLimit, 2*time.Second))
+	defer cancel()
+	done := make(chan error, 1)
+	n.spawn(func() { done <- do(ctx) })
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	if n.ctx.Err() == nil {
+		n.metrics.add("handler_timeout_total", 1, cl.Net.Listener)
+		n.log.error("network_server::common::handler", "Handler apply timeout: packet processing exceeded %ds", handlerLimit/time.Second)
+	}
+	return errGivenUp
 }
 
 // storeMessage finds, or makes, the topic, and stores.

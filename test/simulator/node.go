@@ -52,6 +52,8 @@ type Node struct {
 	running  atomic.Bool // fully started
 	epoch    atomic.Uint64
 	frozen   freezer
+	// disk and messages are how long a write takes, see SlowDisk and SlowMessages.
+	disk, messages atomic.Int64
 
 	mu        sync.Mutex
 	listeners []net.Listener

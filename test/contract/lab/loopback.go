@@ -107,6 +107,16 @@ type simulated struct {
 	code int
 }
 
+// Simulated is the node's process where that is simulated, for what only a test can do to a machine; nil where the server is real.
+func (n *Node) Simulated() *simulator.Node {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if s, ok := n.process.(*simulated); ok {
+		return s.node
+	}
+	return nil
+}
+
 func (s *simulated) signal(sig os.Signal)   { s.node.Signal(sig) }
 func (s *simulated) kill()                  { s.node.Kill() }
 func (s *simulated) ended() <-chan struct{} { return s.end }

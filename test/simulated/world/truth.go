@@ -316,3 +316,16 @@ func (w *World) LeaveHalf(pod string, id uint64) error {
 	defer cancel()
 	return server.node.LeaveHalf(ctx, id)
 }
+
+// JoinHalf has a member that leads take in another one that does not answer: a JoinCluster whose caller was lost before it had caught up. It returns how the call ended.
+func (w *World) JoinHalf(leader, lost string, id uint64) error {
+	status, err := w.Raft(leader)
+	if err != nil {
+		return err
+	}
+	for _, g := range status {
+		address := strings.Replace(g.Nodes[g.ID], leader+".", lost+".", 1)
+		return w.ask(leader, func(ctx context.Context, c *metaclient.Client) error { return c.Join(ctx, id, address) })
+	}
+	return fmt.Errorf("%s has no raft group", leader)
+}

@@ -82,7 +82,7 @@ type Group struct {
 	waiting     map[uint64][]*waiter
 	changed     chan struct{} // closed and replaced when something moved
 	frozen      bool          // the process is stopped (SIGSTOP)
-	held        bool          // the state machine waits for ever
+	held        bool          // the state machine waits
 }
 
 type waiter struct {
@@ -292,9 +292,18 @@ func (g *Group) logf(level, target, format string, args ...any) {
 	}
 }
 
-// HoldApplying stops the state machine of this node for good while the log goes on: what a leader of 0.3.0 does to itself when a node expires.
+// HoldApplying stops the state machine of this node, until it is released, while the log goes on: what a leader of 0.3.0 does to itself when a node expires.
 func (g *Group) HoldApplying() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.held = true
+}
+
+// ReleaseApplying lets the state machine go on.
+func (g *Group) ReleaseApplying() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.held = false
+	g.applyCommitted()
+	g.notify()
 }
