@@ -186,6 +186,7 @@ var simulated = map[string]testOf{
 	"RobustMQOperatorStuck":         {"monitoring", "TestAlertOperatorStuckFiresWhileTheAPIServerDoesNotAnswerACall"},
 	"RobustMQRaftApplyLag":          {"test/contract", "TestAlertRaftApplyLagFiresWhileTheStateMachineOfAFollowerStandsStill"},
 	"RobustMQRaftCommitsSlow":       {"test/contract", "TestAlertRaftCommitsSlowFiresWhileTheDiskTakesMoreThanHalfASecondForAWrite"},
+	"RobustMQRaftLag":               {"test/simulated", "TestAlertRaftLagFiresWhileTheStateMachineOfAFollowerStandsStill"},
 	"RobustMQRaftPeerUnreached":     {"test/contract", "TestAlertRaftPeerUnreachedFiresAtTheLeaderOfAMemberThatIsGone"},
 	"RobustMQServerOutOfMemory":     {"internal/agent", "TestAlertServerOutOfMemoryFiresWhenTheKernelHasKilledTheServer"},
 	"RobustMQStorageErrors":         {"test/contract", "TestAlertStorageErrorsFiresWhileTheOnlyCopyOfATopicIsOutOfReach"},

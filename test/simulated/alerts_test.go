@@ -110,6 +110,38 @@ func TestAlertLearnerStuckFiresWhileANewcomerThatIsLostDoesNotCatchUp(t *testing
 	p.Fires("RobustMQLearnerStuck", 0, cause, cure)
 }
 
+func TestAlertRaftLagFiresWhileTheStateMachineOfAFollowerStandsStill(t *testing.T) {
+	t.Parallel()
+	w := env.New(t, world.Options{})
+	c := form(t, w, manifest(newest, 3, 1, ""))
+	p := newPrometheus(t, w)
+	p.lasts(5 * time.Minute)
+	w.Operator().Crash() // the follower is not to be mended
+	cause := p.since()
+	follower := "c-placement-center-1"
+	if c.Status.Leader == follower {
+		follower = "c-placement-center-2"
+	}
+	w.StallApplying(follower, true)
+	fillLog(t, w, c)
+	lag := func() float64 {
+		behind, err := strconv.ParseFloat(agentSays(t, w, follower)[fmt.Sprintf("robustmq_raft_lag{group=%q}", robustmq.GroupMetadata)], 64)
+		if err != nil {
+			return -1 // it does not say
+		}
+		return behind
+	}
+	w.Await("a follower that is far behind", func() (bool, string) { return lag() > 1000, fmt.Sprint(lag()) })
+	p.lasts(10 * time.Minute)
+	cure := p.since()
+	w.StallApplying(follower, false)
+	w.Await("a follower that has caught up", func() (bool, string) { return lag() == 0, fmt.Sprint(lag()) })
+	w.StartOperator()
+	formed(t, w)
+	p.lasts(5 * time.Minute)
+	p.Fires("RobustMQRaftLag", 0, cause, cure)
+}
+
 // counted is how often an operator has counted something: the sum of a metric's series that have a label's value.
 func counted(t *testing.T, o *world.Operator, name, label, value string) int {
 	t.Helper()

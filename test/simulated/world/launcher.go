@@ -144,6 +144,13 @@ func (w *World) ServerOf(pod string) int {
 	return 0
 }
 
+// StallApplying has the state machines of the pod's server stand still while its logs go on, or go on.
+func (w *World) StallApplying(pod string, stalled bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.servers[pod].node.StallApplying(stalled)
+}
+
 // PID implements process.Process.
 func (s *server) PID() int { return s.pid }
 
