@@ -198,6 +198,16 @@ const (
 	ReasonChangeHeld = "ChangeHeld"
 	// ReasonVersionPending: the cluster runs another version than the spec asks for.
 	ReasonVersionPending = "VersionPending"
+	// ReasonUpgradeStopping: for an upgrade between versions that cannot run side by side, servers of the former version are being stopped.
+	ReasonUpgradeStopping = "UpgradeStopping"
+	// ReasonUpgradeSaving: for such an upgrade brokers and journal servers are stopped, and the metadata is being saved before anything else is.
+	ReasonUpgradeSaving = "UpgradeSaving"
+	// ReasonUpgradeStarting: for such an upgrade every server of the former version was stopped, and those of the new one start on the same volumes.
+	ReasonUpgradeStarting = "UpgradeStarting"
+	// ReasonUpgradeTakenBack: such an upgrade was given up before a server of the new version was started; the former version starts again (event).
+	ReasonUpgradeTakenBack = "UpgradeTakenBack"
+	// ReasonUpgraded: such an upgrade is over, every server runs the new version (event).
+	ReasonUpgraded = "Upgraded"
 	// ReasonSupported: spec.version is fully supported.
 	ReasonSupported = "Supported"
 	// ReasonLimitedVersion: parts of the operator were never tried with spec.version and are refused.

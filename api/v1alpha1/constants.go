@@ -12,6 +12,8 @@ const (
 	LabelBackup = "robustmq.io/backup"
 	// LabelRestore on a Job and its pods, and on a safety backup: the RobustMQRestore that it works for.
 	LabelRestore = "robustmq.io/restore"
+	// LabelUpgrade on a RobustMQBackup: "true" on the one that is made before an upgrade with everything stopped.
+	LabelUpgrade = "robustmq.io/upgrade"
 	// LabelJob on a Job and its pods: what it does (take, probe, collect, delete, verify, inspect, restore).
 	LabelJob = "robustmq.io/job"
 

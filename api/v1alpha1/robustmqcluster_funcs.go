@@ -126,3 +126,15 @@ func (l ListenersSpec) Effective() []Listener {
 	out[4].Port = out[1].Port // with another number the server's own readiness never turns true: it opens a TCP connection to it
 	return out
 }
+
+// RunningVersion is the version whose servers wrote what the volumes hold, as far as that may be: the one that the cluster was founded with or upgraded to, or the one that an upgrade with everything
+// stopped has begun to start. While nothing runs yet it is the one that shall.
+func (c *RobustMQCluster) RunningVersion() string {
+	switch u := c.Status.Upgrade; {
+	case u != nil && u.Opened:
+		return u.Version
+	case c.Status.Version != "":
+		return c.Status.Version
+	}
+	return c.Spec.Version
+}

@@ -67,7 +67,7 @@ type RobustMQClusterSpec struct {
 	// version of RobustMQ to run, three numbers without a leading v. Example: "0.4.11".
 	// 0.4.9 and later are fully supported; 0.3.8 to 0.4.8 form a cluster that cannot be changed afterwards; 0.3.0 to 0.3.7 cannot cluster brokers:
 	// each of them is then a single node of its own and only the first is served. The condition VersionSupported says what that means.
-	// Raising it replaces the pods, one after another, the leader last.
+	// Raising it replaces the pods, one after another, the leader last. Between versions that cannot run side by side it is refused, or with AllowIncompatibleUpgrade done with everything stopped.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
@@ -172,7 +172,8 @@ type UnsafeEscape string
 const (
 	// AllowEvenPlacementCenter takes off PlacementCenterOdd.
 	AllowEvenPlacementCenter UnsafeEscape = "AllowEvenPlacementCenter"
-	// AllowIncompatibleUpgrade takes off VersionHop: the upgrade stops everything first.
+	// AllowIncompatibleUpgrade takes off VersionHop, for an upgrade between versions that cannot run side by side: the images are pulled, brokers and journal servers are stopped, the metadata is
+	// backed up to spec.backup.destination (without one nothing is stopped), every member is stopped, and the same volumes are started with the new version. There is no way back in place afterwards.
 	AllowIncompatibleUpgrade UnsafeEscape = "AllowIncompatibleUpgrade"
 	// AllowInsecureS3 takes off BackupDestination's demand for https.
 	AllowInsecureS3 UnsafeEscape = "AllowInsecureS3"

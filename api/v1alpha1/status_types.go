@@ -32,6 +32,9 @@ type RobustMQClusterStatus struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	Version string `json:"version,omitempty"`
+	// upgrade is the upgrade with everything stopped that was begun and is not over; without one there is none.
+	// +optional
+	Upgrade *OfflineUpgrade `json:"upgrade,omitempty"`
 	// leader is the pod that leads every raft group, or "apart: ..." with the leaders of each, or empty when there is none.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
@@ -58,6 +61,26 @@ type RobustMQClusterStatus struct {
 	// backup is what became of spec.backup; without that there is none.
 	// +optional
 	Backup *BackupPlanStatus `json:"backup,omitempty"`
+}
+
+// OfflineUpgrade is an upgrade between versions that cannot run side by side: everything is stopped, saved, and started again with the new version on the same volumes.
+type OfflineUpgrade struct {
+	// version of RobustMQ that it leads to.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Version string `json:"version,omitempty"`
+	// startTime is when the brokers and journal servers began to be stopped.
+	// +required
+	StartTime metav1.Time `json:"startTime,omitzero"`
+	// backupName is the RobustMQBackup of the metadata as the former version left it. It belongs to nobody, so it stays.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=56
+	BackupName string `json:"backupName,omitempty"`
+	// opened is true once servers of the new version may have been started. Until then spec.version can be set back, and the former version starts again as it was.
+	// +optional
+	Opened bool `json:"opened,omitempty"`
 }
 
 // RoleStatus counts one role.

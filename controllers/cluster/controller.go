@@ -136,7 +136,7 @@ type pass struct {
 	dial     func(pod *corev1.Pod) (agentclient.Client, error)
 	// waits are what the objects, not the members, wait for: a Secret that is missing, say.
 	waits []topology.Wait
-	// templatesHeld: the servers run a newer version than what would be built, so pods and their configuration stay as they are.
+	// templatesHeld: the servers run a newer version than what would be built, or an upgrade that cannot roll is wanted, so pods and their configuration stay as they are.
 	templatesHeld bool
 	// upkeepOnly: the spec is refused and the cluster runs on (see upkeep): members are repaired, and no object takes another form.
 	upkeepOnly bool
@@ -144,6 +144,11 @@ type pass struct {
 	storageHeld map[v1alpha1.Role]bool
 	// monitored is what has become of the objects by which the cluster is monitored; nil: not known.
 	monitored *MonitoringFound
+	// pulled and pulledInputs are the cluster, and what else it is built from, whose images are pulled.
+	pulled       *v1alpha1.RobustMQCluster
+	pulledInputs manifests.Inputs
+	// hop is what the pass does about a change of version that cannot roll; nil: it was not looked at.
+	hop *hop
 	// templates are the hashes of the pods' templates that were built in this pass, by the StatefulSet's name.
 	templates map[string]string
 	// remade are the StatefulSets that were deleted in this pass, without their pods, to be made anew by the next.
@@ -279,8 +284,12 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 			return ctrl.Result{}, err
 		}
 	}
+	if err := r.observeHop(ctx, p, health); err != nil {
+		return ctrl.Result{}, err
+	}
 	p.resize(health)
 	holdBack(p, health)
+	p.holdForHop()
 	p.rest(health)
 	if p.aside() {
 		p.keepSizes()
@@ -297,6 +306,9 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	if p.cluster.Spec.Hibernated && !p.aside() {
 		return r.finish(ctx, p, health, restPlan(p))
 	}
+	if p.hop.stopNodes {
+		return r.advanceHop(ctx, p, health)
+	}
 	if err := wantSettings(p); err != nil {
 		return ctrl.Result{}, err
 	}
@@ -305,6 +317,7 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	plan = opened(p, health, p.prepareHop(plan))
 	// The status tells what was seen and what is about to be done, so it is written first: the events then stand in the order in which things happened.
 	result, err := r.finish(ctx, p, health, plan)
 	if err != nil {
@@ -419,14 +432,6 @@ func (r *Reconciler) awaitInnerTopics(ctx context.Context, p *pass) *topology.Wa
 		return &topology.Wait{Reason: v1alpha1.ReasonReplicating, Message: fmt.Sprintf("the copies of the inner topics cannot be seen yet: %v", problem)}
 	}
 	return &topology.Wait{Reason: v1alpha1.ReasonReplicating, Message: fmt.Sprintf("inner topic %s does not have all its copies in sync yet", short[0])}
-}
-
-// runningVersion is the version that the cluster's pods run: the one it was founded with, while a change of it has not been carried out.
-func runningVersion(cluster *v1alpha1.RobustMQCluster) string {
-	if cluster.Status.Version != "" {
-		return cluster.Status.Version
-	}
-	return cluster.Spec.Version
 }
 
 func (r *Reconciler) remember(key types.NamespacedName) *memory {

@@ -97,8 +97,6 @@ func actedUpon(desired *v1alpha1.RobustMQCluster, o *observation) *v1alpha1.Robu
 			view.RoleSpec.Storage, view.RoleSpec.StorageClassName = &size, claim.Spec.StorageClassName // (the view points into old)
 		}
 	}
-	if old.Status.Version != "" {
-		old.Spec.Version = old.Status.Version
-	}
+	old.Spec.Version = old.RunningVersion()
 	return old
 }

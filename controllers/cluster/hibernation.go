@@ -10,7 +10,7 @@ import (
 
 // rest puts roles to sleep, or lets them sleep on. Going to sleep, the placement centre is the last: brokers end their sessions while their metadata can be written. Waking up, it is
 // the first: a broker that starts before it only waits for it. How many pods there were is written on the StatefulSet, because the spec may ask for another number meanwhile,
-// and members and brokers that are there leave in an order.
+// and members and brokers that are there leave in an order. An upgrade that cannot roll puts them to sleep in the same order, and waits in between (decideHop).
 func (p *pass) rest(health topology.Health) {
 	p.inputs.Asleep = map[v1alpha1.Role]int32{}
 	led := true // by whom does not matter: who led apart when it went to sleep does so when it wakes up
@@ -24,6 +24,7 @@ func (p *pass) rest(health topology.Health) {
 		last := view.Role == v1alpha1.RolePlacementCenter
 		switch {
 		case p.cluster.Spec.Hibernated && (!last || len(p.nodes()) == 0):
+		case p.hop != nil && (p.hop.stopMembers || p.hop.stopNodes && !last):
 		case !p.cluster.Spec.Hibernated && asleep && !last && !led:
 		default:
 			continue

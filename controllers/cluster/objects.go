@@ -59,13 +59,22 @@ func (r *Reconciler) applyObjects(ctx context.Context, p *pass) error {
 		return fmt.Errorf("building the objects of cluster %s: %w", p.cluster.Name, err)
 	}
 	for _, object := range wanted {
-		if p.templatesHeld && shapesPods(object) || p.upkeepOnly && !p.keepsUp(object) {
+		set, isSet := object.(*appsv1.StatefulSet)
+		asItIs := isSet && p.hop != nil && p.hop.pending && !p.upkeepOnly // it may be put to sleep, or woken
+		if p.templatesHeld && shapesPods(object) && !asItIs || p.upkeepOnly && !p.keepsUp(object) {
 			continue
 		}
-		if set, ok := object.(*appsv1.StatefulSet); ok {
+		if isSet {
 			if beingRemade(p, set.Name) {
 				p.waits = append(p.waits, topology.Wait{Reason: v1alpha1.ReasonVolumeGrowing, Message: fmt.Sprintf("StatefulSet %s is made anew for larger volumes; its pods go on", set.Name)})
 				continue
+			}
+			if asItIs {
+				if may, err := r.keepTemplate(ctx, p, set); err != nil {
+					return err
+				} else if !may {
+					continue
+				}
 			}
 			p.noteTemplate(set)
 			r.keepImmutable(p, set)

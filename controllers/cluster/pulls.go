@@ -17,14 +17,23 @@ import (
 
 // observePulls says of every pod that is to be made anew how far its new images are on its node, and removes the Jobs that pull images which nobody wants any more.
 //
+// Before an upgrade with everything stopped they are those of the new version, for every pod.
+//
 // A node's own list of images is no answer: it ends after 50. So a Job runs once on each node in question; one that has ended is the record, until it goes ten minutes later.
 func (r *Reconciler) observePulls(ctx context.Context, p *pass) error {
 	wanted := map[string]bool{}
+	ahead := p.hop != nil && p.hop.ready // every pod goes then, and before that none is made anew
+	p.pulled, p.pulledInputs = p.desired, p.inputs
+	if ahead {
+		p.pulled = p.desired.DeepCopy()
+		p.pulled.Spec.Version = p.cluster.Spec.Version
+		p.pulledInputs.ServerImage = manifests.ServerImage(p.pulled, r.ServerImage)
+	}
 	for i := range p.snapshot.Members {
 		m := &p.snapshot.Members[i]
-		if pod := p.observed.pods[m.Pod]; m.TemplateStale && pod != nil && pod.Spec.NodeName != "" && !hasImages(pod, p.inputs) {
+		if pod := p.observed.pods[m.Pod]; (m.TemplateStale || ahead) && pod != nil && pod.Spec.NodeName != "" && !hasImages(pod, p.pulledInputs) {
 			m.Pull.Phase = topology.PullWanted
-			wanted[manifests.PullJobName(p.desired, p.inputs, m.Node)] = true
+			wanted[manifests.PullJobName(p.pulled, p.pulledInputs, m.Node)] = true
 		}
 	}
 	if len(wanted) == 0 && len(p.observed.pulls) == 0 {
@@ -51,7 +60,7 @@ func (r *Reconciler) observePulls(ctx context.Context, p *pass) error {
 	}
 	for i := range p.snapshot.Members {
 		if m := &p.snapshot.Members[i]; m.Pull.Phase == topology.PullWanted {
-			name := manifests.PullJobName(p.desired, p.inputs, m.Node)
+			name := manifests.PullJobName(p.pulled, p.pulledInputs, m.Node)
 			m.Pull = pullOf(byName[name], p.observed.pulls[name])
 		}
 	}
@@ -118,7 +127,7 @@ func (r *Reconciler) pull(ctx context.Context, p *pass, step topology.Step) erro
 		if m.Pod != step.Pod {
 			continue
 		}
-		err := r.Create(ctx, manifests.PullJob(p.desired, p.inputs, m.Role, m.Node), client.FieldOwner(FieldManager))
+		err := r.Create(ctx, manifests.PullJob(p.pulled, p.pulledInputs, m.Role, m.Node), client.FieldOwner(FieldManager))
 		if err != nil && !apierrors.IsAlreadyExists(err) {
 			return fmt.Errorf("creating the Job that pulls images on node %s: %w", m.Node, err)
 		}

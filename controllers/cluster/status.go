@@ -24,8 +24,12 @@ func computeStatus(p *pass, health topology.Health, plan topology.Plan, now time
 	next := *p.cluster.Status.DeepCopy()
 	next.ObservedGeneration = p.cluster.Generation
 	next.ClusterUID, next.Generation, next.Founded = p.id.uid, p.generationToTell(), p.id.founded
+	next.Upgrade = p.hop.recorded(next.Upgrade, now, func(at time.Time) string { return manifests.UpgradeBackupName(p.cluster, at) })
 	if next.Founded && (next.Version == "" || allRun(p, health)) {
 		next.Version = p.version.String()
+		if next.Upgrade != nil && next.Upgrade.Opened {
+			next.Upgrade = nil
+		}
 	}
 	next.Leader = leaderColumn(health, p.snapshot.Wanted.Groups)
 	next.Members = memberRows(p, health)
@@ -112,6 +116,10 @@ func quorumHealthy(p *pass, health topology.Health, set setCondition) {
 		set(v1alpha1.ConditionQuorumHealthy, metav1.ConditionUnknown, v1alpha1.ReasonHibernated, "the members are stopped")
 		return
 	}
+	if p.hop != nil && p.hop.stopMembers {
+		set(v1alpha1.ConditionQuorumHealthy, metav1.ConditionUnknown, p.hop.wait.Reason, "the members are stopped for an upgrade")
+		return
+	}
 	if problem := health.QuorumProblem(); problem != "" {
 		set(v1alpha1.ConditionQuorumHealthy, metav1.ConditionFalse, v1alpha1.ReasonMembersMissing, problem)
 		return
@@ -191,7 +199,7 @@ func configApplied(p *pass, next v1alpha1.RobustMQClusterStatus, set setConditio
 	case len(faulty) > 0:
 		set(v1alpha1.ConditionConfigApplied, metav1.ConditionFalse, v1alpha1.ReasonConfigInvalid, strings.Join(faulty, "; "))
 	case p.cluster.Spec.Version != p.desired.Spec.Version:
-		set(v1alpha1.ConditionConfigApplied, metav1.ConditionFalse, v1alpha1.ReasonVersionPending, offlineOnly(p))
+		set(v1alpha1.ConditionConfigApplied, metav1.ConditionFalse, v1alpha1.ReasonVersionPending, hopText(p))
 	case next.Version != "" && next.Version != p.desired.Spec.Version:
 		pods, of := notYet(p)
 		set(v1alpha1.ConditionConfigApplied, metav1.ConditionFalse, v1alpha1.ReasonVersionPending,
@@ -205,6 +213,14 @@ func configApplied(p *pass, next v1alpha1.RobustMQClusterStatus, set setConditio
 	default:
 		set(v1alpha1.ConditionConfigApplied, metav1.ConditionTrue, v1alpha1.ReasonAllInService, "every server that runs goes by the present configuration")
 	}
+}
+
+// hopText says what becomes of a version that cannot run beside the one that runs.
+func hopText(p *pass) string {
+	if p.hop != nil && p.hop.wait.Message != "" {
+		return p.hop.wait.Message
+	}
+	return fmt.Sprintf("the cluster runs RobustMQ %s, and spec.version is %q: nothing is done about it now", p.desired.Spec.Version, p.cluster.Spec.Version)
 }
 
 // rollText says which pods a change still has to reach, and how it reaches them.

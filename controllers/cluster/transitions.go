@@ -23,6 +23,16 @@ func transitions(before, after v1alpha1.RobustMQClusterStatus) []transition {
 	if !before.Founded && after.Founded {
 		out = append(out, transition{"", corev1.EventTypeNormal, v1alpha1.ReasonFounded, fmt.Sprintf("the cluster %s is founded", after.ClusterUID)})
 	}
+	switch was, is := before.Upgrade, after.Upgrade; {
+	case was == nil && is != nil:
+		out = append(out, transition{"", corev1.EventTypeNormal, v1alpha1.ReasonUpgradeStopping, fmt.Sprintf("the upgrade from RobustMQ %s to %s with everything stopped begins: brokers and journal servers are stopped first", after.Version, is.Version)})
+	case is != nil && is.Opened && !was.Opened:
+		out = append(out, transition{"", corev1.EventTypeNormal, v1alpha1.ReasonUpgradeStarting, fmt.Sprintf("every server of RobustMQ %s has stopped, backup %s is complete, and the pods are made for %s", after.Version, is.BackupName, is.Version)})
+	case was != nil && is == nil && was.Opened:
+		out = append(out, transition{"", corev1.EventTypeNormal, v1alpha1.ReasonUpgraded, fmt.Sprintf("every server runs RobustMQ %s", after.Version)})
+	case was != nil && is == nil:
+		out = append(out, transition{"", corev1.EventTypeNormal, v1alpha1.ReasonUpgradeTakenBack, fmt.Sprintf("no server of RobustMQ %s was started; those of %s start again as they were", was.Version, after.Version)})
+	}
 	for _, m := range after.Members {
 		switch {
 		case m.Role == v1alpha1.RolePlacementCenter && m.InService && (!before.Founded || !was[m.Pod].InService):

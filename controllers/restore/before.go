@@ -157,7 +157,7 @@ func unfit(o *observation) string {
 	case o.restore.Spec.Trigger == v1alpha1.RestoreTotalLoss && found.ClusterUID != c.Status.ClusterUID:
 		return fmt.Sprintf("the backup is of cluster %s, and this is cluster %s: after a total loss only its own comes back by itself", found.ClusterUID, c.Status.ClusterUID)
 	}
-	if problem := unreadable(found.Version, versionOf(c)); problem != "" {
+	if problem := unreadable(found.Version, c.RunningVersion()); problem != "" {
 		return problem
 	}
 	if _, problem := votersOf(o); problem != "" {
@@ -198,14 +198,6 @@ func unreadable(wrote, runs string) string {
 		return ""
 	}
 	return fmt.Sprintf("it was written by RobustMQ %s, which the cluster's %s does not read: choose a backup of %s, or create a new cluster of version %q with spec.bootstrap.restoreFrom", wrote, runs, runs, wrote)
-}
-
-// versionOf is what the cluster runs, or will run.
-func versionOf(c *v1alpha1.RobustMQCluster) string {
-	if c.Status.Version != "" {
-		return c.Status.Version
-	}
-	return c.Spec.Version
 }
 
 // space says which member has no room for the image, or cannot be asked; nil: there is room. What the members' volumes cannot take is found here, too.

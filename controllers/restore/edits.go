@@ -117,7 +117,7 @@ func moved(o *observation) bool {
 
 // registryOf are the records of all nodes that the spec asks for, as their servers register themselves.
 func registryOf(o *observation, in manifests.Inputs) ([]protocol.RegistryNode, error) {
-	version, err := robustmq.ParseVersion(versionOf(o.cluster))
+	version, err := robustmq.ParseVersion(o.cluster.RunningVersion())
 	if err != nil {
 		return nil, fmt.Errorf("node registry: %w", err)
 	}

@@ -171,6 +171,24 @@ func CanRoll(from, to Version) bool {
 	return Lookup(from).UpgradeRange == Lookup(to).UpgradeRange
 }
 
+// Inherits returns nil when a server of version to, started on what servers of version from left behind after all of them had stopped, looks for it where they left it, and otherwise an error
+// that says what it would miss. Not compared are the values themselves, which carry no version: what the newer server makes of them is seen when it starts.
+func Inherits(from, to Version) error {
+	was, is := Lookup(from), Lookup(to)
+	switch {
+	case was.Tier == TierIslands:
+		return fmt.Errorf("with RobustMQ %s every broker is a cluster of its own, and no server of %s takes several of them up as one", from, to)
+	case was.RocksDBDir != is.RocksDBDir:
+		return fmt.Errorf("RobustMQ %s keeps everything in %s, and %s looks in %s, where nothing is: it would begin empty", from, was.RocksDBDir, to, is.RocksDBDir)
+	case !slices.Equal(was.RaftGroups, is.RaftGroups):
+		return fmt.Errorf("the raft groups of RobustMQ %s are %v, and those of %s are %v", from, was.RaftGroups, to, is.RaftGroups)
+	case was.Formation != is.Formation:
+		// meta_raft keeps entries above the end of the log before 0.4.4, and the way in which its end is found changed with it (RobustMQ's source).
+		return fmt.Errorf("entries that the raft log of RobustMQ %s had dropped may count again for %s", from, to)
+	}
+	return nil
+}
+
 func warning(v Version, t Traits) string {
 	switch {
 	case t.Tier == TierIslands:

@@ -162,6 +162,19 @@ func TestOnly049AndLaterMayRunSideBySide(t *testing.T) {
 	}
 }
 
+func TestAServerIsStartedOnWhatAnotherVersionLeftOnlyWhereItLooksForIt(t *testing.T) {
+	for _, c := range []struct{ from, to, misses string }{
+		{"0.4.8", "0.4.11", ""}, {"0.4.4", "0.4.9", ""}, {"0.4.7", "0.4.8", ""}, {"0.4.1", "0.4.3", ""}, {"0.3.8", "0.4.0", ""},
+		{"0.4.0", "0.4.1", "_rocksdb"}, {"0.3.10", "0.4.11", "begin empty"}, {"0.3.0", "0.4.11", "a cluster of its own"}, {"0.3.7", "0.3.8", "a cluster of its own"},
+		{"0.4.3", "0.4.4", "may count again"}, {"0.4.1", "0.4.11", "may count again"},
+	} {
+		err := Inherits(mustParse(t, c.from), mustParse(t, c.to))
+		if (err == nil) != (c.misses == "") || err != nil && !strings.Contains(err.Error(), c.misses) {
+			t.Errorf("from %s to %s: %v", c.from, c.to, err)
+		}
+	}
+}
+
 func TestWarningsNameTheVersionThatWorks(t *testing.T) {
 	for version, want := range map[string]string{
 		"0.3.0":  "cannot cluster",

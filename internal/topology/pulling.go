@@ -28,11 +28,14 @@ const (
 // pullImages has the images pulled on every node that carries a pod that is to be made anew, before the first of them goes: an image that cannot be pulled costs nothing then, and
 // one that takes minutes costs no minutes without the pod. It returns false while that is not done.
 func pullImages(pending []Member, p *Plan) bool {
+	stale := slices.DeleteFunc(slices.Clone(pending), func(m Member) bool { return !m.TemplateStale })
+	return PullAhead(stale, p.Roll.String(), p)
+}
+
+// PullAhead has the images pulled on the nodes of these members, and returns false while that is not done. doing says in what is told how far that is what they are pulled for.
+func PullAhead(members []Member, doing string, p *Plan) bool {
 	var wanted, running, failed []Member
-	for _, m := range pending {
-		if !m.TemplateStale {
-			continue
-		}
+	for _, m := range members {
 		switch m.Pull.Phase {
 		case PullWanted:
 			wanted = append(wanted, m)
@@ -54,13 +57,13 @@ func pullImages(pending []Member, p *Plan) bool {
 		if reason == "" {
 			reason = v1alpha1.ReasonImagePullFailed
 		}
-		p.trouble(reason, "%s; no pod is taken down for the new template: on node %s, for %s, %s", p.Roll, m.Node, m.Pod, m.Pull.Message)
+		p.trouble(reason, "%s; no pod is taken down for the new template: on node %s, for %s, %s", doing, m.Node, m.Pod, m.Pull.Message)
 	}
 	if len(failed) > 0 {
 		return false
 	}
 	if busy := slices.Concat(wanted, running); len(busy) > 0 {
-		p.background(v1alpha1.ReasonReplacing, "%s; images are being pulled before a pod is taken down, on node %s for %s among others", p.Roll, busy[0].Node, busy[0].Pod)
+		p.background(v1alpha1.ReasonReplacing, "%s; images are being pulled before a pod is taken down, on node %s for %s among others", doing, busy[0].Node, busy[0].Pod)
 		return false
 	}
 	return true

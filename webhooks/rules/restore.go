@@ -220,10 +220,7 @@ func restoreSameVersion(_, new *restore, ctx Context) []Violation {
 	if !ok || b.Status.Version == "" {
 		return nil
 	}
-	runs := c.Status.Version
-	if runs == "" {
-		runs = c.Spec.Version
-	}
+	runs := c.RunningVersion()
 	wrote, err := robustmq.ParseVersion(b.Status.Version)
 	reads, err2 := robustmq.ParseVersion(runs)
 	if err == nil && err2 == nil && (wrote == reads || wrote.Less(reads) && robustmq.CanRoll(wrote, reads)) {

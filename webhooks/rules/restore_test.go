@@ -69,11 +69,17 @@ func TestARestoreThatCannotWorkIsRefusedBeforeAnythingStops(t *testing.T) {
 			a.Backups[0].Status.Encrypted = true
 			a.Clusters[0].Spec.Backup = &v1alpha1.BackupSpec{Encryption: &v1alpha1.BackupEncryption{IdentitySecretName: "id"}}
 		}, nil, ""},
-		"written by a newer version":    {cl(func(c *cluster) { c.Status.Version = "0.4.10" }), nil, "RestoreSameVersion@spec.source.backupName: 0.4.10"},
-		"written by one that it reads":  {cl(func(c *cluster) { c.Status.Version = "0.4.12" }), nil, ""},
-		"written by a foreign one":      {bk(func(b *backup) { b.Status.Version = "0.4.8" }), nil, "RestoreSameVersion@spec.source.backupName: 0.4.8"},
-		"the same, of limited support":  {func(a *Around) { a.Backups[0].Status.Version, a.Clusters[0].Status.Version = "0.4.8", "0.4.8" }, nil, ""},
-		"what runs counts":              {cl(func(c *cluster) { c.Spec.Version = "0.4.9" }), nil, ""},
+		"written by a newer version":   {cl(func(c *cluster) { c.Status.Version = "0.4.10" }), nil, "RestoreSameVersion@spec.source.backupName: 0.4.10"},
+		"written by one that it reads": {cl(func(c *cluster) { c.Status.Version = "0.4.12" }), nil, ""},
+		"written by a foreign one":     {bk(func(b *backup) { b.Status.Version = "0.4.8" }), nil, "RestoreSameVersion@spec.source.backupName: 0.4.8"},
+		"the same, of limited support": {func(a *Around) { a.Backups[0].Status.Version, a.Clusters[0].Status.Version = "0.4.8", "0.4.8" }, nil, ""},
+		"what runs counts":             {cl(func(c *cluster) { c.Spec.Version = "0.4.9" }), nil, ""},
+		"what an upgrade has begun to start": {cl(func(c *cluster) {
+			c.Status.Version, c.Status.Upgrade = "0.4.8", &v1alpha1.OfflineUpgrade{Version: "0.4.11", Opened: true}
+		}), nil, ""},
+		"what an upgrade was not begun to start": {cl(func(c *cluster) {
+			c.Status.Version, c.Status.Upgrade = "0.4.8", &v1alpha1.OfflineUpgrade{Version: "0.4.11"}
+		}), nil, "RestoreSameVersion@spec.source.backupName: 0.4.8"},
 		"what shall run, if none does":  {cl(func(c *cluster) { c.Spec.Version, c.Status.Version = "0.4.9", "" }), nil, "RestoreSameVersion@spec.source.backupName: 0.4.9"},
 		"fewer members than it knows":   {bk(func(b *backup) { b.Status.Nodes.PlacementCenter = 5 }), nil, "RestoreEnoughNodes@spec.source.backupName: give the cluster 5"},
 		"fewer brokers than it knows":   {bk(func(b *backup) { b.Status.Nodes.MQTTBroker = 3 }), nil, "RestoreEnoughNodes@spec.source.backupName: 3 nodes of the role MQTTBroker"},

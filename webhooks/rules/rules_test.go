@@ -192,6 +192,11 @@ func TestChangesThatCannotBeMadeAreDenied(t *testing.T) {
 	}
 	journal := func(c *cluster) { c.Spec.JournalServer = &v1alpha1.JournalServerSpec{} }
 	ran := func(v string) func(*cluster) { return func(c *cluster) { c.Status.Version = v } }
+	hopped := func(opened bool) func(*cluster) {
+		return func(c *cluster) {
+			c.Status.Version, c.Status.Upgrade = "0.4.8", &v1alpha1.OfflineUpgrade{Version: "0.4.11", BackupName: "b", Opened: opened}
+		}
+	}
 	founded := func(c *cluster) { c.Status.Founded = true }
 	same := func(*cluster) {}
 	for _, c := range []struct {
@@ -220,6 +225,9 @@ func TestChangesThatCannotBeMadeAreDenied(t *testing.T) {
 		{"a version that cannot be read", version("0.4.11"), version("next"), same, "VersionKnown@spec.version"},
 		{"another change while less is wanted than runs", version("0.4.10"), func(c *cluster) { version("0.4.10")(c); members(5)(c) }, ran("0.4.11"), ""},
 		{"a hop", version("0.4.8"), version("0.4.9"), same, "VersionHop@spec.version"},
+		{"back from a hop whose new version was not started", version("0.4.11"), version("0.4.8"), hopped(false), ""},
+		{"back from a hop whose new version may have been", version("0.4.11"), version("0.4.8"), hopped(true), "VersionForward@spec.version"},
+		{"on from a hop whose new version may have been", version("0.4.10"), version("0.4.11"), func(c *cluster) { hopped(true)(c); c.Status.Upgrade.Version = "0.4.10" }, ""},
 		{"a hop from islands", version("0.3.0"), version("0.4.11"), same, "VersionHop@spec.version"},
 		{"members of a limited version that stands", version("0.4.8"), func(c *cluster) { version("0.4.8")(c); members(5)(c) }, founded, "VersionCapabilities@spec.placementCenter.replicas"},
 		{"members of a limited version that is not founded", version("0.4.8"), func(c *cluster) { version("0.4.8")(c); members(5)(c) }, same, ""},

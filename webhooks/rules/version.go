@@ -24,16 +24,12 @@ func versionKnown(_, new *cluster, _ Context) []Violation {
 }
 
 // versions returns what the cluster runs and what it shall run; false where nothing can be compared.
-// status.version says what was run: a spec.version that never came to run may be taken back, or a mistyped one would be the end of the cluster.
+// The status says what was run: a spec.version that never came to run may be taken back, or a mistyped one would be the end of the cluster.
 func versions(old, new *cluster) (was, is robustmq.Version, ok bool) {
 	if old == nil || old.Spec.Version == new.Spec.Version {
 		return was, is, false
 	}
-	ran := old.Status.Version
-	if ran == "" {
-		ran = old.Spec.Version
-	}
-	was, wasErr := robustmq.ParseVersion(ran)
+	was, wasErr := robustmq.ParseVersion(old.RunningVersion())
 	is, isErr := robustmq.ParseVersion(new.Spec.Version)
 	return was, is, wasErr == nil && isErr == nil
 }
@@ -67,6 +63,14 @@ func versionCapabilities(old, new *cluster, _ Context) []Violation {
 	var out []Violation
 	if t.Warning != "" {
 		out = append(out, Violation{Field: versionField, Value: new.Spec.Version, Message: t.Warning})
+	}
+	if was, is, ok := versions(old, new); ok && !is.Less(was) && !robustmq.CanRoll(was, is) {
+		if err := robustmq.Inherits(was, is); err != nil {
+			out = append(out, Violation{
+				Field: versionField, Value: new.Spec.Version, Message: fmt.Sprintf("%v; the upgrade waits and does not begin", err),
+				WayOut: fmt.Sprintf("set it back to %s, and create a new cluster with %s", was, is),
+			})
+		}
 	}
 	if out2 := fixedMembers(old, new, v, t); out2 != nil {
 		out = append(out, *out2)
