@@ -38,9 +38,9 @@ func (r *Reconciler) observeHop(ctx context.Context, p *pass, health topology.He
 	if fromErr != nil || toErr != nil || !p.id.founded || !from.Less(to) || robustmq.CanRoll(from, to) {
 		return nil
 	}
-	if p.cluster.Spec.Hibernated || p.aside() {
+	if p.cluster.Spec.Hibernated || p.aside() || p.upkeepOnly {
 		p.hop = &hop{from: from.String(), to: to.String(), pending: true, frozen: true}
-		p.hop.tell(v1alpha1.ReasonVersionPending, "the upgrade from RobustMQ %s to %s, with everything stopped, waits until the cluster is awake and no restore has its members", from, to)
+		p.hop.tell(v1alpha1.ReasonVersionPending, "the upgrade from RobustMQ %s to %s, with everything stopped, waits until the cluster is awake, no restore has its members and the rest of the spec is accepted", from, to)
 		return nil
 	}
 	f := hopFactsOf(p, health, from, to)
@@ -153,8 +153,13 @@ func (p *pass) holdForHop() {
 	p.inputs.Members = p.inputs.Replicas[v1alpha1.RolePlacementCenter]
 }
 
-// keepTemplate gives a StatefulSet the pod template that it has: such an upgrade puts it to sleep, or wakes it, as it is. It returns false where nothing may be applied.
+// keepTemplate gives a StatefulSet the pod template that it has: such an upgrade puts it to sleep, or wakes it, as it is. It returns false where nothing is to be applied, or may be.
 func (r *Reconciler) keepTemplate(ctx context.Context, p *pass, set *appsv1.StatefulSet) (bool, error) {
+	for _, seen := range p.observed.sets {
+		if seen.Name == set.Name && ptr.Deref(seen.Spec.Replicas, 1) == *set.Spec.Replicas && seen.Annotations[v1alpha1.AnnotationAwake] == set.Annotations[v1alpha1.AnnotationAwake] {
+			return false, nil
+		}
+	}
 	live, err := r.whole(ctx, set)
 	if err != nil {
 		return false, err

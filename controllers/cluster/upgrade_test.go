@@ -265,3 +265,38 @@ func TestTheBackupBeforeAnUpgradeIsMadeOnceAndBelongsToNobody(t *testing.T) {
 		t.Errorf("it was told of %d times", n)
 	}
 }
+
+func TestForAnUpgradeThatCannotRollAStatefulSetIsPutToSleepWithTheTemplateThatItHas(t *testing.T) {
+	p := hopping(t)
+	p.inputs.ServerImage = "robustmq:0.4.8"
+	there := manifests.StatefulSet(p.desired, p.inputs, v1alpha1.RoleMQTTBroker)
+	p.observed.sets = map[v1alpha1.Role]*appsv1.StatefulSet{v1alpha1.RoleMQTTBroker: there}
+	r, _ := stored(t, p)
+	if err := r.Create(t.Context(), there.DeepCopy()); err != nil {
+		t.Fatal(err)
+	}
+	r.Reader = r.Client
+	build := func(replicas int32) *appsv1.StatefulSet {
+		p.inputs.ServerImage, p.inputs.Replicas[v1alpha1.RoleMQTTBroker] = "robustmq:0.4.11", replicas
+		return manifests.StatefulSet(p.desired, p.inputs, v1alpha1.RoleMQTTBroker)
+	}
+	if may, err := r.keepTemplate(t.Context(), p, build(2)); may || err != nil {
+		t.Errorf("nothing is to be applied: %t %v", may, err)
+	}
+	set := build(0)
+	if may, err := r.keepTemplate(t.Context(), p, set); !may || err != nil || manifests.TemplateHash(set) != manifests.TemplateHash(there) || *set.Spec.Replicas != 0 {
+		t.Errorf("%t %v: %s", may, err, set.Spec.Template.Spec.Containers[0].Image)
+	}
+	// One that is missing is made anew for the version that runs, where its image is known to be that version's.
+	if err := r.Delete(t.Context(), there.DeepCopy()); err != nil {
+		t.Fatal(err)
+	}
+	p.observed.sets = nil
+	if may, err := r.keepTemplate(t.Context(), p, build(2)); !may || err != nil {
+		t.Errorf("it is missing: %t %v", may, err)
+	}
+	p.desired.Spec.Image = "robustmq:0.4.11"
+	if may, err := r.keepTemplate(t.Context(), p, build(2)); may || err != nil || len(p.waits) != 1 || !p.waits[0].Trouble {
+		t.Errorf("it is missing, and spec.image is of who knows which version: %t %v %+v", may, err, p.waits)
+	}
+}
