@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -187,7 +188,7 @@ func (p *pass) prepareHop(plan topology.Plan) topology.Plan {
 		h.wait.Background = true
 		plan.Waits = append(plan.Waits, h.wait)
 	}
-	switch busy := append(p.waits[:len(p.waits):len(p.waits)], plan.Waits...); {
+	switch busy := slices.Concat(p.waits, plan.Waits); {
 	case !h.ready:
 		background(h.wait.Reason, "%s", h.wait.Message)
 		return plan
