@@ -219,14 +219,13 @@ func opened(p *pass, health topology.Health, plan topology.Plan) topology.Plan {
 	pods, of := notYet(p)
 	wait := topology.Wait{Reason: v1alpha1.ReasonUpgradeStarting, Message: fmt.Sprintf("upgrade from RobustMQ %s to %s with everything stopped: %d of %d pods run it, on the volumes that %s left. Should they not come up: backup %s holds the metadata as it was before, for a new cluster of version %q (spec.bootstrap.restoreFrom); this one cannot go back",
 		p.cluster.Status.Version, p.desired.Spec.Version, of-len(pods), of, p.cluster.Status.Version, u.BackupName, p.cluster.Status.Version)}
+	at := 0
 	for _, w := range plan.Waits {
-		wait.Trouble = wait.Trouble || w.Trouble
+		if w.Trouble {
+			wait.Trouble, at = true, 1 // behind the first thing that somebody has to act upon, while the conditions have room
+		}
 	}
-	if wait.Trouble {
-		plan.Waits = append(plan.Waits, wait) // what somebody has to act upon is told first
-	} else {
-		plan.Waits = append([]topology.Wait{wait}, plan.Waits...)
-	}
+	plan.Waits = slices.Insert(plan.Waits, at, wait)
 	return plan
 }
 
