@@ -14,6 +14,7 @@ import (
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/manifests"
 	"github.com/robustmq/robustmq-operator/internal/topology"
 )
 
@@ -69,13 +70,7 @@ func savedBy(b *v1alpha1.RobustMQBackup, now time.Time) (saved bool, failed stri
 
 // save makes the backup. It belongs to nobody, like those that restores make first: it outlives what it was made for.
 func (r *Reconciler) save(ctx context.Context, p *pass, _ topology.Step) error {
-	b := &v1alpha1.RobustMQBackup{
-		ObjectMeta: metav1.ObjectMeta{
-			Name: savedBeforeOne(p), Namespace: p.cluster.Namespace, Labels: map[string]string{v1alpha1.LabelCluster: p.cluster.Name, v1alpha1.LabelManaged: v1alpha1.ManagedBy},
-		},
-		Spec: v1alpha1.RobustMQBackupSpec{ClusterName: p.cluster.Name},
-	}
-	b.Default()
+	b := manifests.SafetyBackup(p.cluster.Namespace, p.cluster.Name, savedBeforeOne(p), nil)
 	if err := r.Create(ctx, b, client.FieldOwner(FieldManager)); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("creating backup %s: %w", b.Name, err)
 	}

@@ -125,7 +125,7 @@ func (r *Reconciler) advanceHop(ctx context.Context, p *pass, health topology.He
 
 // saveBeforeHop has the cluster saved. A backup that is there already is the same one.
 func (r *Reconciler) saveBeforeHop(ctx context.Context, p *pass) error {
-	b := manifests.UpgradeBackup(p.cluster, p.cluster.Status.Upgrade.BackupName)
+	b := manifests.SafetyBackup(p.cluster.Namespace, p.cluster.Name, p.cluster.Status.Upgrade.BackupName, map[string]string{v1alpha1.LabelUpgrade: "true"})
 	err := r.Create(ctx, b, client.FieldOwner(FieldManager))
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		text := fmt.Sprintf("backup %s, without which the upgrade does not go on, cannot be made: %v", b.Name, err)

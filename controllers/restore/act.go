@@ -9,7 +9,6 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
@@ -17,6 +16,7 @@ import (
 	"github.com/robustmq/robustmq-operator/controllers/backup/removal"
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/manifests"
 	"github.com/robustmq/robustmq-operator/monitoring"
 )
 
@@ -168,14 +168,7 @@ func (r *Reconciler) createJob(ctx context.Context, j *batchv1.Job) error {
 
 // createSafety has the cluster saved. The backup belongs to nobody: it outlives the restore.
 func (r *Reconciler) createSafety(ctx context.Context, o *observation) error {
-	b := &v1alpha1.RobustMQBackup{
-		ObjectMeta: metav1.ObjectMeta{
-			Name: safetyName(o.restore), Namespace: o.restore.Namespace,
-			Labels: map[string]string{v1alpha1.LabelRestore: o.restore.Name, v1alpha1.LabelCluster: o.cluster.Name, v1alpha1.LabelManaged: v1alpha1.ManagedBy},
-		},
-		Spec: v1alpha1.RobustMQBackupSpec{ClusterName: o.cluster.Name},
-	}
-	b.Default()
+	b := manifests.SafetyBackup(o.restore.Namespace, o.cluster.Name, safetyName(o.restore), map[string]string{v1alpha1.LabelRestore: o.restore.Name})
 	if err := r.Create(ctx, b, client.FieldOwner(FieldManager)); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("creating backup %s: %w", b.Name, err)
 	}
