@@ -178,6 +178,7 @@ var simulated = map[string]testOf{
 	"RobustMQBackupBroken":          {"controllers/backup/plan", "TestAlertBackupBrokenFiresWhenAVerificationFindsAnObjectDamagedInTheBucket"},
 	"RobustMQBackupOverdue":         {"controllers/backup/plan", "TestAlertBackupOverdueFiresWhileAQuotaRefusesTheBackupOfASchedule"},
 	"RobustMQBackupUnverified":      {"controllers/backup/plan", "TestAlertBackupUnverifiedFiresWhileTheBucketCannotBeRead"},
+	"RobustMQFaultyMemberMended":    {"test/simulated", "TestAMemberThatWasEmptiedOfHalfItsKeysIsTakenOutNamedAndSeeded"},
 	"RobustMQHandlerTimeouts":       {"test/contract", "TestAlertHandlerTimeoutsFiresWhileTheDiskTakesAMinuteForAWrite"},
 	"RobustMQLearnerStuck":          {"test/simulated", "TestAlertLearnerStuckFiresWhileANewcomerThatIsLostDoesNotCatchUp"},
 	"RobustMQMemberHalfJoined":      {"test/simulated", "TestAlertMemberHalfJoinedFiresWhileAMemberVotesInTwoOfThreeGroupsAndNobodyMendsIt"},

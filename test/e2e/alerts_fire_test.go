@@ -33,7 +33,7 @@ type cause struct {
 // An alert that looks back over a window goes on firing until the window has passed: its end is not waited for.
 var looksBack = map[string]string{
 	"RobustMQServerHung": "30 min", "RobustMQServerRestarts": "1 h", "RobustMQServerCrashLoop": "10 min", "RobustMQLeaderChanges": "1 h", "RobustMQAuthenticationFailures": "5 min",
-	"RobustMQOperatorRestarts": "1 h", "RobustMQAdmissionDenials": "10 min", "RobustMQOperatorReconcileErrors": "10 min", "RobustMQOperatorWritesWhenIdle": "15 min", "RobustMQRestoreFailed": "1 h", "RobustMQFaultyMemberMended": "1 d",
+	"RobustMQOperatorRestarts": "1 h", "RobustMQAdmissionDenials": "10 min", "RobustMQOperatorReconcileErrors": "10 min", "RobustMQOperatorWritesWhenIdle": "15 min", "RobustMQRestoreFailed": "1 h",
 }
 
 // TestEveryAlertHasACauseOrAReasonWhyItHasNone: a new alert is not forgotten here.

@@ -13,6 +13,9 @@ import (
 	"github.com/robustmq/robustmq-operator/test/e2e/live"
 )
 
+// operatorAccount is who the operator is.
+const operatorAccount = live.OperatorNamespace + ":robustmq-operator"
+
 // operatorCauses happen to the operator.
 var operatorCauses = []cause{
 	{
@@ -60,15 +63,20 @@ var operatorCauses = []cause{
 		},
 	},
 	{
-		what: "the operator's right to Secrets is taken away, and the agents' certificate has one day left", alerts: []string{"RobustMQOperatorReconcileErrors", "RobustMQClusterCertificateExpires"}, within: 4 * time.Minute,
+		what: "the operator may read Secrets and no longer write them, and the agents' certificate has one day left", alerts: []string{"RobustMQOperatorReconcileErrors", "RobustMQClusterCertificateExpires"}, within: 5 * time.Minute,
 		do: func(w *watched) func() {
-			w.kubectl("delete", "clusterrolebinding", "robustmq-operator-secrets")
+			const binding, reader = "robustmq-operator-secrets", "e2e-reads-secrets"
+			w.kubectl("create", "clusterrole", reader, "--verb=get,list,watch", "--resource=secrets")
+			w.kubectl("delete", "clusterrolebinding", binding)
+			w.kubectl("create", "clusterrolebinding", binding, "--clusterrole="+reader, "--serviceaccount="+operatorAccount)
 			w.must(live.Until(w.Context(), "the operator may not write Secrets", 200*time.Millisecond, time.Minute, func(ctx context.Context) (bool, string, error) {
-				out, _ := k8s.Kubectl(ctx, nil, "auth", "can-i", "patch", "secrets", "-n", w.name.Namespace, "--as=system:serviceaccount:"+live.OperatorNamespace+":robustmq-operator") // "no" is an error, too
+				out, _ := k8s.Kubectl(ctx, nil, "auth", "can-i", "patch", "secrets", "-n", w.name.Namespace, "--as=system:serviceaccount:"+operatorAccount) // "no" is an error, too
 				return strings.TrimSpace(out) == "no", out, nil
 			}))
 			w.shortenAgentCertificate(24 * time.Hour)
 			return func() {
+				w.kubectl("delete", "clusterrolebinding", binding)
+				w.kubectl("delete", "clusterrole", reader)
 				w.kubectl("apply", "--server-side", "--force-conflicts", "-f", root+"/config/rbac/everywhere.yaml")
 				w.nudgeAll()
 			}

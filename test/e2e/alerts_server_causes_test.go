@@ -56,17 +56,6 @@ var serverCauses = []cause{
 		},
 	},
 	{
-		// The leader has cut off the beginning of its log by then, and RobustMQ's snapshot for those who missed it is empty.
-		what: "a follower's server hangs (SIGSTOP) while 1300 users are made, and goes on", alerts: []string{"RobustMQFaultyMemberMended"}, within: 6 * time.Minute,
-		do: func(w *watched) func() {
-			leader := w.leader()
-			goesOn := w.hangs(w.member((w.ordinal(leader.Name) + 1) % 3))
-			w.fill(purgedAfter)
-			goesOn()
-			return func() { w.ready(4 * time.Minute) }
-		},
-	},
-	{
 		what: "the servers of two of three members hang (SIGSTOP)", alerts: []string{"RobustMQQuorumLost", "RobustMQMajorityDown", "RobustMQLeaderWithoutQuorum", "RobustMQMemberMissing", "RobustMQClusterNotReady", "RobustMQClusterDegraded", "RobustMQTroubleLasts"},
 		do: func(w *watched) func() { return w.hangs(w.followers()...) },
 	},
