@@ -1,6 +1,8 @@
 package simulated
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -140,6 +142,38 @@ func TestAlertRaftLagFiresWhileTheStateMachineOfAFollowerStandsStill(t *testing.
 	formed(t, w)
 	p.lasts(5 * time.Minute)
 	p.Fires("RobustMQRaftLag", 0, cause, cure)
+}
+
+// Each time the target is reserved and the leader's agent cannot be asked to stop its server: everything is put back, and tried again later.
+func TestAlertLeadershipTransfersFailFiresWhileTheLeadersAgentCannotBeAskedToStop(t *testing.T) {
+	long(t)
+	t.Parallel()
+	const target = "c-placement-center-1"
+	w := env.New(t, world.Options{})
+	c := form(t, w, manifest(newest, 3, 1, ""))
+	settle(t, w)
+	p := newPrometheus(t, w)
+	p.lasts(5 * time.Minute)
+	cause := p.since()
+	w.Interfere(func(_ context.Context, call world.Call) error {
+		if call.Name == "Transfer" && call.Pod == c.Status.Leader {
+			return errors.New("no route to host")
+		}
+		return nil
+	})
+	leadOn(w, target)
+	for tries := 1; tries <= 4; tries++ {
+		w.Await(fmt.Sprintf("%d tries that were put back", tries), func() (bool, string) {
+			n := counted(t, w.Operator(), "robustmq_leadership_transfers_total", "outcome", "aborted")
+			return n >= tries, fmt.Sprint(n)
+		})
+		p.lasts(5 * time.Minute)
+	}
+	cure := p.since()
+	w.Interfere(nil)
+	w.Await("a transfer that succeeds", func() (bool, string) { return leads(w, target) })
+	p.lasts(time.Hour)
+	p.Fires("RobustMQLeadershipTransfersFail", 0, cause, cure)
 }
 
 // counted is how often an operator has counted something: the sum of a metric's series that have a label's value.

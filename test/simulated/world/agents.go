@@ -110,6 +110,11 @@ func (a *agentOf) Alone(ctx context.Context, order protocol.AloneOrder) (protoco
 	return a.amended(called(ctx, a, "Alone", true, func() (protocol.State, error) { return a.Client.Alone(ctx, order) }))
 }
 
+// Transfer implements agentclient.Client. That operators die between the calls of a transfer is the business of its own tests.
+func (a *agentOf) Transfer(ctx context.Context, order protocol.TransferOrder) (protocol.Transfer, error) {
+	return called(ctx, a, "Transfer", false, func() (protocol.Transfer, error) { return a.Client.Transfer(ctx, order) })
+}
+
 // Admin implements agentclient.Client.
 func (a *agentOf) Admin(ctx context.Context, method, path string, body any) (json.RawMessage, error) {
 	return called(ctx, a, "Admin", false, func() (json.RawMessage, error) { return a.Client.Admin(ctx, method, path, body) })
