@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"strings"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
@@ -17,8 +19,11 @@ func (m *metrics) describeImages() {
 	m.images = prometheus.NewCounter(prometheus.CounterOpts{Name: "robustmq_agent_images_total", Help: "Images of this pod's metadata that became ready."})
 	m.imageFailures = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "robustmq_agent_image_failures_total",
-		Help: "Images of this pod's metadata that failed, by reason (NoSpace, Unstable, Corrupt, Unsupported, RaftChanged, ServerDown, Internal).",
+		Help: "Images of this pod's metadata that failed, by reason (" + strings.Join(protocol.ImageReasons(), ", ") + ").",
 	}, []string{"reason"})
+	for _, reason := range protocol.ImageReasons() {
+		m.imageFailures.WithLabelValues(reason) // so that an increase has the first one
+	}
 	m.imageSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "robustmq_agent_image_duration_seconds", Help: "Time from the request for an image until it was ready.", Buckets: prometheus.ExponentialBuckets(0.05, 3, 9),
 	})

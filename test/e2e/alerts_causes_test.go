@@ -213,5 +213,4 @@ var trueOfTheBed = map[string]string{
 // emptyOnTheBed are metrics without a sample until something happens that this test does not bring about, and why.
 var emptyOnTheBed = map[string]string{
 	"mqtt_connector_messages_sent_failure_total": "no connector runs",
-	"robustmq_agent_image_failures_total":        "no image of a database fails",
 }

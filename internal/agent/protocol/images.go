@@ -65,6 +65,11 @@ const (
 	ImageInternal    = "Internal"    // anything else: the message has it
 )
 
+// ImageReasons are all of them.
+func ImageReasons() []string {
+	return []string{ImageNoSpace, ImageUnstable, ImageCorrupt, ImageUnsupported, ImageRaftChanged, ImageServerDown, ImageInterrupted, ImageInternal}
+}
+
 // Image is an image of the metadata of a running server.
 type Image struct {
 	ID    string     `json:"id"`
