@@ -114,7 +114,7 @@ func TestPrometheusSeesAClusterAndEveryAlertIsFiredByItsCause(t *testing.T) {
 		t.Helper()
 		return t.Run(name, func(t *testing.T) { do(w.with(t)) })
 	}
-	w.start()
+	w.start(func(*v1alpha1.RobustMQCluster) {})
 	if !step("every target is up, with its labels", (*watched).targetsUp) || !step("every rule is loaded and can be evaluated", (*watched).rulesLoaded) {
 		return
 	}
@@ -125,6 +125,18 @@ func TestPrometheusSeesAClusterAndEveryAlertIsFiredByItsCause(t *testing.T) {
 	if folder := os.Getenv("E2E_PICTURES"); folder != "" {
 		step("the dashboards are drawn", func(w *watched) { w.draw(folder) })
 	}
+}
+
+// TestPrometheusSeesEveryRole: a journal server is a target, too.
+func TestPrometheusSeesEveryRole(t *testing.T) {
+	onlyLong(t)
+	onBed(t)
+	w := &watched{scene: newScene(t, "roles")}
+	w.start(func(c *v1alpha1.RobustMQCluster) {
+		c.Spec.JournalServer = &v1alpha1.JournalServerSpec{Replicas: 1}
+		c.Spec.JournalServer.Resources = c.Spec.MQTTBroker.Resources
+	})
+	w.targetsUp()
 }
 
 // with is the same in a subtest.
@@ -148,8 +160,8 @@ func (w *watched) draw(folder string) {
 	w.must(err)
 }
 
-// start installs Prometheus, the operator's own monitoring, and a cluster with everything that has metrics.
-func (w *watched) start() {
+// start installs Prometheus, the operator's own monitoring, and a cluster with everything that has metrics, changed as the test wants it.
+func (w *watched) start(change func(*v1alpha1.RobustMQCluster)) {
 	w.Helper()
 	var err error
 	w.in, err = watch.NewInstallation(k8s, root)
@@ -181,6 +193,7 @@ func (w *watched) start() {
 		Destination: w.place(w.minio), Schedules: []v1alpha1.BackupSchedule{{Name: "often", Cron: "*/2 * * * *"}},
 		VerifyEvery: &metav1.Duration{Duration: time.Hour},
 	}
+	change(c)
 	w.servingCertificate(90 * 24 * time.Hour)
 	w.spec = c
 	w.apply(c)
