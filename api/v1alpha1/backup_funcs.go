@@ -9,6 +9,15 @@ func (b *RobustMQBackup) Ended() bool {
 	return b.Status.Stage == BackupComplete || b.Status.Stage == BackupFailed
 }
 
+// WhyIncomplete is "<reason>: <message>" of the condition Complete; empty where nothing has said it yet.
+func (b *RobustMQBackup) WhyIncomplete() string {
+	c := meta.FindStatusCondition(b.Status.Conditions, ConditionComplete)
+	if c == nil {
+		return ""
+	}
+	return c.Reason + ": " + c.Message
+}
+
 // Restorable reports whether the backup was found complete, by its condition.
 func (b *RobustMQBackup) Restorable() bool {
 	return meta.IsStatusConditionTrue(b.Status.Conditions, ConditionComplete)

@@ -36,40 +36,33 @@ func (r *Reconciler) act(ctx context.Context, p *pass, plan topology.Plan) error
 			continue
 		}
 		do := r.order
-		if step.Kind == topology.StepReplace {
+		switch step.Kind {
+		case topology.StepReplace:
 			do = r.replace
-		}
-		if step.Kind == topology.StepReleaseVolume {
+		case topology.StepReleaseVolume:
 			do = r.releaseVolume
-		}
-		if step.Kind == topology.StepForceDelete {
+		case topology.StepForceDelete:
 			do = r.forceDelete
-		}
-		if step.Kind == topology.StepRenewVolume {
+		case topology.StepRenewVolume:
 			do = r.renewVolume
-		}
-		if step.Kind == topology.StepPull {
+		case topology.StepPull:
 			do = r.pull
-		}
-		if step.Kind == topology.StepRestore {
+		case topology.StepRestore:
 			do = r.beginRestore
-		}
-		if step.Kind == topology.StepStartEmpty {
+		case topology.StepStartEmpty:
 			do = r.startEmpty
-		}
-		if step.Kind == topology.StepAlone {
+		case topology.StepAlone:
 			do = r.goAlone
-		}
-		if step.Kind == topology.StepSave {
+		case topology.StepSave:
 			do = r.save
-		}
-		if isSeedStep(step.Kind) {
-			do = r.seedOrder
-		}
-		if step.Kind == topology.StepTransfer || step.Kind == topology.StepEndTransfer {
+		case topology.StepTransfer, topology.StepEndTransfer:
 			do = func(ctx context.Context, p *pass, s topology.Step) (err error) {
 				step.Reason, err = r.moveLeadership(ctx, p, s)
 				return err
+			}
+		default:
+			if isSeedStep(step.Kind) {
+				do = r.seedOrder
 			}
 		}
 		if err := do(ctx, p, step); err != nil {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -8,7 +9,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -24,7 +24,7 @@ const freshBackup = time.Hour
 // wantOne tells the plan whether the placement centre may become one of a single member, and what became of the backup before it.
 func (r *Reconciler) wantOne(ctx context.Context, p *pass) error {
 	spec := p.desired.Spec
-	if spec.PlacementCenter.Replicas != 1 || !slices.Contains(spec.Unsafe, v1alpha1.AllowShrinkBelowQuorum) || p.snapshot.Present[v1alpha1.RolePlacementCenter] < 2 {
+	if spec.PlacementCenter.Replicas != 1 || !spec.Allows(v1alpha1.AllowShrinkBelowQuorum) || p.snapshot.Present[v1alpha1.RolePlacementCenter] < 2 {
 		return nil
 	}
 	one := topology.One{Allowed: true}
@@ -60,12 +60,9 @@ func savedBy(b *v1alpha1.RobustMQBackup, now time.Time) (saved bool, failed stri
 	case b.Restorable():
 		return true, ""
 	case b.Ended():
-		failed = "it failed"
-		if c := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionComplete); c != nil {
-			failed = fmt.Sprintf("%s: %s", c.Reason, c.Message)
-		}
+		return false, cmp.Or(b.WhyIncomplete(), "it failed")
 	}
-	return false, failed
+	return false, ""
 }
 
 // save makes the backup. It belongs to nobody, like those that restores make first: it outlives what it was made for.

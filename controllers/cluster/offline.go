@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
@@ -88,9 +87,9 @@ func decideHop(f hopFacts) hop {
 	case b.Labels[v1alpha1.LabelUpgrade] == "" || b.CreationTimestamp.Time.Before(f.record.StartTime.Time):
 		h.trouble(v1alpha1.ReasonNameTaken, "a backup %s exists that is not of this upgrade: delete it, and its own is made; %s", b.Name, f.wayBack())
 	case b.Ended() && !b.Restorable():
-		h.trouble(v1alpha1.ReasonSafetyBackupFailed, "backup %s has failed%s: the members go on, and nothing else is stopped. Delete it (kubectl delete rmqb %s) and it is made again; %s", b.Name, whyIncomplete(b), b.Name, f.wayBack())
+		h.trouble(v1alpha1.ReasonSafetyBackupFailed, "backup %s has failed%s: the members go on, and nothing else is stopped. Delete it (kubectl delete rmqb %s) and it is made again; %s", b.Name, inBrackets(b), b.Name, f.wayBack())
 	case !b.Restorable():
-		h.tell(v1alpha1.ReasonUpgradeSaving, "brokers and journal servers are stopped, and backup %s saves the metadata as RobustMQ %s leaves it%s; %s", b.Name, f.from, whyIncomplete(b), f.wayBack())
+		h.tell(v1alpha1.ReasonUpgradeSaving, "brokers and journal servers are stopped, and backup %s saves the metadata as RobustMQ %s leaves it%s; %s", b.Name, f.from, inBrackets(b), f.wayBack())
 	case !f.membersAsleep && f.behind != "":
 		h.tell(v1alpha1.ReasonUpgradeStopping, "backup %s is complete; the members are stopped when all have applied the whole log: %s; %s", b.Name, f.behind, f.wayBack())
 	default:
@@ -166,13 +165,12 @@ func unproven(s topology.Snapshot, health topology.Health) string {
 	return ""
 }
 
-// whyIncomplete is " (<reason>: <message>)" of a backup's condition Complete; empty where nothing has said it yet.
-func whyIncomplete(b *v1alpha1.RobustMQBackup) string {
-	c := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionComplete)
-	if c == nil {
-		return ""
+// inBrackets is " (<why>)" of what keeps a backup from being complete; empty where nothing has said it yet.
+func inBrackets(b *v1alpha1.RobustMQBackup) string {
+	if why := b.WhyIncomplete(); why != "" {
+		return " (" + why + ")"
 	}
-	return fmt.Sprintf(" (%s: %s)", c.Reason, c.Message)
+	return ""
 }
 
 func orNone(pods []string) string {

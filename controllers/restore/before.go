@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/dustin/go-humanize"
-	"k8s.io/apimachinery/pkg/api/meta"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/backup/job"
@@ -262,24 +261,18 @@ func saving(o *observation, t Timings) verdict {
 
 // whyWaiting says what keeps a safety backup from beginning, and the way out; empty: nothing does.
 func whyWaiting(b *v1alpha1.RobustMQBackup) string {
-	why := whyIncomplete(b)
+	why := b.WhyIncomplete()
 	if b.Status.Stage != v1alpha1.BackupWaiting || why == "" {
 		return ""
 	}
-	return fmt.Sprintf("; it waits%s. A cluster that cannot be saved is overwritten only when SkipSafetyBackup stands in spec.unsafe of another restore", why)
+	return fmt.Sprintf("; it waits: %s. A cluster that cannot be saved is overwritten only when SkipSafetyBackup stands in spec.unsafe of another restore", why)
 }
 
 func whyFailed(b *v1alpha1.RobustMQBackup) string {
-	return fmt.Sprintf("backup %s%s", b.Name, oneOf(whyIncomplete(b), " failed"))
-}
-
-// whyIncomplete is ": <reason>: <message>" of the condition Complete; empty where nothing has said it yet.
-func whyIncomplete(b *v1alpha1.RobustMQBackup) string {
-	c := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionComplete)
-	if c == nil {
-		return ""
+	if why := b.WhyIncomplete(); why != "" {
+		return fmt.Sprintf("backup %s: %s", b.Name, why)
 	}
-	return fmt.Sprintf(": %s: %s", c.Reason, c.Message)
+	return fmt.Sprintf("backup %s failed", b.Name)
 }
 
 // enterStopping records what the stopping is about, before the first order.

@@ -51,13 +51,12 @@ func (a *Agent) orderAlone(ctx context.Context, order protocol.AloneOrder) error
 
 // goAlone stops the server and rewrites volume and database; the locks of orders and marker are held. On an error the volume has its old marker again, and the server starts.
 func (a *Agent) goAlone(ctx context.Context, member solevoter.Member, before protocol.Marker, generation int64) (err error) {
-	a.update(func() { a.held, a.quiesced = true, false; a.decide() })
 	defer func() {
 		if err != nil {
 			a.update(a.startAgain)
 		}
 	}()
-	if err := a.awaitGone(ctx, nil); err != nil {
+	if err := a.stopServer(ctx); err != nil {
 		return err
 	}
 	marker := before

@@ -113,6 +113,12 @@ func (a *Agent) remarked() {
 	a.look()
 }
 
+// stopServer holds the server and waits, bounded, until it has ended. The lock of orders is held.
+func (a *Agent) stopServer(ctx context.Context) error {
+	a.update(func() { a.held, a.quiesced = true, false; a.decide() })
+	return a.awaitGone(ctx, nil)
+}
+
 // orderServer carries a ServerOrder out and waits, bounded, until that shows.
 func (a *Agent) orderServer(ctx context.Context, order protocol.ServerOrder) error {
 	a.orders.Lock()
@@ -120,8 +126,7 @@ func (a *Agent) orderServer(ctx context.Context, order protocol.ServerOrder) err
 	a.o.Log.Info("server order", "action", order.Action, "reason", order.Reason)
 	switch order.Action {
 	case protocol.ServerStop:
-		a.update(func() { a.held, a.quiesced = true, false; a.decide() })
-		return a.awaitGone(ctx, nil)
+		return a.stopServer(ctx)
 	case protocol.ServerStart:
 		a.update(a.startAgain)
 		a.awaitStarted(ctx)

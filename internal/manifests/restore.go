@@ -1,7 +1,6 @@
 package manifests
 
 import (
-	"slices"
 	"strconv"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,7 +35,7 @@ func restore(cluster *v1alpha1.RobustMQCluster, name string, trigger v1alpha1.Re
 		ObjectMeta: meta(cluster, name, v1alpha1.ComponentBackup),
 		Spec:       v1alpha1.RobustMQRestoreSpec{ClusterName: cluster.Name, Source: source, Trigger: trigger},
 	}
-	if slices.Contains(cluster.Spec.Unsafe, v1alpha1.AllowInsecureS3) {
+	if cluster.Spec.Allows(v1alpha1.AllowInsecureS3) {
 		r.Spec.Unsafe = []v1alpha1.RestoreEscape{v1alpha1.RestoreInsecureS3}
 	}
 	return r

@@ -61,6 +61,16 @@ func (p *prometheus) lastsAsking(d, every time.Duration) {
 	}
 }
 
+// watched is a cluster of so many members and a broker, formed, that Prometheus has seen well for five minutes.
+func watched(t *testing.T, members int) (*world.World, *v1alpha1.RobustMQCluster, *prometheus) {
+	t.Helper()
+	w := env.New(t, world.Options{})
+	c := form(t, w, manifest(newest, members, 1, ""))
+	p := newPrometheus(t, w)
+	p.lasts(5 * time.Minute)
+	return w, c, p
+}
+
 // says waits until the agent of a pod says so of a group.
 func says(t *testing.T, w *world.World, pod, metric, group, value string) {
 	t.Helper()
@@ -69,10 +79,7 @@ func says(t *testing.T, w *world.World, pod, metric, group, value string) {
 
 func TestAlertMemberHalfJoinedFiresWhileAMemberVotesInTwoOfThreeGroupsAndNobodyMendsIt(t *testing.T) {
 	t.Parallel()
-	w := env.New(t, world.Options{})
-	c := form(t, w, manifest(newest, 3, 1, ""))
-	p := newPrometheus(t, w)
-	p.lasts(5 * time.Minute)
+	w, c, p := watched(t, 3)
 	w.Operator().Crash() // it would end within seconds what is begun here
 	cause := p.since()
 	if err := w.LeaveHalf(c.Status.Leader, 3); err != nil {
@@ -92,10 +99,7 @@ func TestAlertMemberHalfJoinedFiresWhileAMemberVotesInTwoOfThreeGroupsAndNobodyM
 // The newcomer's server has asked to be let in, and was lost before it had caught up; nobody is there to make another.
 func TestAlertLearnerStuckFiresWhileANewcomerThatIsLostDoesNotCatchUp(t *testing.T) {
 	t.Parallel()
-	w := env.New(t, world.Options{})
-	c := form(t, w, manifest(newest, 1, 1, ""))
-	p := newPrometheus(t, w)
-	p.lasts(5 * time.Minute)
+	w, c, p := watched(t, 1)
 	w.Operator().Crash()
 	cause := p.since()
 	if err := w.JoinHalf("c-placement-center-0", "c-placement-center-1", 2); err == nil {
@@ -114,10 +118,7 @@ func TestAlertLearnerStuckFiresWhileANewcomerThatIsLostDoesNotCatchUp(t *testing
 
 func TestAlertRaftLagFiresWhileTheStateMachineOfAFollowerStandsStill(t *testing.T) {
 	t.Parallel()
-	w := env.New(t, world.Options{})
-	c := form(t, w, manifest(newest, 3, 1, ""))
-	p := newPrometheus(t, w)
-	p.lasts(5 * time.Minute)
+	w, c, p := watched(t, 3)
 	w.Operator().Crash() // the follower is not to be mended
 	cause := p.since()
 	follower := "c-placement-center-1"

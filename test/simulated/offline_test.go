@@ -82,20 +82,23 @@ func backups(t *testing.T, w *world.World) []v1alpha1.RobustMQBackup {
 	return list.Items
 }
 
-func restores(t *testing.T, w *world.World) []v1alpha1.RobustMQRestore {
-	t.Helper()
-	var list v1alpha1.RobustMQRestoreList
-	if err := w.Client.List(w.Context(), &list, client.InNamespace(w.Namespace)); err != nil {
-		t.Fatal(err)
-	}
-	return list.Items
-}
-
 func createKept(t *testing.T, w *world.World) {
 	t.Helper()
 	if err := w.Create("c-mqtt-broker-0", "user", map[string]any{"tenant": "default", "username": "kept", "password": "fake-pw", "is_superuser": false}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// ofFormer is a cluster of the former version with a place for backups and a user that has to stay, at rest.
+func ofFormer(t *testing.T) (*world.World, *world.Bucket, *v1alpha1.RobustMQCluster) {
+	t.Helper()
+	w := env.New(t, world.Options{})
+	bucket := w.NewBucket()
+	plantCredentials(t, w)
+	before := form(t, w, manifest(former, 3, 2, backedUp(bucket)))
+	createKept(t, w)
+	settle(t, w)
+	return w, bucket, before
 }
 
 func awaitKept(t *testing.T, w *world.World) {
@@ -154,7 +157,7 @@ func TestAnUpgradeThatCannotRollStopsEverythingSavesItAndStartsTheNewVersionOnTh
 	if len(all) != 1 || !all[0].Restorable() || all[0].Status.Version != former || len(all[0].OwnerReferences) != 0 {
 		t.Fatalf("%d backups: %+v", len(all), all)
 	}
-	if r := restores(t, w); len(r) != 0 {
+	if r := restoresOf(t, w); len(r) != 0 {
 		t.Errorf("%d restores were made", len(r))
 	}
 	var told []string
@@ -171,12 +174,7 @@ func TestAnUpgradeThatCannotRollStopsEverythingSavesItAndStartsTheNewVersionOnTh
 func TestAnUpgradeThatCannotBeSavedStopsNoMemberAndIsTakenBack(t *testing.T) {
 	long(t)
 	t.Parallel()
-	w := env.New(t, world.Options{})
-	bucket := w.NewBucket()
-	plantCredentials(t, w)
-	before := form(t, w, manifest(former, 3, 2, backedUp(bucket)))
-	createKept(t, w)
-	settle(t, w)
+	w, bucket, before := ofFormer(t)
 	bucket.Faults.Choose(func(r *http.Request) s3test.Fault {
 		if r.Method == http.MethodPut {
 			return s3test.Denied
@@ -203,12 +201,7 @@ func TestAnUpgradeThatCannotBeSavedStopsNoMemberAndIsTakenBack(t *testing.T) {
 func TestWhenTheNewVersionDoesNotComeUpNothingIsRestoredAndTheWayOutIsTold(t *testing.T) {
 	long(t)
 	t.Parallel()
-	w := env.New(t, world.Options{})
-	bucket := w.NewBucket()
-	plantCredentials(t, w)
-	before := form(t, w, manifest(former, 3, 2, backedUp(bucket)))
-	createKept(t, w)
-	settle(t, w)
+	w, bucket, before := ofFormer(t)
 	seen := watchVersions(w, w.AllPods(before), func(version string) bool { return version == newest })
 	w.Apply(manifest(newest, 3, 2, backedUp(bucket)))
 	w.AwaitFor(2*world.Patience, "servers of the new version", func() (bool, string) { return seen.started(newest) > 3, "none" })
@@ -222,7 +215,7 @@ func TestWhenTheNewVersionDoesNotComeUpNothingIsRestoredAndTheWayOutIsTold(t *te
 				return false, x.Message
 			}
 		}
-		return len(restores(t, w)) == 0 && seen.started(former) == 0, "restored, or gone back"
+		return len(restoresOf(t, w)) == 0 && seen.started(former) == 0, "restored, or gone back"
 	})
 	watchVersions(w, nil, nil)
 	if after := applied(t, w); after.Status.Version != newest || after.Status.Upgrade != nil || after.Status.ClusterUID != before.Status.ClusterUID {
@@ -234,12 +227,7 @@ func TestWhenTheNewVersionDoesNotComeUpNothingIsRestoredAndTheWayOutIsTold(t *te
 func TestAnOperatorKilledAtEveryWriteOfAnUpgradeThatCannotRollFinishesIt(t *testing.T) {
 	long(t)
 	t.Parallel()
-	w := env.New(t, world.Options{})
-	bucket := w.NewBucket()
-	plantCredentials(t, w)
-	before := form(t, w, manifest(former, 3, 2, backedUp(bucket)))
-	createKept(t, w)
-	settle(t, w)
+	w, bucket, before := ofFormer(t)
 	seen := watchVersions(w, w.AllPods(before), nil)
 	w.Operator().Crash()
 	w.Apply(manifest(newest, 3, 2, backedUp(bucket)))

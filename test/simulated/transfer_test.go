@@ -307,6 +307,25 @@ func moveGroup(t *testing.T, w *world.World, c *v1alpha1.RobustMQCluster, group,
 	w.Await("everybody in place", func() (bool, string) { return w.OneRaft(c) })
 }
 
+// broughtTogether has the operator make the placement centre one of so many members, and waits until one of them leads every group. Leadership has to have been moved for that.
+func broughtTogether(t *testing.T, w *world.World, members int, x *writer) {
+	t.Helper()
+	w.Apply(manifest(newest, members, 1, ""))
+	w.StartOperator()
+	w.AwaitFor(2*world.Patience, fmt.Sprintf("%d members with one leader", members), func() (bool, string) {
+		now := w.Cluster("c")
+		if len(w.Pods(now, v1alpha1.RolePlacementCenter)) != members || now.Status.Leader == "" {
+			return false, w.Describe()
+		}
+		return leads(w, now.Status.Leader)
+	})
+	moved := events(w, v1alpha1.ReasonLeadershipMoved)
+	if len(moved) == 0 {
+		t.Error("nobody's leadership was moved")
+	}
+	t.Logf("%v; longest time without an acknowledged write, in real life: %.1f s", moved, x.longest().Seconds())
+}
+
 func TestLeadersThatAreApartAreBroughtTogetherBeforeAMemberJoins(t *testing.T) {
 	long(t)
 	t.Parallel()
@@ -319,20 +338,7 @@ func TestLeadersThatAreApartAreBroughtTogetherBeforeAMemberJoins(t *testing.T) {
 	moveGroup(t, w, c, robustmq.GroupOffset, "c-placement-center-0", "c-placement-center-2")
 	x := write(t, w, c)
 	x.goesOn()
-	w.Apply(manifest(newest, 5, 1, ""))
-	w.StartOperator()
-	w.AwaitFor(2*world.Patience, "five members with one leader", func() (bool, string) {
-		now := w.Cluster("c")
-		if len(w.Pods(now, v1alpha1.RolePlacementCenter)) != 5 || now.Status.Leader == "" {
-			return false, w.Describe()
-		}
-		return leads(w, now.Status.Leader)
-	})
-	moved := events(w, v1alpha1.ReasonLeadershipMoved)
-	if len(moved) == 0 {
-		t.Error("nobody's leadership was moved")
-	}
-	t.Logf("%v; longest time without an acknowledged write, in real life: %.1f s", moved, x.longest().Seconds())
+	broughtTogether(t, w, 5, x)
 	nothingLost(t, w, before+2*nodeKeys, x.stop())
 }
 
@@ -347,20 +353,7 @@ func TestTwoVotersThatAreLedApartAreBroughtTogetherForTheThird(t *testing.T) {
 	moveGroup(t, w, c, robustmq.GroupData, "c-placement-center-0", "c-placement-center-1")
 	x := write(t, w, c)
 	x.goesOn()
-	w.Apply(manifest(newest, 3, 1, ""))
-	w.StartOperator()
-	w.AwaitFor(2*world.Patience, "three members with one leader", func() (bool, string) {
-		now := w.Cluster("c")
-		if len(w.Pods(now, v1alpha1.RolePlacementCenter)) != 3 || now.Status.Leader == "" {
-			return false, w.Describe()
-		}
-		return leads(w, now.Status.Leader)
-	})
-	moved := events(w, v1alpha1.ReasonLeadershipMoved)
-	if len(moved) == 0 {
-		t.Error("nobody's leadership was moved")
-	}
-	t.Logf("%v; longest time without an acknowledged write, in real life: %.1f s", moved, x.longest().Seconds())
+	broughtTogether(t, w, 3, x)
 	nothingLost(t, w, before+nodeKeys, x.stop())
 }
 

@@ -136,22 +136,23 @@ func (b *bucket) carryOut() {
 	}
 }
 
-// verifies has the cluster's newest backup read again every hour.
-func (w *world) verifies() {
-	w.t.Helper()
-	w.change(func(c *v1alpha1.RobustMQCluster) {
-		c.Spec.Backup.VerifyEvery = &metav1.Duration{Duration: time.Hour}
-	})
-}
-
-func TestAlertBackupBrokenFiresWhenAVerificationFindsAnObjectDamagedInTheBucket(t *testing.T) {
+// verifiedHourly is a cluster whose backup is read again every hour, and Prometheus has seen it well for twenty minutes.
+func verifiedHourly(t *testing.T) (*world, *bucket, archive.Written, *watch) {
+	t.Helper()
 	w := newWorld(t)
 	w.cluster()
 	b, written := w.bucket()
-	w.verifies()
+	w.change(func(c *v1alpha1.RobustMQCluster) {
+		c.Spec.Backup.VerifyEvery = &metav1.Duration{Duration: time.Hour}
+	})
 	p := w.watched()
 	p.round = b.carryOut
 	p.lasts(20 * time.Minute)
+	return w, b, written, p
+}
+
+func TestAlertBackupBrokenFiresWhenAVerificationFindsAnObjectDamagedInTheBucket(t *testing.T) {
+	w, b, written, p := verifiedHourly(t)
 	p.Quiet(0, "RobustMQBackupBroken")
 	cause := p.since()
 	var table string
@@ -177,13 +178,7 @@ func TestAlertBackupBrokenFiresWhenAVerificationFindsAnObjectDamagedInTheBucket(
 }
 
 func TestAlertBackupUnverifiedFiresWhileTheBucketCannotBeRead(t *testing.T) {
-	w := newWorld(t)
-	w.cluster()
-	b, _ := w.bucket()
-	w.verifies()
-	p := w.watched()
-	p.round = b.carryOut
-	p.lasts(20 * time.Minute)
+	_, b, _, p := verifiedHourly(t)
 	cause := p.since()
 	b.faults.Choose(func(*http.Request) s3test.Fault { return s3test.Gone })
 	p.lasts(4 * time.Hour)
