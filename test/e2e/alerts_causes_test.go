@@ -209,8 +209,3 @@ var trueOfTheBed = map[string]string{
 	// They wait half an hour and more in the rules that wake people, and look back over what the cluster's formation wrote.
 	"RobustMQOperatorWritesWhenIdle": "a quarter of an hour ago the cluster was not there yet",
 }
-
-// emptyOnTheBed are metrics without a sample until something happens that this test does not bring about, and why.
-var emptyOnTheBed = map[string]string{
-	"mqtt_connector_messages_sent_failure_total": "no connector runs",
-}

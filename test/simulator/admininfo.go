@@ -96,7 +96,7 @@ func (a *adminServer) overview(r *http.Request, _ []byte) (any, error) {
 		"node_list": n.nodeList(), "cluster_name": n.file.text("cluster_name"), "message_in_rate": 0, "message_out_rate": 0, "connection_num": clients, "session_num": clients,
 		"topic_num": topics, "tcp_connection_num": clients, "tls_connection_num": 0, "websocket_connection_num": 0, "quic_connection_num": 0, "subscribe_num": subscriptions,
 		"exclusive_subscribe_num": subscriptions, "exclusive_subscribe_thread_num": 0, "share_subscribe_group_num": 0, "share_subscribe_num": 0, "share_subscribe_thread_num": 0,
-		"connector_num": len(decodeAll[map[string]any](n.cache.each, kindConnector)), "connector_thread_num": 0,
+		"connector_num": len(n.cache.connectors()), "connector_thread_num": n.connectors.count(),
 	}
 	if n.gen.islands {
 		status, err := n.metaStatus(r.Context())

@@ -58,7 +58,7 @@ func (a *adminServer) addResources() {
 		return []map[string]any{{"date": a.n.now(), "value": len(a.n.mqtt.clients())}}, nil
 	})
 	a.addGeneric("acl", kindACL, "name")
-	a.addGeneric("connector", kindConnector, "connector_name")
+	a.addConnectors()
 }
 
 // addGeneric is a resource that is only stored and listed.

@@ -54,6 +54,7 @@ func (n *Node) boot() {
 		n.initialiseTopics()
 		return
 	}
+	n.connectors.serve()
 	if !n.initialiseTopics() || !n.startProtocols() {
 		return
 	}
@@ -174,6 +175,7 @@ func (n *Node) openData() bool {
 		return false
 	}
 	n.mqtt = newMQTTBroker(n)
+	n.connectors = newConnectors(n)
 	return true
 }
 

@@ -13,7 +13,15 @@
 //   - Faithful: keys and values of nodes and their epochs, tenants, users, topics, shards, segments and the key-value store, each with the time at which this member applied it.
 //   - Not faithful: tables have one index, no filters and no compression, and nothing that the WAL or the MANIFEST shows depends on it; memtables are flushed at 4 MiB instead of 128;
 //     compactions rewrite a family as a whole. What a command in a log entry does is JSON: a real server's entries are kept, replicated and never applied again.
-//   - Not faithful: ACLs, connectors, sessions, dynamic configuration and messages are JSON, under keys of their own (/meta/simulator/, /engine/<shard>/<offset>). A real server's are kept
+//   - Not faithful: ACLs, connectors, sessions, dynamic configuration, consumers' offsets and messages are JSON, under keys of their own (/meta/simulator/, /engine/<shard>/<offset>). A real server's are kept
 //     and not seen. Numbers of a few enum values that no recording has are guesses (stored.go). Versions before 0.4.11 store what 0.4.11 does.
 //   - Not faithful: what is in _snapshot. Its files have the real names and positions, and no data.
+//
+// # Connectors
+//
+//   - Faithful, as RobustMQ 0.4.11 was seen to do it: what a connector of type "file" is refused for; the node that it is given, its heartbeats and the change to another node, without regard
+//     to roles; where it begins to read and goes on; lines appended to the file; what is counted, and under which names; what it does with messages that cannot be written; that it stops
+//     for good when its topic is unknown; that a deleted one goes on being "up".
+//   - Not faithful: files are not rotated. Connectors of other types are stored, placed and listed as running, and nothing is run; of their configuration nothing is checked but that it is a
+//     JSON object, where RobustMQ 0.4.11 checks it, has to reach Kafka's servers first, and fails to store webhooks. Versions before 0.4.11 have the connectors of 0.4.11, those before 0.3.8 none.
 package simulator

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -39,11 +40,11 @@ type shardLog struct {
 
 // frame is one request between engines.
 type frame struct {
-	Op      string  `json:"op"` // append, replicate, copy, deliver, state
+	Op      string  `json:"op"` // append, replicate, copy, deliver, state, read
 	Shard   string  `json:"shard,omitempty"`
 	Message message `json:"message"`
 	Limit   int64   `json:"limit,omitempty"`
-	// Epoch is the leader's as the sender believes; Rows are a leader's whole log.
+	// Epoch is the leader's as the sender believes; Rows are a leader's whole log, Next its end, or where to read from.
 	Epoch uint64    `json:"epoch,omitempty"`
 	Rows  []message `json:"rows,omitempty"`
 	Next  uint64    `json:"next,omitempty"`
@@ -165,6 +166,13 @@ func (e *engine) handle(f frame) frameReply {
 		return e.follow(f)
 	case "deliver":
 		e.n.mqtt.deliver(f.Message)
+	case "read":
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.n.metrics.operated("read_offset", time.Now(), nil)
+		l := e.log(f.Shard)
+		rows := l.messages[sort.Search(len(l.messages), func(i int) bool { return l.messages[i].Offset >= f.Next }):]
+		return frameReply{Next: l.next, Rows: slices.Clone(rows[:min(len(rows), batchMessages)])}
 	case "state":
 		e.mu.Lock()
 		defer e.mu.Unlock()
@@ -314,6 +322,16 @@ func (e *engine) rows(ctx context.Context, shard string) ([]message, error) {
 		return nil, say("Shard %s does not exist", shard)
 	}
 	reply, err := e.ask(ctx, s.Leader, frame{Op: "state", Shard: shard})
+	return reply.Rows, err
+}
+
+// rowsFrom are the next messages of a shard from an offset on, a batch at most.
+func (e *engine) rowsFrom(ctx context.Context, shard string, offset uint64) ([]message, error) {
+	s, ok := e.n.cache.segment(shard)
+	if !ok {
+		return nil, say("Shard %s does not exist", shard)
+	}
+	reply, err := e.ask(ctx, s.Leader, frame{Op: "read", Shard: shard, Next: offset})
 	return reply.Rows, err
 }
 

@@ -39,6 +39,9 @@ func generationOf(v robustmq.Version) generation {
 // metadata and data are the groups that writes of topology and of topics go to. Up to 0.3.2 topics went to the metadata group too.
 func (g generation) metadata() string { return g.groups[0] }
 
+// offset is the group of consumers' offsets.
+func (g generation) offset() string { return g.groups[1] }
+
 func (g generation) data() string {
 	if g.groups[2] == "mqtt" {
 		return g.groups[0]

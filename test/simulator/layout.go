@@ -31,6 +31,7 @@ var layouts = []layout{
 	{kindConfig, store.FamilyMetadata, "/meta/simulator/config/", encodeJSON, decodeJSON},
 	{kindConnector, store.FamilyMetadata, "/meta/simulator/connector/", encodeJSON, decodeJSON},
 	{kindACL, store.FamilyMetadata, "/meta/simulator/acl/", encodeJSON, decodeJSON},
+	{kindOffset, store.FamilyData, "/meta/simulator/offset/", encodeJSON, decodeJSON},
 	{kindSession, store.FamilyData, "/meta/simulator/session/", encodeJSON, decodeJSON},
 	{kindKV, store.FamilyMetadata, "", encodeText, decodeText}, // RobustMQ keeps a user's keys as they are
 }

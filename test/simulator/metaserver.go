@@ -23,12 +23,13 @@ type metaService struct {
 
 	mu         sync.Mutex
 	heartbeats map[uint64]time.Time // of this member only: they are not replicated
+	beats      map[string]time.Time // of connectors, likewise
 	workers    map[uint64]*notifier
 	dead       bool // D1 of 0.3.0: the expiry loop waits for itself
 }
 
 func newMetaService(n *Node) *metaService {
-	return &metaService{n: n, heartbeats: map[uint64]time.Time{}, workers: map[uint64]*notifier{}}
+	return &metaService{n: n, heartbeats: map[uint64]time.Time{}, beats: map[string]time.Time{}, workers: map[uint64]*notifier{}}
 }
 
 // ClusterStatus implements MetaServer.
@@ -138,6 +139,9 @@ func (m *metaService) machineOf(key string) string {
 	if strings.HasPrefix(key, kindTopic) || strings.HasPrefix(key, kindSession) {
 		return m.n.gen.data()
 	}
+	if strings.HasPrefix(key, kindOffset) {
+		return m.n.gen.offset()
+	}
 	return m.n.gen.metadata()
 }
 
@@ -213,7 +217,7 @@ func (m *metaService) register(s *grpc.Server) {
 		jsonMethod("Put", func(ctx context.Context, r putRequest) (nothing, error) { return nothing{}, m.servePut(ctx, r) }),
 		jsonMethod("Delete", func(ctx context.Context, r putRequest) (nothing, error) {
 			if _, exists := m.n.state.get(r.Key); r.Must && !exists {
-				return nothing{}, fmt.Errorf("%s does not exist", described(r.Key))
+				return nothing{}, missing(r.Key, "does not exist")
 			}
 			return nothing{}, m.delete(ctx, r.Key)
 		}),
@@ -228,6 +232,10 @@ func (m *metaService) register(s *grpc.Server) {
 			return found, nil
 		}),
 		jsonMethod("Register", func(ctx context.Context, r nodeRecord) (registerReply, error) { return m.serveRegister(ctx, r) }),
+		jsonMethod("ConnectorHeartbeat", func(_ context.Context, r beatRequest) (nothing, error) {
+			m.connectorBeats(r)
+			return nothing{}, nil
+		}),
 		jsonMethod("CreateShard", func(ctx context.Context, r shardRequest) (nothing, error) { return nothing{}, m.createShard(ctx, r) }),
 		jsonMethod("UpdateSegmentIsr", func(ctx context.Context, r isrRequest) (nothing, error) { return nothing{}, m.updateISR(ctx, r) }),
 	}}, m)
@@ -262,12 +270,23 @@ func (m *metaService) servePut(ctx context.Context, r putRequest) error {
 			if strings.HasPrefix(r.Key, kindUser) {
 				return say("User [%s] already exist", lastPart(r.Key))
 			}
+			if strings.HasPrefix(r.Key, kindConnector) {
+				return say("Connector [%s] already exist", lastPart(r.Key))
+			}
 			return fmt.Errorf("%s already exists", described(r.Key))
 		case r.Must && !exists:
-			return fmt.Errorf("%s not found", described(r.Key))
+			return missing(r.Key, "not found")
 		}
 	}
 	return m.put(ctx, r.Key, r.Value)
+}
+
+// missing is the error about a thing that is not there.
+func missing(key, said string) error {
+	if strings.HasPrefix(key, kindConnector) {
+		said = "Not found"
+	}
+	return fmt.Errorf("%s %s", described(key), said)
 }
 
 // described names a key as RobustMQ's messages do.
@@ -340,6 +359,10 @@ func (m *metaService) serve() {
 	check := time.Duration(n.file.number("meta_runtime.heartbeat_check_time_ms")) * time.Millisecond
 	n.spawn(func() { n.t.every(n.ctx, max(check, 100*time.Millisecond), m.expire) })
 	n.spawn(func() { n.t.every(n.ctx, time.Second, m.recoverSegments) })
+	if !n.gen.islands {
+		// Whoever is given a silent connector has until the next round to be heard of: not less than 200 ms of the machine's.
+		n.spawn(func() { n.t.every(n.ctx, max(time.Second, n.t.simulated(200*time.Millisecond)), m.placeConnectors) })
+	}
 	n.spawn(func() { n.t.every(n.ctx, 20*time.Second, m.topUp) })
 	rebalance := time.Duration(n.file.number("meta_runtime.segment_leader_rebalance_interval_ms")) * time.Millisecond
 	n.spawn(func() { n.t.every(n.ctx, max(rebalance, time.Second), m.preferLeaders) })

@@ -32,7 +32,7 @@ var (
 	loadsOf = map[string]called{
 		kindNode: {metaservice.ServiceName, "NodeList"}, kindTenant: {metaservice.ServiceName, "ListTenant"}, kindUser: {mqttServiceName, "ListUser"}, kindTopic: {mqttServiceName, "ListTopic"},
 		kindShard: {metaservice.EngineServiceName, "ListShard"}, kindSegment: {metaservice.EngineServiceName, "ListSegment"}, kindConfig: {metaservice.ServiceName, "GetResourceConfig"},
-		kindConnector: {mqttServiceName, "ListConnectors"}, kindACL: {mqttServiceName, "ListAcl"},
+		kindConnector: {mqttServiceName, "ListConnectors"}, kindACL: {mqttServiceName, "ListAcl"}, kindOffset: {metaservice.ServiceName, "GetOffsetData"},
 	}
 )
 
@@ -55,6 +55,8 @@ func callsOf(full string, body func() []byte) []called {
 	switch method {
 	case "Register":
 		return []called{{metaservice.ServiceName, "RegisterNode"}}
+	case "ConnectorHeartbeat":
+		return []called{{mqttServiceName, method}}
 	case "CreateShard", "UpdateSegmentIsr":
 		return []called{{metaservice.EngineServiceName, method}}
 	case "Load":
@@ -71,6 +73,9 @@ func callsOf(full string, body func() []byte) []called {
 	verb := "Create"
 	if method == "Delete" {
 		verb = "Delete"
+	}
+	if kind+"/" == kindOffset {
+		return []called{{metaservice.ServiceName, "SaveOffsetData"}}
 	}
 	if !known { // plain keys
 		return []called{{metaservice.ServiceName, map[string]string{"Create": "Set", "Delete": "Delete"}[verb]}}

@@ -56,6 +56,7 @@ func (n *Node) startProtocols() bool {
 	}
 	n.onEnd(func() { _ = n.mqtt.server.Close() })
 	n.mqtt.makeQueues()
+	n.spawn(func() { n.t.every(n.ctx, 30*time.Second, n.countConnectors) })
 	plain, err := n.listen(f.number("mqtt_runtime.server.tcp_port"))
 	if err != nil {
 		n.die("mqtt_broker::broker", "Failed to start MQTT broker server: %v", err)

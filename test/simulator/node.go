@@ -40,7 +40,9 @@ type Node struct {
 	admin   *adminServer
 	engine  *engine
 	mqtt    *mqttBroker
-	metrics *metrics
+	// connectors are those that run here.
+	connectors *connectors
+	metrics    *metrics
 
 	ctx    context.Context
 	cancel context.CancelFunc // ends every goroutine of the process

@@ -25,6 +25,7 @@ const (
 	kindACL       = "acl/"
 	kindSession   = "session/"
 	kindEpoch     = "epoch/"
+	kindOffset    = "offset/"
 )
 
 // command is what a raft entry carries.

@@ -51,6 +51,25 @@ func (a Admin) DeleteTopic(ctx context.Context, name string) error {
 	return nil
 }
 
+// CreateFileConnector makes a connector that appends what is published to a topic to a file of the server that comes to run it, and drops what cannot be written; it returns whether it is new.
+func (a Admin) CreateFileConnector(ctx context.Context, name, topic, path string) (made bool, err error) {
+	target, err := json.Marshal(map[string]any{"local_file_path": path, "rotation_strategy": "none"})
+	if err != nil {
+		return false, err
+	}
+	return a.create(ctx, "connector "+name, "/api/cluster/connector/create", map[string]any{
+		"tenant": "default", "connector_name": name, "connector_type": "file", "config": string(target), "failure_strategy": map[string]any{"strategy": "discard"}, "topic_name": topic,
+	})
+}
+
+// DeleteConnector removes a connector.
+func (a Admin) DeleteConnector(ctx context.Context, name string) error {
+	if _, err := a.post(ctx, "/api/cluster/connector/delete", map[string]any{"tenant": "default", "connector_name": name}); err != nil {
+		return fmt.Errorf("deleting connector %s: %w", name, err)
+	}
+	return nil
+}
+
 // Users are the MQTT users that the server knows, at most 100,000.
 func (a Admin) Users(ctx context.Context) ([]string, error) {
 	return a.names(ctx, "users", "/api/cluster/user/list?limit=100000", "username")
