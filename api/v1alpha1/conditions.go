@@ -83,7 +83,7 @@ const (
 	ReasonChanging = "Changing"
 	// ReasonRestarting: servers are being restarted in place, one after another.
 	ReasonRestarting = "Restarting"
-	// ReasonReplacing: pods are being made anew from a changed template, one after another.
+	// ReasonReplacing: pods are being made anew from a changed template, or given another image, one after another.
 	ReasonReplacing = "Replacing"
 	// ReasonChangeStopped: a pod did not come back with a changed configuration or template, and no other follows it.
 	ReasonChangeStopped = "ChangeStopped"
@@ -413,6 +413,8 @@ const (
 	ReasonTransferEnded = "TransferEnded"
 	// ReasonPodReplaced: a pod was made anew from a changed template.
 	ReasonPodReplaced = "PodReplaced"
+	// ReasonImageChanged: a pod was given another image of its server, and stays.
+	ReasonImageChanged = "ImageChanged"
 	// ReasonPodForceDeleted: a pod whose Kubernetes node is proven dead, or whose server its agent has stopped for good there, was removed so that it is made anew elsewhere; the message has the proof.
 	ReasonPodForceDeleted = "PodForceDeleted"
 	// ReasonVolumeRenewed: a volume that was on a Kubernetes node which no longer exists was given up, and the pod gets a new one.

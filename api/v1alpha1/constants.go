@@ -25,6 +25,8 @@ const (
 	AnnotationGeneration = "robustmq.io/generation"
 	// AnnotationTemplate on a pod: a hash of what its server depends on in the template that it was made from.
 	AnnotationTemplate = "robustmq.io/template"
+	// AnnotationVersion on a pod: the version of RobustMQ in its server's image.
+	AnnotationVersion = "robustmq.io/version"
 	// AnnotationAdoptVolume on a RobustMQCluster: names a pod whose foreign volume may be taken over as it is.
 	AnnotationAdoptVolume = "robustmq.io/adopt-volume"
 	// AnnotationLeadOn on a RobustMQCluster: names the pod of the placement centre that shall lead, as long as it can.

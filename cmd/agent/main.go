@@ -68,7 +68,7 @@ func run(stdout, stderr io.Writer, adjust func(*agent.Options)) int {
 		return 1
 	}
 	options := agent.Options{
-		PodName: os.Getenv(protocol.EnvPodName), PodIP: os.Getenv(protocol.EnvPodIP), Version: version, ServerVersion: os.Getenv(protocol.EnvServerVersion),
+		PodName: os.Getenv(protocol.EnvPodName), PodIP: os.Getenv(protocol.EnvPodIP), Version: version, ServerVersion: os.Getenv(protocol.EnvServerVersion), Template: os.Getenv(protocol.EnvTemplate),
 		Launcher: process.Exec{Reaper: reaper}, Log: log, Stdout: stdout, Stderr: stderr,
 		BootID: bootID(), CPUs: runtime.GOMAXPROCS(0), // the control group's quota, as the server sees it
 	}

@@ -39,6 +39,8 @@ func (r *Reconciler) act(ctx context.Context, p *pass, plan topology.Plan) error
 		switch step.Kind {
 		case topology.StepReplace:
 			do = r.replace
+		case topology.StepChangeImage:
+			do = r.changeImage
 		case topology.StepReleaseVolume:
 			do = r.releaseVolume
 		case topology.StepForceDelete:
@@ -124,6 +126,8 @@ func eventOf(kind topology.StepKind) (eventType, reason string) {
 		return corev1.EventTypeWarning, v1alpha1.ReasonTransferEnded
 	case topology.StepReplace:
 		return corev1.EventTypeNormal, v1alpha1.ReasonPodReplaced
+	case topology.StepChangeImage:
+		return corev1.EventTypeNormal, v1alpha1.ReasonImageChanged
 	case topology.StepForceDelete:
 		return corev1.EventTypeWarning, v1alpha1.ReasonPodForceDeleted
 	case topology.StepRenewVolume:

@@ -1,6 +1,9 @@
 package cluster
 
 import (
+	"context"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -8,6 +11,8 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/internal/manifests"
@@ -104,6 +109,77 @@ func TestNoPodIsMadeFromATemplateThatItsSetDoesNotHaveYet(t *testing.T) {
 	}
 }
 
+func TestAPodIsGivenAnotherImageWhereNothingElseDiffers(t *testing.T) {
+	p := formed(t)
+	p.inputs.ServerImage, p.inputs.AgentImage = "server:1", "agent:1"
+	p.inputs.Replicas = map[v1alpha1.Role]int32{v1alpha1.RolePlacementCenter: 3, v1alpha1.RoleMQTTBroker: 2}
+	const name = "c-mqtt-broker-0"
+	p.observed.pods[name].UID = "uid-0"
+	pod := podOf(manifests.StatefulSet(p.desired, p.inputs, v1alpha1.RoleMQTTBroker), p.observed.pods[name])
+	p.observed.pods[name] = pod
+	p.inputs.ServerImage = "server:2"
+	set := manifests.StatefulSet(p.desired, p.inputs, v1alpha1.RoleMQTTBroker)
+	set.Status.UpdateRevision = "c-mqtt-broker-2"
+	p.observed.sets = map[v1alpha1.Role]*appsv1.StatefulSet{v1alpha1.RoleMQTTBroker: set}
+	step := func() (stale, image bool) {
+		p.snapshot = newSnapshot(p, topology.DefaultLimits())
+		wantTemplates(p)
+		for _, m := range p.snapshot.Members {
+			if m.Pod == name {
+				return m.TemplateStale, m.OnlyImage
+			}
+		}
+		t.Fatal("no such member")
+		return false, false
+	}
+	if stale, image := step(); !stale || !image {
+		t.Errorf("stale %t, in its image alone %t", stale, image)
+	}
+	api := ahead(t, pod)
+	var patch []byte
+	r := &Reconciler{Client: interceptor.NewClient(api, interceptor.Funcs{Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) (err error) {
+		if patch, err = p.Data(o); err != nil {
+			return err
+		}
+		return c.Patch(ctx, o, p, opts...)
+	}})}
+	if err := r.changeImage(t.Context(), p, topology.Step{Kind: topology.StepChangeImage, Pod: name}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(patch), `"uid":"`+string(pod.UID)+`"`) {
+		t.Errorf("another pod of that name would take %s, too", patch)
+	}
+	var now corev1.Pod
+	if err := api.Get(t.Context(), client.ObjectKeyFromObject(pod), &now); err != nil {
+		t.Fatal(err)
+	}
+	want := podOf(set, pod)
+	if now.UID != pod.UID || now.Spec.Containers[0].Image != "server:2" || len(now.Spec.Containers) != 1 || now.Spec.InitContainers[0].Image != "agent:1" ||
+		now.Annotations[v1alpha1.AnnotationTemplate] != manifests.TemplateHash(set) || now.Labels[appsv1.ControllerRevisionHashLabelKey] != "c-mqtt-broker-2" || len(now.Labels) != len(want.Labels) {
+		t.Errorf("%+v", now)
+	}
+	p.observed.pods[name] = &now
+	if stale, image := step(); stale || image {
+		t.Errorf("after it: stale %t, in its image alone %t", stale, image)
+	}
+	state := p.observed.states[name]
+	for template, pending := range map[string]bool{manifests.TemplateHash(set): false, pod.Annotations[v1alpha1.AnnotationTemplate]: true, "": false} {
+		state.Template = template
+		p.observed.states[name] = state
+		if step(); p.snapshot.Members[slices.IndexFunc(p.snapshot.Members, func(m topology.Member) bool { return m.Pod == name })].ImagePending != pending {
+			t.Errorf("its container was started from template %q: pending should be %t", template, pending)
+		}
+	}
+}
+
+// podOf is the pod that a StatefulSet makes of its template, with the place and state of another.
+func podOf(set *appsv1.StatefulSet, as *corev1.Pod) *corev1.Pod {
+	pod := as.DeepCopy()
+	pod.Labels, pod.Annotations, pod.Spec = maps.Clone(set.Spec.Template.Labels), maps.Clone(set.Spec.Template.Annotations), *set.Spec.Template.Spec.DeepCopy()
+	pod.Labels[appsv1.ControllerRevisionHashLabelKey] = set.Status.UpdateRevision
+	return pod
+}
+
 func TestHowFarAPullIsFollowsFromItsJobAndItsPod(t *testing.T) {
 	job := func(conditions ...batchv1.JobConditionType) *batchv1.Job {
 		j := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "c-pull-1"}}
@@ -196,10 +272,15 @@ func TestWhatIsPendingIsToldByPodAndWay(t *testing.T) {
 			m.Agent.ConfigStale = true
 		case "c-placement-center-2":
 			m.TemplateStale, m.Agent = true, nil
+		case "c-placement-center-1":
+			m.TemplateStale, m.OnlyImage = true, true
+		case "c-mqtt-broker-1":
+			m.ImagePending = true
 		}
 	}
 	c := condition(t, statusOf(p, noon), v1alpha1.ConditionConfigApplied)
-	if c.Status != metav1.ConditionFalse || !strings.Contains(c.Message, "restarted in place for a newer configuration: c-mqtt-broker-0;") || !strings.Contains(c.Message, "pod template: c-placement-center-2") {
+	if c.Status != metav1.ConditionFalse || !strings.Contains(c.Message, "restarted in place for a newer configuration: c-mqtt-broker-0;") || !strings.Contains(c.Message, "pod template: c-placement-center-2") ||
+		!strings.Contains(c.Message, "image, or to be started with it: c-placement-center-1, c-mqtt-broker-1;") {
 		t.Error(c.Message)
 	}
 }

@@ -68,6 +68,7 @@ func newSnapshot(p *pass, limits topology.Limits) topology.Snapshot {
 			}
 			if state, ok := o.states[pod]; ok {
 				m.Agent = newAgent(state)
+				m.ImagePending = imagePending(o.pods[pod], state.Template)
 			} else if err := o.errs[pod]; err != nil {
 				m.AgentError = err.Error()
 			} else {
@@ -79,6 +80,11 @@ func newSnapshot(p *pass, limits topology.Limits) topology.Snapshot {
 	s.OtherVolumes = otherVolumes(p, s.Members)
 	noteRegistrations(&s)
 	return s
+}
+
+// imagePending reports whether a pod's container was started from another template than the pod has: before it was given another image. An agent of a release that was told of no template cannot say.
+func imagePending(pod *corev1.Pod, startedFrom string) bool {
+	return pod != nil && startedFrom != "" && pod.Annotations[v1alpha1.AnnotationTemplate] != startedFrom
 }
 
 // otherVolumes are the claims that are marked as a member's and that none of the pods has. A member that left and was emptied lost the mark (forgetLeft).

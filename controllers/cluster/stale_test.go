@@ -15,7 +15,7 @@ import (
 )
 
 // ahead is an API server that has these objects, whatever the cache has heard of.
-func ahead(t *testing.T, objects ...client.Object) client.Client {
+func ahead(t *testing.T, objects ...client.Object) client.WithWatch {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {

@@ -179,9 +179,11 @@ func waitText(waits []topology.Wait) string {
 }
 
 func configApplied(p *pass, next v1alpha1.RobustMQClusterStatus, set setCondition) {
-	var restart, replace, faulty, arriving, pending []string
+	var restart, image, replace, faulty, arriving, pending []string
 	for _, m := range p.snapshot.Members {
 		switch {
+		case m.Ordinal < p.snapshot.Wanted.Replicas[m.Role] && (m.OnlyImage || m.ImagePending):
+			image = append(image, m.Pod)
 		case m.TemplateStale && m.Ordinal < p.snapshot.Wanted.Replicas[m.Role]:
 			replace = append(replace, m.Pod)
 		case m.Agent == nil:
@@ -204,8 +206,8 @@ func configApplied(p *pass, next v1alpha1.RobustMQClusterStatus, set setConditio
 		pods, of := notYet(p)
 		set(v1alpha1.ConditionConfigApplied, metav1.ConditionFalse, v1alpha1.ReasonVersionPending,
 			fmt.Sprintf("upgrade from RobustMQ %s to %s: %d of %d pods run it; still to come: %s", next.Version, p.desired.Spec.Version, of-len(pods), of, strings.Join(pods, ", ")))
-	case len(restart)+len(replace) > 0:
-		set(v1alpha1.ConditionConfigApplied, metav1.ConditionFalse, v1alpha1.ReasonConfigPending, rollText(restart, replace))
+	case len(restart)+len(image)+len(replace) > 0:
+		set(v1alpha1.ConditionConfigApplied, metav1.ConditionFalse, v1alpha1.ReasonConfigPending, rollText(restart, image, replace))
 	case len(pending) > 0:
 		set(v1alpha1.ConditionConfigApplied, metav1.ConditionFalse, v1alpha1.ReasonConfigPending, "settings that a running server takes in are still to be given to: "+strings.Join(pending, ", "))
 	case len(arriving) > 0:
@@ -224,10 +226,13 @@ func hopText(p *pass) string {
 }
 
 // rollText says which pods a change still has to reach, and how it reaches them.
-func rollText(restart, replace []string) string {
+func rollText(restart, image, replace []string) string {
 	var parts []string
 	if len(restart) > 0 {
 		parts = append(parts, "still to be restarted in place for a newer configuration: "+strings.Join(restart, ", "))
+	}
+	if len(image) > 0 {
+		parts = append(parts, "still to be given another image, or to be started with it: "+strings.Join(image, ", "))
 	}
 	if len(replace) > 0 {
 		parts = append(parts, "still to be made anew from a newer pod template: "+strings.Join(replace, ", "))

@@ -38,8 +38,10 @@ type Options struct {
 	Version        string // of the agent
 	// ServerVersion is the version of RobustMQ in the pod's image; empty: what the configuration says.
 	ServerVersion string
-	Paths         Paths
-	Launcher      process.Launcher
+	// Template is the hash of the pod template that the agent's container was started from; empty: not known.
+	Template string
+	Paths    Paths
+	Launcher process.Launcher
 
 	// ListenHost is where the agent listens; empty means every address.
 	ListenHost string

@@ -18,7 +18,7 @@ func (a *Agent) State(ctx context.Context) protocol.State {
 	m := a.mounted
 	s := protocol.State{
 		Images: taken, Census: a.census.Last(), Transfer: a.transferState(),
-		AgentVersion: a.o.Version, Pod: a.o.PodName, BootID: a.o.BootID, Terminating: a.terminating,
+		AgentVersion: a.o.Version, Pod: a.o.PodName, BootID: a.o.BootID, Template: a.o.Template, Terminating: a.terminating,
 		Volume: a.vol, Gate: a.gate, Server: a.server(now), Fenced: a.fenced,
 		Config: protocol.ConfigState{
 			Mounted: m.hash, Running: a.running, Live: m.live, LiveRunning: a.runningLive, Source: m.source, Problem: m.problem, Warning: m.warning(now),

@@ -36,7 +36,7 @@ func podTemplate(cluster *v1alpha1.RobustMQCluster, in Inputs, row v1alpha1.Role
 	return corev1.PodTemplateSpec{
 		ObjectMeta: metav1.ObjectMeta{
 			Labels:      merged(user.Labels, labels(cluster, row.Role.Component())),
-			Annotations: merged(user.Annotations, map[string]string{"kubectl.kubernetes.io/default-container": ContainerServer}),
+			Annotations: merged(user.Annotations, map[string]string{"kubectl.kubernetes.io/default-container": ContainerServer, v1alpha1.AnnotationVersion: cluster.Spec.Version}),
 		},
 		Spec: corev1.PodSpec{
 			ServiceAccountName:            ServiceAccountName(cluster),
@@ -87,7 +87,9 @@ func server(cluster *v1alpha1.RobustMQCluster, in Inputs, row v1alpha1.RoleView)
 		Env: []corev1.EnvVar{
 			fromField(protocol.EnvPodName, "metadata.name"),
 			fromField(protocol.EnvPodIP, "status.podIP"),
-			{Name: protocol.EnvServerVersion, Value: cluster.Spec.Version},
+			// Of annotations, which can be changed in a pod together with its image.
+			fromField(protocol.EnvServerVersion, annotation(v1alpha1.AnnotationVersion)),
+			fromField(protocol.EnvTemplate, annotation(v1alpha1.AnnotationTemplate)),
 		},
 		// Only the agent's ports: the server's are configuration, and a port in this list opens nothing.
 		Ports: []corev1.ContainerPort{
@@ -125,6 +127,8 @@ func probe(path string, period, timeout, failures int32) *corev1.Probe {
 func fromField(name, field string) corev1.EnvVar {
 	return corev1.EnvVar{Name: name, ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: field}}}
 }
+
+func annotation(name string) string { return "metadata.annotations['" + name + "']" }
 
 // restricted is what the Pod Security profile "restricted" asks of a container, and a root file system that cannot be written.
 func restricted() *corev1.SecurityContext {

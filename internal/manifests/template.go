@@ -16,6 +16,7 @@ import (
 // template differs in the agent's image alone: that changes with every release of the operator, and no server is restarted for it.
 func stamped(template corev1.PodTemplateSpec) corev1.PodTemplateSpec {
 	bare := template.DeepCopy()
+	delete(bare.Annotations, v1alpha1.AnnotationTemplate)
 	for i := range bare.Spec.InitContainers {
 		if bare.Spec.InitContainers[i].Name == ContainerAgent {
 			bare.Spec.InitContainers[i].Image = ""
@@ -33,4 +34,32 @@ func stamped(template corev1.PodTemplateSpec) corev1.PodTemplateSpec {
 // TemplateHash is the hash in the template of a StatefulSet; empty when it was made by a release that wrote none.
 func TemplateHash(set *appsv1.StatefulSet) string {
 	return set.Spec.Template.Annotations[v1alpha1.AnnotationTemplate]
+}
+
+// OnlyImageDiffers reports whether a pod becomes what the set makes of its present template by another image of its server, and the version that goes with it: what can be changed in a pod that
+// runs. A pod whose images are not those of its template, since somebody rewrites them when pods are made, does not.
+func OnlyImageDiffers(set *appsv1.StatefulSet, pod *corev1.Pod) bool {
+	template := *set.Spec.Template.DeepCopy()
+	for _, c := range template.Spec.InitContainers {
+		if imageOf(pod.Spec.InitContainers, c.Name) != c.Image {
+			return false
+		}
+	}
+	for i := range template.Spec.Containers {
+		if c := &template.Spec.Containers[i]; c.Name == ContainerServer {
+			c.Image = imageOf(pod.Spec.Containers, c.Name)
+		}
+	}
+	template.Annotations[v1alpha1.AnnotationVersion] = pod.Annotations[v1alpha1.AnnotationVersion]
+	hash := pod.Annotations[v1alpha1.AnnotationTemplate]
+	return hash != "" && stamped(template).Annotations[v1alpha1.AnnotationTemplate] == hash
+}
+
+func imageOf(containers []corev1.Container, name string) string {
+	for i := range containers {
+		if containers[i].Name == name {
+			return containers[i].Image
+		}
+	}
+	return ""
 }

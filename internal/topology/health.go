@@ -151,7 +151,7 @@ func (h Health) voterInAll(id uint64) bool {
 
 // inService reports whether the member does its work: a voter of every group; a broker that is open, registered and knows the others; a journal server likewise without the door.
 func (h Health) inService(m Member) bool {
-	if !serving(m) || m.Agent.Terminating || h.s.duplicated(m.NodeID) {
+	if !serving(m) || m.ImagePending || m.Agent.Terminating || h.s.duplicated(m.NodeID) {
 		return false
 	}
 	switch {

@@ -32,10 +32,7 @@ func rollNext(s Snapshot, h Health, p *Plan) bool {
 		return true
 	}
 	next := pending[0]
-	reason, doing := v1alpha1.ReasonRestarting, "restarted in place"
-	if next.TemplateStale {
-		reason, doing = v1alpha1.ReasonReplacing, "made anew"
-	}
+	kind, why, reason, doing := rollStep(next)
 	if stuck(s, h, next) {
 		if next.Agent != nil && !next.TemplateStale && !serving(next) { // replaceBroken sees to the others
 			p.step(Step{Kind: StepRestart, Pod: next.Pod, NodeID: next.NodeID, Planned: true, Cures: SymptomStarting, Reason: "its server does not come up, and its configuration was corrected since it was started"})
@@ -68,13 +65,8 @@ func rollNext(s Snapshot, h Health, p *Plan) bool {
 		p.wait(v1alpha1.ReasonReplicating, "%s; %s is %s when every copy is in sync; these topics lack some: %s", p.Roll, next.Pod, doing, topicsOf(short))
 		return true
 	}
-	kind := StepRestart
-	why := "its configuration changed in what takes a restart"
-	if next.TemplateStale {
-		kind, why = StepReplace, "its pod template changed"
-	}
-	if kind == StepReplace && len(h.LeaderOf(next.NodeID)) > 0 && len(s.of(v1alpha1PlacementCenter)) > 1 {
-		// A new pod takes longer than the 10 s after which a leader that comes back would keep its term.
+	if kind != StepRestart && len(h.LeaderOf(next.NodeID)) > 0 && len(s.of(v1alpha1PlacementCenter)) > 1 {
+		// A new pod, or a new container, can take longer than the 10 s after which a leader that comes back would no longer keep its term.
 		if step, wait, ok := transferAway(s, h, next); ok {
 			p.step(step)
 			return true
@@ -85,6 +77,17 @@ func rollNext(s Snapshot, h Health, p *Plan) bool {
 	}
 	p.step(Step{Kind: kind, Pod: next.Pod, NodeID: next.NodeID, Planned: true, Reason: fmt.Sprintf("%s (%d of %d)%s", why, p.Roll.Done+1, p.Roll.Total, behindAfter(s, h, next))})
 	return true
+}
+
+// rollStep is how a pod gets what is wanted, why, and how that is called: as a reason, and in words. Nothing is taken from a pod that a new container can do.
+func rollStep(m Member) (kind StepKind, why, reason, doing string) {
+	switch {
+	case m.TemplateStale && m.OnlyImage:
+		return StepChangeImage, "its image changed", v1alpha1.ReasonReplacing, "given its new image"
+	case m.TemplateStale:
+		return StepReplace, "its pod template changed", v1alpha1.ReasonReplacing, "made anew"
+	}
+	return StepRestart, "its configuration changed in what takes a restart", v1alpha1.ReasonRestarting, "restarted in place"
 }
 
 // changes reports whether a pod has to be restarted or made anew for what is wanted.
@@ -180,6 +183,8 @@ func stopReason(m Member) string {
 	switch {
 	case m.Agent == nil:
 		return orElse(m.Message, "its pod is "+strings.ToLower(string(m.State)))
+	case m.ImagePending:
+		return "its container has not been started with its new image yet"
 	case m.Agent.ConfigFault != "":
 		return m.Agent.ConfigFault
 	case !m.Agent.GateOpen:

@@ -29,6 +29,7 @@ func whole(change func(*Member)) *world {
 
 func restartAll(m *Member) { m.Agent.ConfigStale = true }
 func replaceAll(m *Member) { m.TemplateStale = true }
+func imageAll(m *Member)   { m.TemplateStale, m.OnlyImage = true, true }
 
 // inOrder takes the steps one after another, as if each pod came back at once, and returns them.
 func inOrder(t *testing.T, w *world) []string {
@@ -61,7 +62,7 @@ func TestEveryPodIsRestartedInItsOrderTheLeaderLast(t *testing.T) {
 		1: {pc2, pc1, "c-journal-server-1", "c-journal-server-0", "c-mqtt-broker-1", "c-mqtt-broker-0", pc0},
 		3: {pc1, pc0, "c-journal-server-1", "c-journal-server-0", "c-mqtt-broker-1", "c-mqtt-broker-0", pc2},
 	} {
-		for kind, change := range map[StepKind]func(*Member){StepRestart: restartAll, StepReplace: replaceAll} {
+		for kind, change := range map[StepKind]func(*Member){StepRestart: restartAll, StepReplace: replaceAll, StepChangeImage: imageAll} {
 			w := whole(nil)
 			w.form(leader, 1, 2, 3)
 			for i := range w.s.Members {
@@ -69,12 +70,12 @@ func TestEveryPodIsRestartedInItsOrderTheLeaderLast(t *testing.T) {
 			}
 			var expected []string
 			for _, pod := range want {
-				if kind == StepReplace && pod == want[len(want)-1] {
+				if kind != StepRestart && pod == want[len(want)-1] {
 					heir := pc0
 					if leader == 1 {
 						heir = pc1
 					}
-					expected = append(expected, "Transfer "+heir) // a new pod takes longer than a leader keeps its term
+					expected = append(expected, "Transfer "+heir) // a new pod or container may take longer than a leader keeps its term
 				}
 				expected = append(expected, string(kind)+" "+pod)
 			}
@@ -97,6 +98,30 @@ func TestOfLeadersThatAreApartTheOneWithTheMostGroupsIsLast(t *testing.T) {
 func TestAPodWhoseTemplateChangedIsNotRestartedInPlaceFirst(t *testing.T) {
 	w := whole(restartAll)
 	w.member(3).TemplateStale = true
+	expect(t, w, "", "Replace "+pc2)
+}
+
+func TestAPodThatWasGivenAnotherImageIsWaitedForUntilItsContainerHasIt(t *testing.T) {
+	w := whole(imageAll)
+	given := w.member(3)
+	given.TemplateStale, given.OnlyImage, given.ImagePending = false, false, true // its old server serves, and is about to end
+	p := expect(t, w, v1alpha1.ReasonReplacing)
+	if !strings.Contains(p.Waits[0].Message, pc2) || !strings.Contains(p.Waits[0].Message, "has not been started with its new image") {
+		t.Errorf("%+v", p.Waits)
+	}
+	w.s.Seen = map[Symptom]time.Duration{{SymptomDown, pc2}: w.s.Limits.NodeStart + time.Second}
+	expect(t, w, v1alpha1.ReasonChangeStopped)
+	w.s.Seen = nil
+	given.ImagePending = false
+	expect(t, w, "", "ChangeImage "+pc1)
+}
+
+func TestAPodWhoseServerDoesNotComeUpIsMadeAnewWithTheCorrectedImage(t *testing.T) {
+	w := whole(nil)
+	broken := w.member(3)
+	imageAll(broken)
+	broken.Agent.Server = ServerExited
+	w.s.Seen = map[Symptom]time.Duration{{SymptomDown, pc2}: w.s.Limits.NodeStart + time.Second}
 	expect(t, w, "", "Replace "+pc2)
 }
 

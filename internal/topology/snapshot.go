@@ -208,6 +208,10 @@ type Member struct {
 	Restarts        int32
 	// TemplateStale: the pod was made from a pod template that differs from the one that is wanted now in what its server depends on.
 	TemplateStale bool
+	// OnlyImage: all that differs is the image of its server, which can be changed in the pod.
+	OnlyImage bool
+	// ImagePending: the pod was given another image, and its container still is the one of before.
+	ImagePending bool
 
 	// ClaimFounded: the pod's volume claim carries the founded mark.
 	ClaimExists, ClaimFounded bool

@@ -9,18 +9,21 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/manifests"
 	"github.com/robustmq/robustmq-operator/test/e2e/messages"
 )
 
 // plannedGap is the longest that clients may stand still at a planned step.
 const plannedGap = 5 * time.Second
 
-// TestAPlannedChangeLeavesNoGap restarts everything in place for a configuration, and makes everything anew for a template, under clients that never stop; then a bad image, and its correction.
+// TestAPlannedChangeLeavesNoGap restarts everything in place for a configuration, gives every pod another image, and makes everything anew for a template, under clients that never stop; then a bad
+// image, and its correction.
 func TestAPlannedChangeLeavesNoGap(t *testing.T) {
 	onlyLong(t)
 	s := newScene(t, "rolling")
@@ -30,23 +33,50 @@ func TestAPlannedChangeLeavesNoGap(t *testing.T) {
 
 	c.Spec.Config = v1alpha1.Config{"mqtt_runtime.keep_alive": {"default_time": apiextensionsv1.JSON{Raw: []byte("200")}}}
 	s.rolls(c, "restarted in place", v1alpha1.ReasonServerRestarted)
+	before := s.uids()
+	again := s.serverImage() + "-again"
+	s.must(theBed.TagImage(s.Context(), s.serverImage(), again))
+	c.Spec.Image = again
+	s.rolls(c, "given another image", v1alpha1.ReasonImageChanged)
+	if after := s.uids(); !slices.Equal(before, after) {
+		t.Errorf("pods were made anew for another image:\n%v\n%v", before, after)
+	}
+	for _, p := range s.pods() {
+		if i := slices.IndexFunc(p.Spec.Containers, func(c corev1.Container) bool { return c.Name == manifests.ContainerServer }); i < 0 || p.Spec.Containers[i].Image != again {
+			t.Errorf("%s does not have image %s: %+v", p.Name, again, p.Spec.Containers)
+		}
+	}
 	c.Spec.PlacementCenter.PodTemplate = &v1alpha1.PodTemplateSpec{Labels: map[string]string{"example.com/release": "b"}}
 	c.Spec.MQTTBroker.PodTemplate = c.Spec.PlacementCenter.PodTemplate
 	s.rolls(c, "made anew", v1alpha1.ReasonPodReplaced)
 
-	before := s.uids()
+	before = s.uids()
 	c.Spec.Image = "registry.invalid/robustmq:none"
 	s.apply(c)
 	s.says(3*time.Minute, v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonImagePullFailed, "registry.invalid/robustmq:none")
 	if after := s.uids(); !slices.Equal(before, after) {
 		t.Errorf("pods were touched for an image that cannot be pulled:\n%v\n%v", before, after)
 	}
-	c.Spec.Image = ""
+	c.Spec.Image = again
 	s.apply(c)
 	s.carriedOut(3 * time.Minute)
 	if after := s.uids(); !slices.Equal(before, after) {
 		t.Errorf("pods were touched when it was taken back:\n%v\n%v", before, after)
 	}
+}
+
+// serverImage is the one of the first member's server.
+func (s *scene) serverImage() string {
+	s.Helper()
+	var pod corev1.Pod
+	s.must(k8s.Get(s.Context(), s.member(0), &pod))
+	for _, c := range pod.Spec.Containers {
+		if c.Name == manifests.ContainerServer {
+			return c.Image
+		}
+	}
+	s.Fatalf("pod %s has no server", pod.Name)
+	return ""
 }
 
 // carriedOut waits until every server has what the spec says.

@@ -88,6 +88,11 @@ func (w *World) do(s topology.Snapshot, v view, step topology.Step, died func(st
 			w.deletePod(n)
 		}
 		return nil
+	case topology.StepChangeImage:
+		if p := v.pods[w.index(n)]; p.uid == n.uid {
+			w.changeImage(n)
+		}
+		return nil
 	case topology.StepReleaseVolume:
 		n.claimTerminating = n.claimExists
 		return nil

@@ -103,7 +103,7 @@ func (w *World) checkPlan(s topology.Snapshot, plan topology.Plan, t truth) {
 			if step.Kind == topology.StepJoin {
 				w.checkOvertaken(n, t)
 			}
-		case topology.StepStop, topology.StepRestart, topology.StepReplace, topology.StepDrain:
+		case topology.StepStop, topology.StepRestart, topology.StepReplace, topology.StepChangeImage, topology.StepDrain:
 			if !n.isMember() || !t.alive[n.id] || step.Kind == topology.StepReplace && neverRan(s, n.id) {
 				continue // a pod that is said never to have run goes only while that is so (act)
 			}

@@ -9,6 +9,7 @@ import (
 // template is what a role's pods are made from.
 type template struct {
 	image      int
+	shape      int // all but the image: what a pod has to be made anew for
 	unpullable bool
 	crashes    bool // its server does not start
 }
@@ -89,10 +90,8 @@ func (w *World) tickPod(n *node, set *set, role int) {
 			n.vol = &volume{}
 		}
 		n.state = topology.PodRunning
-		n.agent = agent{}
-		n.srv = server{phase: topology.ServerStopped}
+		w.startAgent(n)
 		n.mounted = w.kube.secrets[role]
-		w.wakeVolume(n)
 	case n.state == topology.PodTerminating:
 		if w.off[n.machine] {
 			return
@@ -108,8 +107,40 @@ func (w *World) tickPod(n *node, set *set, role int) {
 			n.srv, n.agent = server{}, agent{}
 			n.claimGone()
 		}
+	case n.started != n.template:
+		w.tickImage(n)
 	case n.mounted != w.kube.secrets[role] && w.now >= w.kube.mountAt[role] && !w.off[n.machine]:
 		n.mounted = w.kube.secrets[role]
+	}
+}
+
+// startAgent is the start of a pod's container.
+func (w *World) startAgent(n *node) {
+	n.agent, n.started = agent{}, n.template
+	n.srv = server{phase: topology.ServerStopped}
+	w.wakeVolume(n)
+}
+
+// changeImage gives a running pod the image of another template. Its kubelet hears of it in its time.
+func (w *World) changeImage(n *node) {
+	n.template = w.spec.template
+	n.until = w.now + w.between(0, 2)
+}
+
+// tickImage ends the container of a pod that was given another image, and starts it with that.
+func (w *World) tickImage(n *node) {
+	switch {
+	case w.off[n.machine] || w.now < n.until:
+	case !n.agent.terminating:
+		n.agent.terminating, n.agent.mayStop = true, false
+		n.agent.endBy = w.now + 25*time.Second
+	case !n.agent.mayStop:
+		if n.agent.mayStop = w.endHold(n); n.agent.mayStop {
+			w.kill(n, topology.ServerStopped, "")
+			n.until = w.now + w.between(0, 2)
+		}
+	default:
+		w.startAgent(n)
 	}
 }
 

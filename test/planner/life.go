@@ -221,6 +221,8 @@ func (w *World) unfinishedPod(n *node, everybody, voters []uint64) string {
 		return ""
 	case !n.running():
 		return "does not run"
+	case n.started != n.template:
+		return "has a container of an old template"
 	case n.template != w.spec.template && w.kube.templates[n.template].image != w.kube.templates[w.spec.template].image:
 		return "has an old image"
 	case n.srv.ran.static != w.spec.config.static:

@@ -22,7 +22,8 @@ type node struct {
 	state    topology.PodState
 	uid      int
 	until    time.Duration // when the pod's state changes by itself
-	template int           // which it was made from
+	template int           // which it was made from, or was given the image of
+	started  int           // the template of which its container was started
 	mounted  settings      // the configuration that its machine has brought
 	agent    agent
 	srv      server
@@ -201,14 +202,14 @@ func (w *World) startServer(n *node) {
 		took = w.between(4, 7)
 	}
 	n.agent.starts++
-	n.srv = server{phase: topology.ServerStarting, until: w.now + took, started: w.now, ran: n.mounted, image: w.kube.templates[n.template].image}
+	n.srv = server{phase: topology.ServerStarting, until: w.now + took, started: w.now, ran: n.mounted, image: w.kube.templates[n.started].image}
 	n.vol.hasData, n.vol.data = true, true
 }
 
 // comeUp is the moment from which the server answers, or ends by itself.
 func (w *World) comeUp(n *node) {
 	s := &n.srv
-	if w.kube.templates[n.template].crashes {
+	if w.kube.templates[n.started].crashes {
 		w.kill(n, topology.ServerExited, "exit code 1: this version does not start")
 		return
 	}

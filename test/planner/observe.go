@@ -113,6 +113,7 @@ func (w *World) member(n *node, p podView) topology.Member {
 		return m
 	}
 	m.Agent = w.agentOf(n)
+	m.ImagePending = p.template != n.started
 	return m
 }
 

@@ -16,7 +16,7 @@ import (
 // kinds are all steps that the planner knows; the thousand lives have to take every one of them.
 var kinds = []topology.StepKind{
 	topology.StepFound, topology.StepMarkFounded, topology.StepOrderJoin, topology.StepAdopt, topology.StepJoin, topology.StepLeave, topology.StepStop, topology.StepStart, topology.StepRestart,
-	topology.StepReplace, topology.StepWipe, topology.StepQuiesce, topology.StepDrain, topology.StepUnregister, topology.StepReleaseVolume, topology.StepSettings, topology.StepLogin,
+	topology.StepReplace, topology.StepChangeImage, topology.StepWipe, topology.StepQuiesce, topology.StepDrain, topology.StepUnregister, topology.StepReleaseVolume, topology.StepSettings, topology.StepLogin,
 	topology.StepPull, topology.StepSeed, topology.StepOpenSeed, topology.StepAbandonSeed, topology.StepDiscardSeed, topology.StepTransfer, topology.StepEndTransfer,
 }
 

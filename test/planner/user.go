@@ -64,6 +64,7 @@ var changes = []change{
 	{"image", (*World).newImage},
 	{"resources", func(w *World) bool {
 		t := w.kube.templates[w.spec.template]
+		t.shape++
 		w.kube.templates = append(w.kube.templates, t)
 		w.spec.template = len(w.kube.templates) - 1
 		return true
@@ -135,7 +136,10 @@ func (w *World) shrink() bool {
 
 // newImage is another version: good, one that cannot be pulled, or one whose server does not start.
 func (w *World) newImage() bool {
-	t := template{image: len(w.kube.templates)}
+	t := template{image: len(w.kube.templates), shape: w.kube.templates[w.spec.template].shape}
+	if w.chance(0.3) {
+		t.shape++ // the release of RobustMQ wants more memory, say
+	}
 	switch w.rng.IntN(5) {
 	case 0:
 		t.unpullable = true
@@ -152,7 +156,7 @@ func (w *World) newImage() bool {
 
 func (w *World) mendImage() {
 	if t := w.kube.templates[w.spec.template]; t.unpullable || t.crashes {
-		w.kube.templates = append(w.kube.templates, template{image: len(w.kube.templates)})
+		w.kube.templates = append(w.kube.templates, template{image: len(w.kube.templates), shape: t.shape})
 		w.spec.template = len(w.kube.templates) - 1
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -404,6 +405,7 @@ func TestAnUpgradeRollsAndTheStatusFollowsWhenEveryServerRunsIt(t *testing.T) {
 	if c.Status.Version != "0.4.10" {
 		t.Fatalf("status.version %q", c.Status.Version)
 	}
+	pods := podUIDs(t, w, c)
 	seen := watchServers(w, w.AllPods(c))
 	w.Apply(manifest(newest, 3, 2, ""))
 	w.Await("the images to be pulled", func() (bool, string) { return len(pullJobs(t, w)) > 0, "no Job" })
@@ -415,5 +417,18 @@ func TestAnUpgradeRollsAndTheStatusFollowsWhenEveryServerRunsIt(t *testing.T) {
 	seen.assertAnew(t, w, rollOrder(2))
 	if c.Status.Version != newest {
 		t.Errorf("status.version is %q in the end", c.Status.Version)
+	}
+	for name, uid := range podUIDs(t, w, c) {
+		p := pod(t, w, name)
+		set := statefulSet(t, w, name[:strings.LastIndex(name, "-")])
+		if p.UID != pods[name] || !strings.HasSuffix(p.Spec.Containers[0].Image, newest) || p.Annotations[v1alpha1.AnnotationVersion] != newest {
+			t.Errorf("%s (%s, before %s) runs %s of version %s: the same pod should have got the other image", name, uid, pods[name], p.Spec.Containers[0].Image, p.Annotations[v1alpha1.AnnotationVersion])
+		}
+		if p.Status.ContainerStatuses[0].RestartCount != 1 {
+			t.Errorf("%s was started again %d times", name, p.Status.ContainerStatuses[0].RestartCount)
+		}
+		if revision := p.Labels[appsv1.ControllerRevisionHashLabelKey]; revision != set.Status.UpdateRevision {
+			t.Errorf("%s counts as of revision %s, its set is at %s", name, revision, set.Status.UpdateRevision)
+		}
 	}
 }

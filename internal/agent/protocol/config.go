@@ -34,6 +34,8 @@ const (
 	// EnvServerVersion is the version of RobustMQ in the pod's image. It stands in the pod and not in Config, which reaches the pods of both images while an upgrade rolls:
 	// a server that is started again meanwhile must not get a file in the dialect of the other version, of which it would ignore every key.
 	EnvServerVersion = "SERVER_VERSION"
+	// EnvTemplate is the hash of the pod template that the container was started from. A pod that is given another image has the new template's at once, its container from its next start.
+	EnvTemplate = "POD_TEMPLATE"
 )
 
 // Config is what the operator wants of every pod of one role. The agent adds its own ordinal (from the pod's name) and renders server.toml in the dialect of Version.

@@ -71,7 +71,9 @@ type State struct {
 	// Generation of the cluster's metadata by the mounted configuration; 0 while none can be read. It follows the operator's word by the time that the kubelet takes.
 	Generation int64 `json:"generation,omitempty"`
 	// BootID changes with every start of the agent process.
-	BootID      string `json:"bootID"`
+	BootID string `json:"bootID"`
+	// Template is the hash of the pod template that this agent's container was started from, empty where its release was given none.
+	Template    string `json:"template,omitempty"`
 	Terminating bool   `json:"terminating,omitempty"`
 
 	Volume VolumeState `json:"volume"`

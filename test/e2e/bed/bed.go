@@ -53,6 +53,11 @@ func (b Bed) MendCable(ctx context.Context, node string) error {
 	return b.onNode(ctx, "link", "up", node)
 }
 
+// TagImage gives an image that is on every node one more name.
+func (b Bed) TagImage(ctx context.Context, image, name string) error {
+	return b.run(ctx, "tag-image", image, name)
+}
+
 // KillContainer kills the first process of a container, by the id in its pod's status, on that node.
 func (b Bed) KillContainer(ctx context.Context, node, container string) error {
 	return b.signal(ctx, node, container, "KILL")

@@ -3,6 +3,7 @@ package kubelet
 import (
 	"context"
 	"runtime"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -61,9 +62,11 @@ func (w *worker) initialise(power context.Context, c *corev1.Container) bool {
 	}
 }
 
-// keepRunning starts a container again whenever it ends, until the pod is deleted or the power goes; one of a pod that is never restarted runs once.
-func (w *worker) keepRunning(power context.Context, c *corev1.Container) {
+// keepRunning starts a container again whenever it ends, until the pod is deleted or the power goes; one of a pod that is never restarted runs once. Each time it is what the pod says then: its image
+// can be changed, and one that runs is ended for that, and started with the other one at once.
+func (w *worker) keepRunning(power context.Context, i int) {
 	for {
+		c := &w.current().Spec.Containers[i]
 		program, ok := w.image(power, c)
 		if !ok {
 			return
@@ -72,10 +75,25 @@ func (w *worker) keepRunning(power context.Context, c *corev1.Container) {
 		if _, ok := w.once(power, c, program); !ok || w.current().Spec.RestartPolicy == corev1.RestartPolicyNever {
 			return
 		}
+		if w.otherImage(c) {
+			count := w.restarted(c.Name)
+			w.publish(func(s *corev1.PodStatus) {
+				status := statusOf(s, c)
+				status.LastTerminationState, status.RestartCount = status.State, count
+			})
+			continue
+		}
 		if !w.backOff(power, c, time.Since(start)) {
 			return
 		}
 	}
+}
+
+// otherImage reports whether the pod wants another image of a container than the one that was started.
+func (w *worker) otherImage(started *corev1.Container) bool {
+	containers := w.current().Spec.Containers
+	i := slices.IndexFunc(containers, func(c corev1.Container) bool { return c.Name == started.Name })
+	return i >= 0 && containers[i].Image != started.Image
 }
 
 // once runs a container to its end and writes down how it ended. False: the pod is being deleted, or the power went.
@@ -115,6 +133,10 @@ func (w *worker) once(power context.Context, c *corev1.Container, program Progra
 		timer := time.NewTimer(w.k.scaled(grace))
 		graceOver = timer.C
 	}
+	touched := w.touch()
+	if w.otherImage(c) {
+		endNow(w.specGrace())
+	}
 	killing := killed.Done()
 	var mustEnd <-chan time.Time
 	for running := true; running; {
@@ -125,6 +147,11 @@ func (w *worker) once(power context.Context, c *corev1.Container, program Progra
 			term, terminating = nil, true
 			if graceOver == nil {
 				endNow(w.grace())
+			}
+		case <-touched:
+			touched = w.touch() // before the look
+			if graceOver == nil && w.otherImage(c) {
+				endNow(w.specGrace())
 			}
 		case <-unhealthy:
 			unhealthy = nil

@@ -6,6 +6,8 @@ import (
 	"io"
 	"maps"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,7 +33,7 @@ type worker struct {
 	node        string
 	host        *network.Host
 	term        chan struct{} // closed when the object is being deleted
-	touched     chan struct{} // closed and replaced when its annotations change: a kubelet brings the volumes of a pod that was changed up to date at once
+	touched     chan struct{} // closed and replaced when its annotations or images change: a kubelet brings the volumes of a pod that was changed up to date at once
 	terminating bool
 	kill        map[string]context.CancelFunc // running container -> SIGKILL
 	restarts    map[string]int32
@@ -52,7 +54,7 @@ func newWorker(k *Kubelet, pod *corev1.Pod) *worker {
 func (w *worker) update(pod *corev1.Pod) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !maps.Equal(w.pod.Annotations, pod.Annotations) {
+	if !maps.Equal(w.pod.Annotations, pod.Annotations) || !slices.EqualFunc(w.pod.Spec.Containers, pod.Spec.Containers, func(a, b corev1.Container) bool { return a.Image == b.Image }) {
 		close(w.touched)
 		w.touched = make(chan struct{})
 	}
@@ -63,7 +65,7 @@ func (w *worker) update(pod *corev1.Pod) {
 	}
 }
 
-// touch is closed at the next change of the pod's annotations.
+// touch is closed at the next change of the pod's annotations or images.
 func (w *worker) touch() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -226,7 +228,7 @@ func (w *worker) sandbox(power context.Context) (ended bool) {
 		all.Add(1)
 		go func() {
 			defer all.Done()
-			w.keepRunning(power, &pod.Spec.Containers[i])
+			w.keepRunning(power, i)
 		}()
 	}
 	all.Wait()
@@ -273,6 +275,10 @@ func (w *worker) processOf(c *corev1.Container) (*Process, error) {
 		}
 		if e.ValueFrom.FieldRef == nil {
 			return nil, errors.New("only field references are simulated in the environment")
+		}
+		if name, ok := strings.CutPrefix(e.ValueFrom.FieldRef.FieldPath, "metadata.annotations['"); ok {
+			env[e.Name] = pod.Annotations[strings.TrimSuffix(name, "']")]
+			continue
 		}
 		switch e.ValueFrom.FieldRef.FieldPath {
 		case "metadata.name":

@@ -72,7 +72,7 @@ func (w *World) runAgent(kill context.Context, term <-chan struct{}, p *kubelet.
 		}
 	}
 	a, err := agent.New(agent.Options{
-		PodName: pod, PodIP: p.Env[protocol.EnvPodIP], Version: "simulated", ServerVersion: p.Env[protocol.EnvServerVersion], Paths: paths,
+		PodName: pod, PodIP: p.Env[protocol.EnvPodIP], Version: "simulated", ServerVersion: p.Env[protocol.EnvServerVersion], Template: p.Env[protocol.EnvTemplate], Paths: paths,
 		Launcher:   &launcher{w: w, pod: pod, host: p.Host, version: version},
 		ListenHost: p.Host.Address, Loopback: p.Host.Address, Resolve: p.Host.LookupHost, Dial: p.Host.DialContext,
 		Timings: patient(agent.DefaultTimings().Scale(w.Speed)), Log: slog.New(slog.NewTextHandler(w.log(pod, "agent"), nil)), Stdout: p.Log, Stderr: p.Log,
