@@ -37,7 +37,7 @@ func wantTemplates(p *pass) {
 			continue
 		}
 		m.TemplateStale = templateStale(pod, p.observed.sets[m.Role], wanted[m.Role])
-		m.OnlyImage = m.TemplateStale && m.State == topology.PodRunning && !p.snapshot.SetsBehind[m.Role] && manifests.OnlyImageDiffers(manifests.StatefulSet(p.desired, p.inputs, m.Role), pod)
+		m.OnlyImage = m.TemplateStale && m.State == topology.PodRunning && manifests.OnlyImageDiffers(manifests.StatefulSet(p.desired, p.inputs, m.Role), pod)
 	}
 }
 

@@ -135,6 +135,12 @@ func TestAPodIsGivenAnotherImageWhereNothingElseDiffers(t *testing.T) {
 	if stale, image := step(); !stale || !image {
 		t.Errorf("stale %t, in its image alone %t", stale, image)
 	}
+	pod.Status.Phase, p.observed.pods[name] = corev1.PodPending, pod
+	if stale, image := step(); !stale || image {
+		t.Errorf("it does not run, so it is made anew: stale %t, in its image alone %t", stale, image)
+	}
+	pod.Status.Phase = corev1.PodRunning
+	step()
 	api := ahead(t, pod)
 	var patch []byte
 	r := &Reconciler{Client: interceptor.NewClient(api, interceptor.Funcs{Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) (err error) {
