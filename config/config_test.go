@@ -161,7 +161,7 @@ func TestTheOperatorMayDoWhatItsBuildersAskForAndNotMore(t *testing.T) {
 		" pods list":                    true,
 		" pods watch":                   true,
 		" pods delete":                  true,
-		" pods patch":                   true, // a restore waits for the configuration with its generation, and an annotation makes the kubelet bring it at once
+		" pods patch":                   true, // a pod is given another image; and a restore waits for the configuration with its generation: an annotation makes the kubelet bring it at once
 		" persistentvolumeclaims get":   true,
 		" persistentvolumeclaims list":  true,
 		" persistentvolumeclaims watch": true,
