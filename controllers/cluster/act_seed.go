@@ -144,7 +144,7 @@ func newTopologySeed(images protocol.ImagesState) *topology.Seed {
 		return nil
 	}
 	seed := &topology.Seed{
-		ID: s.ID, Phase: topology.SeedPhase(s.Phase), Donor: s.DonorNodeID, Reason: s.Reason, Message: s.Message, Bytes: s.Bytes, Total: s.Total, Applied: s.Applied,
+		ID: s.ID, Phase: topology.SeedPhase(s.Phase), Donor: s.DonorNodeID, Reason: s.Reason, Message: s.Message, Bytes: s.Bytes, Total: s.Total, Applied: s.Applied, Least: s.Least,
 	}
 	if placement := images.Placement; placement != nil && placement.ID == s.ID && placement.Phase == protocol.PlacementOpen {
 		seed.Phase = topology.SeedOpen

@@ -1,12 +1,21 @@
 package cluster
 
 import (
+	"maps"
 	"testing"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/topology"
 )
+
+func TestWhatASeedHadToHoldIsKnownToThePlanner(t *testing.T) {
+	least := map[string]uint64{"metadata_0": 30}
+	seed := newTopologySeed(protocol.ImagesState{Seed: &protocol.Seed{ID: "s", Phase: protocol.SeedPlaced, DonorNodeID: 3, Least: least, Applied: map[string]uint64{"metadata_0": 31}}})
+	if seed.Phase != topology.SeedPlaced || seed.Donor != 3 || !maps.Equal(seed.Least, least) || seed.Applied["metadata_0"] != 31 {
+		t.Errorf("%+v", seed)
+	}
+}
 
 func TestTheVotesOfALostMajorityAreForNobodyAndAnOrdinarySeedHasNone(t *testing.T) {
 	r := &Reconciler{NewUID: func() string { return "12345678-abcd" }}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -69,7 +70,7 @@ func TestAMemberFillsItsEmptyVolumeFromAnotherAndWaitsForTheWord(t *testing.T) {
 	if again, err := operator.Seed(t.Context(), order); err != nil || again.Begun != first.Begun || again.Phase != protocol.SeedPlaced {
 		t.Errorf("the same order again: %+v, %v", again, err)
 	}
-	if s := state.Images.Seed; s.Total == 0 || s.Bytes != s.Total || s.Applied["metadata_0"] != 7 || state.Gate.Reason != protocol.GatePlacing {
+	if s := state.Images.Seed; s.Total == 0 || s.Bytes != s.Total || s.Applied["metadata_0"] != 7 || !maps.Equal(s.Least, order.Least) || state.Gate.Reason != protocol.GatePlacing {
 		t.Errorf("%+v, gate %+v", s, state.Gate)
 	}
 	if m := state.Volume.Marker; m.Origin != protocol.OriginSeeded || m.NodeID != 2 || m.Generation != 1 || m.ClusterUID != "uid" || m.Placement != "seed-1" {
@@ -86,7 +87,7 @@ func TestAMemberFillsItsEmptyVolumeFromAnotherAndWaitsForTheWord(t *testing.T) {
 	<-wiped.exit
 	wiped.start()
 	wiped.eventually("it waits again", func(s protocol.State) bool {
-		return s.Gate.Reason == protocol.GatePlacing && s.Images.Placement != nil && seedIs(protocol.SeedPlaced)(s)
+		return s.Gate.Reason == protocol.GatePlacing && s.Images.Placement != nil && seedIs(protocol.SeedPlaced)(s) && maps.Equal(s.Images.Seed.Least, order.Least)
 	})
 	if _, err := operator.OpenPlacement(t.Context(), "seed-1"); err != nil {
 		t.Fatal(err)

@@ -118,6 +118,27 @@ func TestAHalfMemberThatLostItsVolumeIsTakenOutSinceNoImageFitsIt(t *testing.T) 
 	expect(t, w, v1alpha1.ReasonHalfJoined)
 }
 
+// Seed 120884 of test/planner: the whole member that had lost its volume too was looked at first, found no donor while the memberships differed, and kept the half member waiting for ever.
+func TestAHalfMemberWithoutItsVolumeIsTakenOutBeforeAWholeOneIsSeeded(t *testing.T) {
+	w := newWorld(5, 0).founded().form(2, 1, 2, 3, 4)
+	all, older := []uint64{1, 2, 3, 4, 5}, []uint64{1, 2, 3, 4}
+	for _, id := range []uint64{2, 3, 4} {
+		w.group(id, "metadata_0", func(g *Group) { g.Voters, g.Members = all, all })
+		w.group(id, "offset_0", func(g *Group) { g.Voters, g.Members, g.Changing, g.Configs = nil, all, true, [][]uint64{older, all} })
+	}
+	w.wipe(1)
+	if p := expect(t, w, "", "Leave c-placement-center-4"); len(p.Steps) == 1 && p.Steps[0].Via != pc1 {
+		t.Errorf("%+v", p.Steps[0])
+	}
+	w.form(2, 2, 3, 4)
+	for _, id := range []uint64{2, 3, 4} {
+		for _, name := range w.s.Wanted.Groups {
+			w.group(id, name, func(g *Group) { g.Voters, g.Members = older, older })
+		}
+	}
+	expect(t, w, "", "Seed "+pc0)
+}
+
 func TestAStaleLeaderIsSeenAlsoWhileTheMembershipChanges(t *testing.T) {
 	w := newWorld(3, 0).founded().form(0, 1, 2, 3)
 	w.group(1, "metadata_0", func(g *Group) {

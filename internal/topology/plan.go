@@ -134,7 +134,7 @@ func Decide(s Snapshot) Plan {
 	if s.Wanted.Static {
 		chain = append(chain, foundStatic, seedMembers, cureFaults)
 	} else {
-		chain = append(chain, found, surviveMajority, finishJoins, seedMembers, cureFaults, emptyOutdated, joinNext)
+		chain = append(chain, found, surviveMajority, openUnled, finishJoins, seedMembers, cureFaults, emptyOutdated, joinNext)
 	}
 	chain = append(chain, renewVolumes)
 	if s.Wanted.Islands {

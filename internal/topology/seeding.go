@@ -42,6 +42,8 @@ type Seed struct {
 	Bytes, Total int64
 	// Applied are the log indexes that the image holds at least, by raft group.
 	Applied map[string]uint64
+	// Least are the log indexes that it had to hold, by raft group: what the leaders had when the seed was ordered. A group that nobody led is missing.
+	Least map[string]uint64
 }
 
 // SeedTries is what became of earlier seeds of a pod, since the last one that made it whole.
@@ -71,13 +73,20 @@ func seedMembers(s Snapshot, h Health, p *Plan) bool {
 			return tendSeed(s, h, m, p)
 		}
 	}
+	var empty []Member
 	for _, m := range s.of(v1alpha1PlacementCenter) {
-		if !lostVolume(m) || !s.wantedOf(m) && !neededToLeave(s, h, m) {
-			continue
+		if lostVolume(m) && (s.wantedOf(m) || neededToLeave(s, h, m)) {
+			empty = append(empty, m)
 		}
-		switch {
-		case h.ledAll() && h.counted(m.NodeID) && len(h.groupsOf(m.NodeID)) < len(s.Wanted.Groups):
+	}
+	// While the groups' memberships differ because of a half member nobody's image fits anybody else either: it goes first.
+	for _, m := range empty {
+		if h.ledAll() && h.counted(m.NodeID) && len(h.groupsOf(m.NodeID)) < len(s.Wanted.Groups) {
 			return rollBackEmpty(h, m, p)
+		}
+	}
+	for _, m := range empty {
+		switch {
 		case h.known(m.NodeID):
 			return orderSeed(s, h, m, p)
 		case m.Agent.GateReason != GateAwaitsOrder && h.ledAll() && s.ours(m):

@@ -117,6 +117,8 @@ func (w *World) checkPlan(s topology.Snapshot, plan topology.Plan, t truth) {
 			if w.one && w.spec.replicas[0] == 1 && step.Kind == topology.StepRestart && len(t.configs[0]) == 1 && len(t.configs[0][0]) == 2 {
 				down[n.id] = false // the last two on their way to one
 			}
+		case topology.StepOpenSeed:
+			w.checkOpened(n, t)
 		case topology.StepTransfer:
 			changes++
 			w.checkTransfer(s, n, step, t)
@@ -242,6 +244,19 @@ func (w *World) checkIndispensable(target, survivor *node, step topology.Step) {
 		}
 		if term, voted := step.Terms[name]; voted == (own.vote.node == survivor.id) || voted && term <= own.vote.term {
 			w.violate("2", "the vote in the image of %s is of term %d, and the survivor voted for node %d in term %d", name, term, own.vote.node, own.vote.term)
+		}
+	}
+}
+
+// checkOpened: who is started on an image while nobody leads, and so may be the one by whose vote somebody comes to lead, has everything that it may have confirmed before; but for a survivor's image, which has what is left.
+func (w *World) checkOpened(n *node, t truth) {
+	seed := n.vol.seed
+	if seed == nil || seed.phase != topology.SeedPlaced || t.led == [groupCount]bool{true, true, true} || len(seed.terms) > 0 || w.destroyed {
+		return
+	}
+	for g, name := range groupNames {
+		if c := common(w.truth[g], n.vol.raft[g].log); c < seed.owed[g] {
+			w.violate("2", "%s is started on an image with %d of the %d entries of %s that were acknowledged when it was ordered, and nobody leads", n.pod, c, seed.owed[g], name)
 		}
 	}
 }

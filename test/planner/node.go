@@ -69,7 +69,8 @@ type seed struct {
 	terms    map[string]uint64
 	changing bool
 	least    [groupCount]uint64
-	waiting  time.Duration // since when the donor does not answer
+	owed     [groupCount]uint64 // what was acknowledged when it was ordered: the node may have confirmed all of it
+	waiting  time.Duration      // since when the donor does not answer
 }
 
 // agent is the state of a pod's first process; it ends with the pod.

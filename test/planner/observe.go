@@ -150,8 +150,11 @@ func (w *World) agentOf(n *node) *topology.Agent {
 		slices.Sort(a.EmptySnapshot)
 	}
 	if v.seed != nil {
-		a.Seed = &topology.Seed{ID: v.seed.id, Phase: v.seed.phase, Donor: v.seed.donor, Reason: v.seed.reason, Message: v.seed.reason, Applied: map[string]uint64{}}
+		a.Seed = &topology.Seed{ID: v.seed.id, Phase: v.seed.phase, Donor: v.seed.donor, Reason: v.seed.reason, Message: v.seed.reason, Applied: map[string]uint64{}, Least: map[string]uint64{}}
 		for g, r := range v.seed.image {
+			if v.seed.least[g] > 0 {
+				a.Seed.Least[groupNames[g]] = v.seed.least[g]
+			}
 			if r != nil {
 				a.Seed.Applied[groupNames[g]] = r.applied
 			}

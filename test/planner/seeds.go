@@ -28,6 +28,7 @@ func (w *World) seedOrder(s topology.Snapshot, step topology.Step, n *node) erro
 			if l, ok := h.Leader(name); ok {
 				v.seed.least[g] = l.Agent.Groups[name].LastLog
 			}
+			v.seed.owed[g] = w.truth[g].last()
 		}
 		return nil
 	case topology.StepOpenSeed:

@@ -1,6 +1,8 @@
 package simulated
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 	"github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/backup/image"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/robustmq"
 	"github.com/robustmq/robustmq-operator/test/simulated/network"
 	"github.com/robustmq/robustmq-operator/test/simulated/world"
 )
@@ -70,6 +73,49 @@ func TestAVoterThatLostItsVolumeIsSeededAndHoldsEveryKey(t *testing.T) {
 		begun, whole := events(w, v1alpha1.ReasonSeeding, lost+":"), events(w, v1alpha1.ReasonSeeded, lost+":")
 		return len(begun) == 1 && begun[0].Type == corev1.EventTypeWarning && len(whole) == 1, fmt.Sprint(begun, whole)
 	})
+}
+
+// Seed 91086 of test/planner: between the order of a seed and its opening another voter goes, and the member that was seeded is the one that is missing to a quorum.
+func TestAVoterIsStartedOnItsSeedAlthoughTheQuorumWentMeanwhile(t *testing.T) {
+	long(t)
+	t.Parallel()
+	w := env.New(t, world.Options{})
+	c := form(t, w, manifest(newest, 3, 1, ""))
+	fillLog(t, w, c)
+	const lost = "c-placement-center-2"
+	agent := agents(t, w, c)
+	lose(t, w, c, lost)
+	early := errors.New("not before the quorum is lost")
+	w.Interfere(func(_ context.Context, call world.Call) error {
+		if call.Name == "OpenPlacement" {
+			return early
+		}
+		return nil
+	})
+	w.StartOperator()
+	w.Await("the image to be in place", func() (bool, string) {
+		s, err := agent(lost).State(t.Context())
+		return err == nil && s.Images.Seed != nil && s.Images.Seed.Phase == protocol.SeedPlaced, fmt.Sprintf("%+v %v", s.Images.Seed, err)
+	})
+	// The other follower is cut off, for the operator as well: of three voters one is left.
+	i := slices.IndexFunc(w.Pods(c, v1alpha1.RolePlacementCenter), func(pod string) bool { return pod != lost && pod != c.Status.Leader })
+	away := w.Pods(c, v1alpha1.RolePlacementCenter)[i]
+	w.Isolate(away, network.BlackHole)
+	w.AwaitCondition("c", v1alpha1.ConditionQuorumHealthy, "False", "", "has no leader with a quorum")
+	w.Interfere(nil)
+	w.Await("a leader with the member that was seeded", func() (bool, string) {
+		for _, pod := range []string{lost, c.Status.Leader} {
+			if status, err := w.Raft(pod); err == nil && status[robustmq.GroupMetadata].LeadsWithQuorum() {
+				return true, ""
+			}
+		}
+		return false, w.Describe()
+	})
+	if released := events(w, v1alpha1.ReasonServerReleased, lost+":"); !slices.ContainsFunc(released, func(e world.Event) bool { return strings.Contains(e.Message, "nobody leads") }) {
+		t.Errorf("%v", released)
+	}
+	w.Isolate(away, network.Sound)
+	seededWhole(t, w, lost)
 }
 
 func TestTwoOfFiveVotersThatLostTheirVolumesAreSeededOneAfterTheOther(t *testing.T) {

@@ -73,6 +73,8 @@ type Seed struct {
 	Total int64 `json:"total"`
 	// Applied are the log indexes that the image holds at least, by raft group; known when the image is ready.
 	Applied map[string]uint64 `json:"applied,omitempty"`
+	// Least are those of the order: what is being put in place, or is, was found to hold them. So a seed of which they name every group may be opened also while nobody leads.
+	Least   map[string]uint64 `json:"least,omitempty"`
 	Begun   time.Time         `json:"begun"`
 	Changed time.Time         `json:"changed"` // when Phase became what it is
 }

@@ -218,6 +218,7 @@ func (s *Seeder) State() *protocol.Seed {
 		return nil
 	}
 	state := s.now.Seed
+	state.Least = s.now.Order.Least // also of one that an earlier version of the agent wrote down
 	if p := s.o.Target.State(); p != nil && p.ID == state.ID {
 		state.Bytes, state.Total = p.Received, p.Total
 	}

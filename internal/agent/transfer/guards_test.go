@@ -1,6 +1,10 @@
 package transfer
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -115,4 +119,56 @@ func TestARecordThatNoTransferMakesIsRefused(t *testing.T) {
 	if _, err := Parse([]byte(`{"id":"a","role":"Target","phase":"Committed","wal":4,"before":{"g":{}}}`)); err != nil {
 		t.Error(err)
 	}
+}
+
+// The server was started on the new votes, RocksDB has written them into tables, and it was killed in the middle of its next WAL's first record: RocksDB would not read what is appended behind that.
+func TestATargetWhoseNextWALIsTornBeforeItsFirstRecordKeepsItsVotes(t *testing.T) {
+	const next = "000047.log" // of the recorded database, whose tables are all older
+	dir := database(t)
+	r := target(t, dir)
+	r.WAL = 46
+	wal := filepath.Join(dir, next)
+	if err := os.Truncate(wal, 20); err != nil {
+		t.Fatal(err)
+	}
+	if logs := read(t, dir, r.WAL); !logs.Whole || len(logs.Groups) != 0 {
+		t.Fatalf("%+v: something else would keep its votes", logs)
+	}
+	before := listing(t, dir)
+	outcome, err := Undo(t.Context(), images.OS{}, dir, r)
+	if err != nil || outcome != protocol.TransferKept {
+		t.Errorf("%q, %v", outcome, err)
+	}
+	if after := listing(t, dir); !slices.Equal(after, before) {
+		t.Errorf("%v, before %v", after, before)
+	}
+}
+
+func TestATargetWhoseDatabaseIsInUseIsNotSaidToHaveKeptItsVotes(t *testing.T) {
+	dir := database(t)
+	r := target(t, dir)
+	takeOver(t, dir, r)
+	lock, err := images.OS{}.Lock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if outcome, err := Undo(t.Context(), images.OS{}, dir, r); !errors.Is(err, image.ErrInUse) || outcome != "" {
+		t.Errorf("%q, %v: it is to be tried again", outcome, err)
+	}
+}
+
+// listing are the files of a database but for its lock.
+func listing(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.Name() != "LOCK" {
+			names = append(names, e.Name())
+		}
+	}
+	return names
 }
