@@ -150,10 +150,11 @@ func down(m Member) bool {
 }
 
 // replaceBroken makes a pod anew that runs, whose server has not come up for long, and whose template was corrected since: the first pod of a change that went wrong, as a rule.
-// Its server serves nobody, so nothing is taken away; it is not left to the order of a roll, because with the leader's pod it may be what the quorum waits for.
+// Its server serves nobody, so nothing is taken away; it is not left to the order of a roll, because with the leader's pod it may be what the quorum waits for. A broker or journal server that is to
+// leave is made anew, too: its copies move only while it is registered. A member of the placement centre leaves as it is.
 func replaceBroken(s Snapshot, h Health, p *Plan) bool {
 	for _, m := range s.Members {
-		if !s.wantedOf(m) || !m.TemplateStale || !down(m) || !stuck(s, h, m) || s.SetsBehind[m.Role] {
+		if !s.wantedOf(m) && m.Role == v1alpha1PlacementCenter || !m.TemplateStale || !down(m) || !stuck(s, h, m) || s.SetsBehind[m.Role] {
 			continue
 		}
 		p.step(Step{Kind: StepReplace, Pod: m.Pod, NodeID: m.NodeID, Planned: true, Cures: SymptomDown, Reason: "its server does not come up, and its template was corrected since it was made"})

@@ -275,6 +275,29 @@ func TestACorrectionBeginsAtTheBrokenPodWhateverItsRole(t *testing.T) {
 	}
 }
 
+// Seed 1956 of test/planner: it could not leave because it did not serve, and was not mended because it was to leave.
+func TestANodeThatIsToLeaveIsMadeAnewWithTheCorrectedTemplateSinceItHasToServeFirst(t *testing.T) {
+	w := newWorld(3, 2).founded().form(1, 1, 2, 3).brokersUp(1001, 1002)
+	w.s.Wanted.Decommission, w.s.Drain = true, Drain{Complete: true}
+	w.s.Present = map[v1alpha1.Role]int32{v1alpha1.RolePlacementCenter: 3, v1alpha1.RoleMQTTBroker: 2}
+	w.s.Wanted.Replicas[v1alpha1.RoleMQTTBroker] = 1
+	broken := w.member(1002)
+	broken.Agent.Server, broken.Agent.MQTTOpen, broken.TemplateStale = ServerExited, false, true
+	w.seen(SymptomDown, 1002, 2*time.Minute).seen(SymptomStarting, 1002, 2*time.Minute)
+	expect(t, w, "", "Replace c-mqtt-broker-1")
+	broken.TemplateStale = false
+	expect(t, w, v1alpha1.ReasonScaleInPending)
+	// A member of the placement centre is taken out as it is.
+	w.s.Wanted.Replicas[v1alpha1.RoleMQTTBroker], w.s.Wanted.Replicas[v1alpha1.RolePlacementCenter] = 2, 2
+	w.brokersUp(1001, 1002)
+	m := w.member(3)
+	m.Agent.Server, m.Agent.Groups, m.TemplateStale = ServerExited, nil, true
+	w.seen(SymptomDown, 3, 2*time.Minute)
+	if p := Decide(w.s); slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == StepReplace }) {
+		t.Errorf("%+v", p.Steps)
+	}
+}
+
 func TestAServerThatHangsInItsStartIsRestartedWithTheCorrectedConfiguration(t *testing.T) {
 	w := whole(restartAll)
 	a := w.member(1001).Agent

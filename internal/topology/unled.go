@@ -13,7 +13,7 @@ import (
 // An image of which that is not known, because it is a survivor's (surviveMajority) or an older agent does not say it, may end before what this node confirmed. A survivor's is opened while its majority
 // is still lost; turns a volume up again that may hold more, it waits for a leader like the other one.
 func openUnled(s Snapshot, h Health, p *Plan) bool {
-	if h.ledAll() || !s.Wanted.Founded {
+	if h.ledAll() {
 		return true
 	}
 	for _, m := range s.of(v1alpha1PlacementCenter) {

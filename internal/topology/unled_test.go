@@ -56,7 +56,11 @@ func TestAnImageThatMayLackWhatItsVoterConfirmedWaitsForALeader(t *testing.T) {
 			group(w.member(1), "offset_0", func(g *Group) { g.Purged = purged })
 			want = "AbandonSeed " + pc1
 		}
-		expect(t, w, "", want)
+		for _, wait := range expect(t, w, "", want).Waits {
+			if wait.Trouble {
+				t.Errorf("%s, and a member leads: %+v", name, wait)
+			}
+		}
 	}
 }
 

@@ -358,7 +358,9 @@ func (w *World) acknowledge(n *node, g int, at uint64) {
 		w.tell("of %s %d acknowledged entries went with the volumes", groupNames[g], w.truth[g].last()-c)
 		w.truth[g] = nil
 	}
-	w.truth[g] = log.copyTo(w.truth[g], at)
+	if at > w.truth[g].last() { // with a voter less a leader counts fewer copies: what it has acknowledged stays acknowledged
+		w.truth[g] = log.copyTo(w.truth[g], at)
+	}
 	if w.destroyed {
 		w.account()
 	}
