@@ -121,8 +121,7 @@ func mqttLater() row {
 			q(`sum(rate(delay_msg_enqueue_total{BROKERS}[$__rate_interval]))`, "taken in"),
 			q(`sum(rate(delay_msg_deliver_total{BROKERS}[$__rate_interval]))`, "delivered"),
 			q(`sum(rate(delay_msg_deliver_fail_total{BROKERS}[$__rate_interval]))`, "failed")).unit(perSecond),
-		// Any server of the cluster runs connectors, members of the placement centre too (seen on 0.4.11).
-		graph("Connectors", "Messages per second that connectors handed on.",
+		graph("Connectors", "Messages per second that connectors handed on. RobustMQ gives a connector to any server, members of the placement centre too.",
 			q(`sum(rate(mqtt_connector_messages_sent_success_agg_total{CLUSTER}[$__rate_interval]))`, "handed on"),
 			q(`sum(rate(mqtt_connector_messages_sent_failure_agg_total{CLUSTER}[$__rate_interval]))`, "failed")).unit(perSecond),
 		graph("Connectors by name", "Messages per second that each could not hand on.",
