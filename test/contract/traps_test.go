@@ -215,9 +215,10 @@ func TestUnregisteringAStoppedBrokerMovesItsSegmentsAway(t *testing.T) {
 		}
 		return naming, full
 	}
-	if n, _ := names(); n == 0 {
-		t.Fatal("no segment lies on the broker")
-	}
+	l.Eventually(10*time.Second, "a segment lies on the broker, as the node that is asked has heard by now", func() bool {
+		n, _ := names()
+		return n > 0
+	})
 	broker.Stop()
 	if err := nodes[0].Client().Unregister(context.Background(), 1001); err != nil {
 		t.Fatal(err)
