@@ -26,6 +26,7 @@ import (
 	"github.com/robustmq/robustmq-operator/controllers/cluster"
 	monitored "github.com/robustmq/robustmq-operator/controllers/monitoring"
 	"github.com/robustmq/robustmq-operator/controllers/policy"
+	"github.com/robustmq/robustmq-operator/controllers/registration"
 	"github.com/robustmq/robustmq-operator/controllers/restore"
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/monitoring"
@@ -99,19 +100,19 @@ func run(ctx context.Context, o *options) error {
 	if !machines {
 		logger.Info("the operator may not read nodes and PersistentVolumes: no pod of a node that is gone is made anew elsewhere, and cordons are not heeded", "role", "robustmq-operator-nodes")
 	}
-	if err := reconciler.SetupWithManager(mgr, cluster.Options{Concurrency: o.concurrency, NoMachines: !machines}); err != nil {
+	if err := reconciler.SetupWithManager(mgr, cluster.Options{Options: registration.Options{Concurrency: o.concurrency}, NoMachines: !machines}); err != nil {
 		return fmt.Errorf("cluster controller: %w", err)
 	}
 	backups := &backup.Reconciler{Agents: agents, AgentImage: o.agentImage, Restores: restores, Work: counts.Work}
-	if err := backups.SetupWithManager(mgr, backup.Options{Concurrency: o.concurrency}); err != nil {
+	if err := backups.SetupWithManager(mgr, registration.Options{Concurrency: o.concurrency}); err != nil {
 		return fmt.Errorf("backup controller: %w", err)
 	}
 	restorer := &restore.Reconciler{Agents: agents, AgentImage: o.agentImage, ClusterDomain: o.clusterDomain, Work: counts.Work}
-	if err := restorer.SetupWithManager(mgr, restore.Options{Concurrency: o.concurrency}); err != nil {
+	if err := restorer.SetupWithManager(mgr, registration.Options{Concurrency: o.concurrency}); err != nil {
 		return fmt.Errorf("restore controller: %w", err)
 	}
 	plans := &plan.Reconciler{AgentImage: o.agentImage, Metrics: counts.Backups, Work: counts.Work, Restores: restores}
-	if err := plans.SetupWithManager(mgr, plan.Options{Concurrency: o.concurrency}); err != nil {
+	if err := plans.SetupWithManager(mgr, registration.Options{Concurrency: o.concurrency}); err != nil {
 		return fmt.Errorf("controller of backup plans: %w", err)
 	}
 	if err := setupMonitoring(mgr, o, record, counts.Work); err != nil {
@@ -127,7 +128,7 @@ const monitorsAtOnce = 2
 // setupMonitoring has the objects made by which clusters are monitored.
 func setupMonitoring(mgr ctrl.Manager, o *options, record *monitored.Record, work *monitoring.Work) error {
 	monitors := &monitored.Reconciler{Rules: alerts.ForCluster, Record: record, Work: work}
-	if err := monitors.SetupWithManager(mgr, monitored.Options{Namespaces: o.watchNamespaces, Concurrency: monitorsAtOnce}); err != nil {
+	if err := monitors.SetupWithManager(mgr, monitored.Options{Options: registration.Options{Concurrency: monitorsAtOnce}, Namespaces: o.watchNamespaces}); err != nil {
 		return fmt.Errorf("controller of monitoring: %w", err)
 	}
 	dashboards := &monitored.Dashboards{Namespace: namespace(), Labels: o.dashboardLabels, Record: record, Work: work}

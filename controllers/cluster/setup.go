@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"context"
 	"crypto/rand"
 	"time"
 
@@ -10,54 +9,42 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/controllers/registration"
 	"github.com/robustmq/robustmq-operator/controllers/trigger"
 	"github.com/robustmq/robustmq-operator/internal/pki"
 	"github.com/robustmq/robustmq-operator/internal/topology"
 )
 
+// controllerName is the name in logs and metrics.
+const controllerName = "robustmqcluster"
+
 // Options shape the controller.
 type Options struct {
-	// Name tells several controllers of one process apart (tests); "robustmqcluster" when empty.
-	Name string
-	// Concurrency is how many clusters are reconciled at once; at least 1.
-	Concurrency int
+	registration.Options
 	// NoMachines: the operator may not read Kubernetes nodes and PersistentVolumes.
 	NoMachines bool
-	// SkipNameValidation allows several controllers of one name in a process (tests).
-	SkipNameValidation bool
 }
 
 // SetupWithManager fills what the reconciler was not given with its defaults and registers it.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o Options) error {
-	name := o.Name
-	if name == "" {
-		name = "robustmqcluster"
-	}
+	name := o.Named(controllerName)
 	r.setDefaults(mgr)
 	work := r.Metrics.Counts()
 	r.Client = work.Client(name, r.Client)
 	if !o.NoMachines && r.Machines == nil {
 		r.Machines = mgr.GetClient()
 	}
-	toCluster := handler.EnqueueRequestsFromMapFunc(clusterOf)
+	toCluster := trigger.Labelled(v1alpha1.LabelCluster)
 	building := ctrl.NewControllerManagedBy(mgr).
 		Named(name).
-		WithOptions(controller.Options{
-			MaxConcurrentReconciles: max(o.Concurrency, 1), SkipNameValidation: &o.SkipNameValidation,
-			// An error is tried again soon, and never later than a quiet cluster is looked at anyway.
-			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, 30*time.Second),
-		}).
+		// An error is tried again soon, and never later than a quiet cluster is looked at anyway.
+		WithOptions(o.Controller(100*time.Millisecond, 30*time.Second)).
 		// Our own status writes need no second look; an annotation (adopt this volume) does.
 		For(&v1alpha1.RobustMQCluster{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, trigger.Deleted()))).
 		Owns(&appsv1.StatefulSet{}).
@@ -109,13 +96,4 @@ func (r *Reconciler) setDefaults(mgr ctrl.Manager) {
 	if r.ClusterDomain == "" {
 		r.ClusterDomain = "cluster.local"
 	}
-}
-
-// clusterOf maps a labelled object to its cluster.
-func clusterOf(_ context.Context, object client.Object) []reconcile.Request {
-	name := object.GetLabels()[v1alpha1.LabelCluster]
-	if name == "" {
-		return nil
-	}
-	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}}}
 }

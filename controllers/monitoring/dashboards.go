@@ -94,7 +94,7 @@ func (d *Dashboards) SetupWithManager(mgr ctrl.Manager, o Options) error {
 	the := []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: d.Namespace, Name: componentDashboards}}}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named(dashboardsName).
-		WithOptions(options(o)).
+		WithOptions(o.Controller(firstRetry, lastRetry)).
 		Watches(&v1alpha1.RobustMQCluster{}, handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request { return the }),
 			builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, trigger.Deleted()))).
 		WatchesRawSource(following(

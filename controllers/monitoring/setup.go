@@ -12,12 +12,12 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/controllers/registration"
 	"github.com/robustmq/robustmq-operator/controllers/trigger"
 )
 
@@ -27,14 +27,14 @@ const (
 	dashboardsName = "robustmqdashboards"
 )
 
-// Options shape the controllers.
+// How soon a pass that failed is tried again, at first and at most.
+const firstRetry, lastRetry = 200 * time.Millisecond, time.Minute
+
+// Options shape the controllers, which have names of their own.
 type Options struct {
+	registration.Options
 	// Namespaces that are watched; empty: all.
 	Namespaces []string
-	// Concurrency is how many clusters are reconciled at once; at least 1.
-	Concurrency int
-	// SkipNameValidation allows several controllers of one name in a process (tests).
-	SkipNameValidation bool
 }
 
 // SetupWithManager fills what the reconciler was not given with its defaults and registers it.
@@ -69,17 +69,10 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o Options) error {
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named(monitorsName).
-		WithOptions(options(o)).
+		WithOptions(o.Controller(firstRetry, lastRetry)).
 		For(&v1alpha1.RobustMQCluster{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, trigger.Deleted()))).
 		WatchesRawSource(following(r.all, ofCluster, r.monitors, r.rules)).
 		Complete(r.Work.Reconciler(monitorsName, r))
-}
-
-func options(o Options) controller.Options {
-	return controller.Options{
-		MaxConcurrentReconciles: max(o.Concurrency, 1), SkipNameValidation: &o.SkipNameValidation,
-		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](200*time.Millisecond, time.Minute),
-	}
 }
 
 // following runs followers for as long as the controller runs: what they tell goes into its queue. all are the requests for everything there is, one those that an object gives rise to.

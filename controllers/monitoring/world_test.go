@@ -31,6 +31,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/controllers/registration"
 	"github.com/robustmq/robustmq-operator/monitoring/alerts"
 	"github.com/robustmq/robustmq-operator/monitoring/dashboards"
 	"github.com/robustmq/robustmq-operator/test/apiserver"
@@ -207,10 +208,10 @@ func (w *world) operateAt(timings Timings) *operator {
 		w.t.Fatal(err)
 	}
 	o.reconciler = &Reconciler{Rules: alerts.ForCluster, Record: o.record, Timings: timings}
-	if err := o.reconciler.SetupWithManager(mgr, Options{SkipNameValidation: true}); err != nil {
+	if err := o.reconciler.SetupWithManager(mgr, Options{Options: registration.Options{SkipNameValidation: true}}); err != nil {
 		w.t.Fatal(err)
 	}
-	if err := (&Dashboards{Namespace: operatorNamespace, All: twoDashboards, Record: o.record, Timings: timings}).SetupWithManager(mgr, Options{SkipNameValidation: true}); err != nil {
+	if err := (&Dashboards{Namespace: operatorNamespace, All: twoDashboards, Record: o.record, Timings: timings}).SetupWithManager(mgr, Options{Options: registration.Options{SkipNameValidation: true}}); err != nil {
 		w.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -270,14 +271,19 @@ func (w *world) change(c *v1alpha1.RobustMQCluster, change func(*v1alpha1.Robust
 	}
 }
 
-// says waits until a cluster's record has a reason, and returns its message.
-func (w *world) says(o *operator, c *v1alpha1.RobustMQCluster, reason string) string {
+// says waits until a cluster's record has a reason, with a message of which all that holds is true, and returns that.
+func (w *world) says(o *operator, c *v1alpha1.RobustMQCluster, reason string, holds ...func(message string) bool) string {
 	w.t.Helper()
 	var message string
 	w.eventually("the condition of "+c.Name+" says "+reason, func() error {
 		f, ok := o.record.Of(c)
 		if !ok || f.Reason != reason || (f.Status == metav1.ConditionTrue) != (reason == v1alpha1.ReasonMonitored) {
 			return fmt.Errorf("%t %+v", ok, f)
+		}
+		for _, does := range holds {
+			if !does(f.Message) {
+				return fmt.Errorf("it says %q", f.Message)
+			}
 		}
 		message = f.Message
 		return nil

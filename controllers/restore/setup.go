@@ -6,39 +6,27 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/controllers/registration"
 	"github.com/robustmq/robustmq-operator/controllers/trigger"
 )
 
-// Options shape the controller.
-type Options struct {
-	// Name tells several controllers of one process apart (tests); "robustmqrestore" when empty.
-	Name string
-	// Concurrency is how many restores are reconciled at once; at least 1.
-	Concurrency int
-	// SkipNameValidation allows several controllers of one name in a process (tests).
-	SkipNameValidation bool
-}
+// controllerName is the name in logs and metrics.
+const controllerName = "robustmqrestore"
 
 // SetupWithManager fills what the reconciler was not given with its defaults and registers it.
-func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o Options) error {
-	name := o.Name
-	if name == "" {
-		name = "robustmqrestore"
-	}
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o registration.Options) error {
+	name := o.Named(controllerName)
 	r.setDefaults(mgr)
 	r.Client = r.Work.Client(name, r.Client)
-	byLabel := handler.EnqueueRequestsFromMapFunc(restoreOf)
+	byLabel := trigger.Labelled(v1alpha1.LabelRestore)
 	ofCluster := func(cluster func(client.Object) string) handler.EventHandler {
 		return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, object client.Object) []reconcile.Request {
 			return r.restoresOf(ctx, object.GetNamespace(), cluster(object))
@@ -46,10 +34,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o Options) error {
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named(name).
-		WithOptions(controller.Options{
-			MaxConcurrentReconciles: max(o.Concurrency, 1), SkipNameValidation: &o.SkipNameValidation,
-			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, 30*time.Second),
-		}).
+		WithOptions(o.Controller(100*time.Millisecond, 30*time.Second)).
 		// Our own status writes need no second look; an annotation (abort) does.
 		For(&v1alpha1.RobustMQRestore{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, trigger.Deleted()))).
 		Watches(&batchv1.Job{}, byLabel).
@@ -80,15 +65,6 @@ func (r *Reconciler) setDefaults(mgr ctrl.Manager) {
 	if r.ClusterDomain == "" {
 		r.ClusterDomain = "cluster.local"
 	}
-}
-
-// restoreOf maps a Job, a pod of one, or a safety backup to the restore that it works for.
-func restoreOf(_ context.Context, object client.Object) []reconcile.Request {
-	name := object.GetLabels()[v1alpha1.LabelRestore]
-	if name == "" {
-		return nil
-	}
-	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}}}
 }
 
 // restoresOf are those of a cluster that have not ended.

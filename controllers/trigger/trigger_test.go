@@ -5,8 +5,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
 func TestTheWishToDeleteComesThroughAndNoOtherUpdate(t *testing.T) {
@@ -21,5 +23,20 @@ func TestTheWishToDeleteComesThroughAndNoOtherUpdate(t *testing.T) {
 	}
 	if !Deleted().Create(event.CreateEvent{Object: there}) || !Deleted().Delete(event.DeleteEvent{Object: there}) {
 		t.Error("what comes and what goes is kept back")
+	}
+}
+
+func TestALabelNamesTheObjectThatGetsAPass(t *testing.T) {
+	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
+	defer queue.ShutDown()
+	handle := Labelled("example.com/of")
+	for _, labels := range []map[string]string{nil, {"example.com/other": "x"}, {"example.com/of": "c"}} {
+		handle.Create(t.Context(), event.CreateEvent{Object: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "p", Labels: labels}}}, queue)
+	}
+	if queue.Len() != 1 {
+		t.Fatalf("%d requests", queue.Len())
+	}
+	if got, _ := queue.Get(); got.String() != "ns/c" {
+		t.Errorf("%s", got)
 	}
 }

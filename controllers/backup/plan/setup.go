@@ -10,32 +10,25 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/controllers/registration"
 )
 
 // controllerName is the name in logs and metrics.
 const controllerName = "robustmqbackupplan"
 
-// Options shape the controller.
-type Options struct {
-	// Concurrency is how many clusters are looked at at once; at least 1.
-	Concurrency int
-	// SkipNameValidation allows several controllers of one name in a process (tests).
-	SkipNameValidation bool
-}
-
 // SetupWithManager fills what the reconciler was not given with its defaults and registers it.
-func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o Options) error {
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o registration.Options) error {
+	name := o.Named(controllerName)
 	if r.Client == nil {
 		r.Client = mgr.GetClient()
 	}
-	r.Client = r.Work.Client(controllerName, r.Client)
+	r.Client = r.Work.Client(name, r.Client)
 	if r.Reader == nil {
 		r.Reader = mgr.GetAPIReader()
 	}
@@ -49,11 +42,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o Options) error {
 		r.Timings = DefaultTimings()
 	}
 	b := ctrl.NewControllerManagedBy(mgr).
-		Named(controllerName).
-		WithOptions(controller.Options{
-			MaxConcurrentReconciles: max(o.Concurrency, 1), SkipNameValidation: &o.SkipNameValidation,
-			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, time.Minute),
-		}).
+		Named(name).
+		WithOptions(o.Controller(100*time.Millisecond, time.Minute)).
 		For(&v1alpha1.RobustMQCluster{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, matters()))).
 		Watches(&v1alpha1.RobustMQBackup{}, r.ofBackups()).
 		Owns(&batchv1.Job{}).
@@ -63,7 +53,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o Options) error {
 			return named(o, o.(*v1alpha1.RobustMQRestore).Spec.ClusterName)
 		}))
 	}
-	return b.Complete(r.Work.Reconciler(controllerName, r))
+	return b.Complete(r.Work.Reconciler(name, r))
 }
 
 func named(o client.Object, cluster string) []reconcile.Request {

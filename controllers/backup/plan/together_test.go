@@ -22,6 +22,7 @@ import (
 	"github.com/robustmq/robustmq-operator/backup/job"
 	"github.com/robustmq/robustmq-operator/controllers/backup/plan"
 	"github.com/robustmq/robustmq-operator/controllers/cluster"
+	"github.com/robustmq/robustmq-operator/controllers/registration"
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/monitoring"
 )
@@ -105,12 +106,12 @@ func (w *world) run() *process {
 		Agents: absent{}, ServerImage: "example.org/robustmq:v{version}", AgentImage: "example.org/agent:1",
 		Timings: cluster.Timings{Busy: 100 * time.Millisecond, Quiet: 100 * time.Millisecond, Observe: time.Second, Order: time.Second},
 	}
-	w.must(clusters.SetupWithManager(mgr, cluster.Options{SkipNameValidation: true}))
+	w.must(clusters.SetupWithManager(mgr, cluster.Options{Options: registration.Options{SkipNameValidation: true}}))
 	plans := &plan.Reconciler{
 		AgentImage: "example.org/agent:1", Metrics: monitoring.NewBackups(), Now: func() time.Time { return time.Unix(0, p.clock.Load()) },
 		Timings: plan.Timings{Quiet: 100 * time.Millisecond, Mending: 100 * time.Millisecond, Busy: 50 * time.Millisecond, Yield: time.Minute},
 	}
-	w.must(plans.SetupWithManager(mgr, plan.Options{SkipNameValidation: true}))
+	w.must(plans.SetupWithManager(mgr, registration.Options{SkipNameValidation: true}))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {

@@ -20,6 +20,7 @@ import (
 	"github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/controllers/backup"
 	"github.com/robustmq/robustmq-operator/controllers/cluster"
+	"github.com/robustmq/robustmq-operator/controllers/registration"
 	"github.com/robustmq/robustmq-operator/controllers/restore"
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/internal/topology"
@@ -139,7 +140,7 @@ func (w *World) startOperator(killAfter, lastOrder int) *Operator {
 		},
 		Limits: topology.DefaultLimits().Scale(w.Speed), DisableRelay: w.Options.RelayOff,
 	}
-	if err := reconciler.SetupWithManager(mgr, cluster.Options{Concurrency: 2, SkipNameValidation: true}); err != nil {
+	if err := reconciler.SetupWithManager(mgr, cluster.Options{Options: registration.Options{Concurrency: 2, SkipNameValidation: true}}); err != nil {
 		w.T.Fatalf("operator: %v", err)
 	}
 	backups := &backup.Reconciler{
@@ -149,7 +150,7 @@ func (w *World) startOperator(killAfter, lastOrder int) *Operator {
 			CatchUp: w.scaledAtLeast(15*time.Second, 3*time.Second), Slack: w.scaledAtLeast(30*time.Second, time.Second), Deletion: w.scaledAtLeast(10*time.Minute, 20*time.Second), Retry: w.scaledAtLeast(time.Minute, time.Second),
 		},
 	}
-	if err := backups.SetupWithManager(mgr, backup.Options{Concurrency: 2, SkipNameValidation: true}); err != nil {
+	if err := backups.SetupWithManager(mgr, registration.Options{Concurrency: 2, SkipNameValidation: true}); err != nil {
 		w.T.Fatalf("operator: %v", err)
 	}
 	restorer := &restore.Reconciler{
@@ -162,7 +163,7 @@ func (w *World) startOperator(killAfter, lastOrder int) *Operator {
 			Deletion: w.scaledAtLeast(10*time.Minute, 20*time.Second),
 		},
 	}
-	if err := restorer.SetupWithManager(mgr, restore.Options{Concurrency: 2, SkipNameValidation: true}); err != nil {
+	if err := restorer.SetupWithManager(mgr, registration.Options{Concurrency: 2, SkipNameValidation: true}); err != nil {
 		w.T.Fatalf("operator: %v", err)
 	}
 	ctx, cancel := context.WithCancel(w.ctx)
