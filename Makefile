@@ -90,7 +90,7 @@ fuzz: ## every fuzz test for FUZZTIME (20s) beyond its seeds
 
 .PHONY: mutation
 mutation: ## are all boundaries of the rules and of the quorum tested? Each is changed once, and a test has to notice
-	$(Q)$(run) mutate -equivalent test/mutation/equivalent.tsv $(if $(FILES),-files $(FILES)) $(or $(MUTATE),internal/quorum webhooks/rules)
+	$(Q)$(run) mutate -equivalent test/mutation/equivalent.tsv $(if $(FILES),-files $(FILES)) $(if $(TESTS),-run '$(TESTS)') $(or $(MUTATE),internal/quorum webhooks/rules)
 
 ##@ check: what a machine can judge by reading
 .PHONY: check fmt-check vet lint check-generated check-manifests

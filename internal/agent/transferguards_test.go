@@ -15,6 +15,7 @@ import (
 	"github.com/robustmq/robustmq-operator/internal/agent/images"
 	"github.com/robustmq/robustmq-operator/internal/agent/process"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/agent/transfer"
 	"github.com/robustmq/robustmq-operator/internal/agent/volume"
 	"github.com/robustmq/robustmq-operator/internal/robustmq"
 	"github.com/robustmq/robustmq-operator/internal/robustmq/config"
@@ -97,8 +98,10 @@ func TestTheEndOfATransferThatIsNotKnownHereDoesNotEndAnother(t *testing.T) {
 func TestAFormerLeadersStopThatComesAfterItsReleaseIsRefused(t *testing.T) {
 	for _, action := range []protocol.TransferAction{protocol.TransferRelease, protocol.TransferSettle} {
 		w, pods := longTransfers(t, 0)
-		if answer := pods[0].moved(action, action); answer.Role != protocol.TransferLeader || answer.Outcome != protocol.TransferResumed {
-			t.Errorf("%+v", answer)
+		for range 2 {
+			if answer := pods[0].moved(action); answer.Role != protocol.TransferLeader || answer.Outcome != protocol.TransferResumed {
+				t.Errorf("%+v", answer)
+			}
 		}
 		pods[0].refuses(protocol.TransferPrepare, protocol.ReasonConflict, "has ended here: Resumed")
 		if w.startsOf(1) != 1 || w.server(1) == nil {
@@ -308,13 +311,14 @@ func TestAMemberThatStillHasAnImageBesideItsDataTakesPartInNoTransfer(t *testing
 	}
 }
 
-// Whatever keeps a member from coming back by itself keeps it out of a transfer: it would be away for longer than the seconds that a transfer takes.
-func TestAMemberThatMightNotComeBackTakesPartInNoTransfer(t *testing.T) {
+// stillMember makes agents of node 2 of which nothing runs: what they know is what change says, and that their server serves.
+func stillMember(t *testing.T) func(change func(*Agent)) *Agent {
+	t.Helper()
 	w := newWorld(t)
 	p := w.add(config.RolePlacementCenter, 1).recorded(imagetest.Follower)
 	p.configure(nil)
-	member := func(change func(*Agent)) *Agent {
-		// Nothing of it runs: what it knows is what is said here.
+	return func(change func(*Agent)) *Agent {
+		t.Helper()
 		a, err := New(Options{PodName: p.Name, PodIP: p.IP, Paths: p.Paths, Launcher: w.launcherAt(p.IP), CPUs: 2})
 		if err != nil {
 			t.Fatal(err)
@@ -325,6 +329,27 @@ func TestAMemberThatMightNotComeBackTakesPartInNoTransfer(t *testing.T) {
 		change(a)
 		return a
 	}
+}
+
+// The gate is shut by then; should a server run all the same, or be about to, its database is not written to.
+func TestATargetWhoseServerRunsIsGivenNoVotes(t *testing.T) {
+	member := stillMember(t)
+	for what, change := range map[string]func(*Agent){
+		"it runs":         func(*Agent) {},
+		"it is beginning": func(a *Agent) { a.child, a.attempt = nil, &attempt{} },
+	} {
+		a := member(change)
+		record := transfer.Record{ID: "a", Role: protocol.TransferTarget, Self: 2, Target: 2, Phase: protocol.TransferPrepared}
+		a.transfer = transferring{record: &record, shut: true, read: true, commitBy: time.Now().Add(time.Hour)}
+		if err := a.commitTransfer(t.Context(), record); err == nil || !strings.Contains(err.Error(), "is not prepared") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// Whatever keeps a member from coming back by itself keeps it out of a transfer: it would be away for longer than the seconds that a transfer takes.
+func TestAMemberThatMightNotComeBackTakesPartInNoTransfer(t *testing.T) {
+	member := stillMember(t)
 	if err := member(func(*Agent) {}).mayTransfer(); err != nil {
 		t.Fatalf("a member that serves: %v", err)
 	}

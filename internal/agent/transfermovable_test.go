@@ -30,6 +30,7 @@ func TestOnlyGroupsThatRunAndHaveOneMembershipAreMovedToTermsThatNobodyHasReache
 		"the term was reached":    group(func(g *robustmq.GroupState) { g.Term = 5 }),
 		"a group is not known":    {robustmq.GroupMetadata: {Running: true, Term: 4, Configs: [][]uint64{{1, 2, 3}}}},
 		"the server says nothing": nil,
+		"none has a membership":   {robustmq.GroupMetadata: {Running: true, Term: 4}, robustmq.GroupData: {Running: true, Term: 4}},
 	} {
 		if voters, err := movable(status, terms); err == nil {
 			t.Errorf("%s: %v", what, voters)

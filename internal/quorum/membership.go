@@ -25,16 +25,20 @@ func MayJoin(id uint64, groups []Group) Verdict {
 }
 
 // MayLeave says whether node id may be taken out of every group now. It may be down itself: that is what it is stopped for. Every other voter must be in service, so that each group goes on
-// with one voter less and all of them whole. RobustMQ refuses below three voters. A node that has half left (a voter of some groups only) is finished also with a voter missing, as long as
+// with one voter less and all of them whole. RobustMQ refuses below three voters. A node that has half left, or half joined (a voter of some groups only, or of one only by one of two configurations), is finished also with a voter missing, as long as
 // those in service are a quorum of the configuration that is and of the one that comes.
 func MayLeave(id uint64, groups []Group) Verdict {
 	if v := together(id, groups); !v.Allowed {
 		return v
 	}
-	votes := 0
+	votes, whole := 0, 0 // whole: also by the older and the newer one of two configurations
 	for _, g := range groups {
-		if slices.Contains(g.Voters, id) {
-			votes++
+		if !slices.Contains(g.Voters, id) {
+			continue
+		}
+		votes++
+		if !slices.ContainsFunc(g.configs(), func(config []uint64) bool { return !slices.Contains(config, id) }) {
+			whole++
 		}
 	}
 	if votes == 0 {
@@ -50,7 +54,7 @@ func MayLeave(id uint64, groups []Group) Verdict {
 		if n := len(g.Voters); n < 3 {
 			return refusal("group %s has %d voters: a member leaves only where at least 2 stay", g.Name, n)
 		}
-		if text := missing(g, g.Voters, id); text != "" && votes == len(groups) {
+		if text := missing(g, g.Voters, id); text != "" && whole == len(groups) {
 			return refusal("nobody leaves group %s while another voter is not in service%s", g.Name, text)
 		}
 		// The old configuration holds until the new one is agreed upon: both need a quorum, without the one that goes.

@@ -116,7 +116,7 @@ func becomeOne(s Snapshot, _ Health, p *Plan) bool {
 		return true
 	}
 	for _, m := range s.of(v1alpha1PlacementCenter) {
-		if alone(s, m) && held(m) {
+		if beginsAlone(s, m) {
 			return startAlone(s, m, p)
 		}
 		if stays, ok := partner(s, m); ok && outdated(s, m) && (alone(s, stays) || s.Wanted.One.Allowed && adopted(s, stays)) {
@@ -161,13 +161,21 @@ func stoppedForIt(s Snapshot, m Member) (Member, bool) {
 func GoingAlone(s Snapshot) bool {
 	return slices.ContainsFunc(s.of(v1alpha1PlacementCenter), func(m Member) bool {
 		_, stopped := stoppedForIt(s, m)
-		return stopped || leftBehind(s, m) || alone(s, m) && held(m)
+		return stopped || leftBehind(s, m) || beginsAlone(s, m)
 	})
 }
 
 // alone reports whether the member was made the only voter of the present generation. It stays so when others have joined since.
 func alone(s Snapshot, m Member) bool {
 	return s.ours(m) && m.Agent.Marker.Origin == OriginAlone && m.Agent.Marker.Generation == s.Wanted.Generation
+}
+
+// beginsAlone reports whether the member was made the only voter and has not started as that yet: nobody else holds data of its generation. Once others have joined it is held for another reason, and nobody
+// is stopped for it.
+func beginsAlone(s Snapshot, m Member) bool {
+	return alone(s, m) && held(m) && !slices.ContainsFunc(s.of(v1alpha1PlacementCenter), func(other Member) bool {
+		return other.NodeID != m.NodeID && s.ours(other) && other.Agent.Marker.Generation == s.Wanted.Generation
+	})
 }
 
 // adopted reports whether the member's volume lost its marker, and a person said to take it over.
@@ -202,11 +210,11 @@ func leftBehind(s Snapshot, m Member) bool {
 	})
 }
 
-// replaceable reports whether nothing is lost with the volume of a member that was left behind although segments name it: its registration expired before its copies could be moved (an operator that was
-// away just then), and every one of them is in sync on another node.
+// replaceable reports whether nothing is lost with the volume of a member whose data is of an older generation although segments name it: its registration expired before its copies could be moved (an
+// operator that was away just then), its server cannot start to be registered again, and every one of them is in sync on another node.
 func replaceable(s Snapshot, h Health, m Member) bool {
 	_, known := h.registry()
-	return leftBehind(s, m) && known && !h.registered(m.NodeID) && s.Drain.Complete && s.Seen[Symptom{SymptomStranded, m.Pod}] > s.Limits.Stranded && len(only(s.Drain.naming(m.NodeID), m.NodeID)) == 0
+	return outdated(s, m) && known && !h.registered(m.NodeID) && s.Drain.Complete && s.Seen[Symptom{SymptomStranded, m.Pod}] > s.Limits.Stranded && len(only(s.Drain.naming(m.NodeID), m.NodeID)) == 0
 }
 
 // forgetLeftBehind has the copies of messages move off a member that was left behind. Its server cannot start, so it may be unregistered at any time; and it has to be before its registration expires,

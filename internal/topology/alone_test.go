@@ -139,6 +139,31 @@ func TestTheOnlyVoterStartsWhenNoOtherMemberCan(t *testing.T) {
 	}
 }
 
+// Seed 80012 of test/planner: the placement centre had come down to one, and grown again; when its first member was held for another reason, the others were stopped as if they were of before.
+func TestNobodyIsStoppedForAnOnlyVoterThatOthersHaveJoinedSince(t *testing.T) {
+	w := newWorld(3, 0).founded().form(2, 1, 2, 3)
+	w.s.Wanted.Generation, w.s.Wanted.Decommission = 2, true
+	for id := uint64(1); id <= 3; id++ {
+		w.member(id).Agent.Marker.Generation = 2
+	}
+	first := w.member(1)
+	first.Agent.Marker.Origin = OriginAlone
+	first.Agent.GateOpen, first.Agent.GateReason, first.Agent.Server, first.Agent.Groups = false, GateHeld, ServerStopped, nil
+	if GoingAlone(w.s) {
+		t.Error("it is said to be on its way to one member")
+	}
+	expect(t, w, "", "Start "+firstMember)
+	w.s.Faults = []Fault{{NodeID: 1, Kind: FaultEmptySnapshot, Why: "it holds less than its position claims"}}
+	expect(t, w, "", "Seed "+firstMember)
+	// One of the others is enough to know it.
+	w.member(2).Agent, w.s.Faults = nil, nil
+	for _, s := range Decide(w.s).Steps {
+		if s.Kind == StepStop {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
 func TestAMemberThatWasMarkedAndNotRewrittenIsMadeTheOnlyVoterOnceMore(t *testing.T) {
 	w := loneLeader()
 	for _, g := range w.s.Wanted.Groups {

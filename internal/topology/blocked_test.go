@@ -139,6 +139,31 @@ func TestAHalfMemberWithoutItsVolumeIsTakenOutBeforeAWholeOneIsSeeded(t *testing
 	expect(t, w, "", "Seed "+pc0)
 }
 
+// Seed 60025 of test/planner: the newcomer waited for the voter to be whole, and nobody's image fitted the voter while the newcomer was half in.
+func TestASeededNewcomerThatIsHalfInIsTakenOutAgainWhenAVoterHasToBeSeeded(t *testing.T) {
+	w := newWorld(5, 0).founded().form(1, 1, 2, 3, 5)
+	all, older := []uint64{1, 2, 3, 4, 5}, []uint64{1, 2, 3, 5}
+	w.opened(4)
+	for _, id := range []uint64{1, 3, 4, 5} {
+		for _, name := range []string{"metadata_0", "offset_0"} {
+			w.group(id, name, func(g *Group) { g.Voters, g.Members, g.Leader = all, all, 1 })
+		}
+		w.group(id, "data_0", func(g *Group) {
+			g.Voters, g.Members, g.Changing, g.Configs, g.Leader = nil, all, true, [][]uint64{older, all}, 1
+		})
+	}
+	w.wipe(2)
+	w.seen(SymptomHalfJoined, 4, time.Minute)
+	expect(t, w, v1alpha1.ReasonJoiningMember)
+	w.seen(SymptomHalfJoined, 4, time.Minute+time.Second)
+	if p := expect(t, w, "", "Stop c-placement-center-3"); len(p.Steps) == 1 && p.Steps[0].Cures != SymptomHalfJoined {
+		t.Errorf("%+v", p.Steps[0])
+	}
+	// Where the quorum needs it, or no one leads all groups, it stays.
+	w.member(3).Agent, w.member(3).AgentError = nil, "no route"
+	expect(t, w, v1alpha1.ReasonJoiningMember)
+}
+
 func TestAStaleLeaderIsSeenAlsoWhileTheMembershipChanges(t *testing.T) {
 	w := newWorld(3, 0).founded().form(0, 1, 2, 3)
 	w.group(1, "metadata_0", func(g *Group) {

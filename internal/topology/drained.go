@@ -138,5 +138,5 @@ func foreign(s Snapshot, m Member) bool { return m.Agent != nil && !m.Agent.Volu
 // stranded reports whether segments name a node that neither runs nor is registered: what UnRegisterNode should have moved, and did not, because the registration had expired before.
 func stranded(s Snapshot, h Health, m Member) bool {
 	registry, known := h.registry()
-	return s.Drain.Complete && (held(m) || awaitsOrder(m) || leftBehind(s, m)) && known && !slices.Contains(registry, m.NodeID) && len(s.Drain.naming(m.NodeID)) > 0
+	return s.Drain.Complete && (held(m) || awaitsOrder(m) || outdated(s, m)) && known && !slices.Contains(registry, m.NodeID) && len(s.Drain.naming(m.NodeID)) > 0
 }

@@ -39,6 +39,11 @@ func cureFaults(s Snapshot, h Health, p *Plan) bool {
 		return true // no member can be compared, or seeded, there
 	}
 	faults, unsure := findFaults(s, h)
+	// Of a member that is taken away nothing is needed, unless nobody can leave before it is up.
+	faults = slices.DeleteFunc(faults, func(f Fault) bool {
+		m, ok := s.node(f.NodeID)
+		return ok && !s.wantedOf(m) && !neededToLeave(s, h, m)
+	})
 	if unsure != "" {
 		p.trouble(v1alpha1.ReasonDataDiffers, "%s; nobody is taken out while that is not decided: compare a backup with the members", unsure)
 	}
@@ -50,7 +55,7 @@ func cureFaults(s Snapshot, h Health, p *Plan) bool {
 		f = faults[i] // who is down for it already is missing to all others until it is mended
 	}
 	m, ok := s.node(f.NodeID)
-	if !ok || m.Agent == nil || !s.wantedOf(m) {
+	if !ok || m.Agent == nil {
 		return true
 	}
 	p.trouble(v1alpha1.ReasonFaultyMember, "%s is faulty: %s", m.Pod, f.Why)

@@ -40,6 +40,26 @@ func (w *world) hold(id uint64) *Agent {
 	return a
 }
 
+// Seed 60609 of test/planner: a member that was to leave, and was held because it was faulty, was missing to the leaving of the one before it, and nobody mended it.
+func TestAFaultyMemberThatIsTakenAwayIsMendedOnlyWhereAnotherCannotLeaveWithoutIt(t *testing.T) {
+	w := shrinking(3, 1)
+	w.s.Wanted.One.Allowed = true
+	w.hold(2)
+	w.s.Faults = []Fault{{NodeID: 2, Kind: FaultEmptySnapshot, Why: "it holds less than its position claims"}}
+	expect(t, w, v1alpha1.ReasonFaultyMember, "Seed "+pc1)
+	// The last one leaves as it is, and another one is not kept waiting for it.
+	w = shrinking(3, 2)
+	w.hold(3)
+	w.s.Faults = []Fault{{NodeID: 3, Kind: FaultEmptySnapshot, Why: "it holds less than its position claims"}}
+	if p := Decide(w.s); waits(p, v1alpha1.ReasonFaultyMember) || slices.Contains(steps(p), "Seed "+pc2) {
+		t.Errorf("%v, %+v", steps(p), p.Waits)
+	}
+	w = shrinking(5, 4)
+	w.s.Faults = []Fault{{NodeID: 2, Kind: FaultEmptySnapshot, Why: "it holds less than its position claims"}, {NodeID: 5, Kind: FaultEmptySnapshot, Why: "so does it"}}
+	w.hold(5)
+	expect(t, w, v1alpha1.ReasonFaultyMember, "Unregister c-placement-center-4")
+}
+
 func TestAMemberThatLacksKeysInTwoRoundsIsTakenOutAndGetsASoundMembersMetadata(t *testing.T) {
 	w := living(3)
 	w.s.Rounds = []Round{{1: allKeys("30"), 2: allKeys("30"), 3: halfTheKeys("30")}}

@@ -71,6 +71,27 @@ func TestAMemberOfAnOlderGenerationKeepsItsVolumeWhile(t *testing.T) {
 	}
 }
 
+// Seed 61671 of test/planner: its registration had expired before its copies could be moved, and its server cannot start to be registered again.
+func TestAMemberOfAnOlderGenerationIsEmptiedAlthoughTopicsNameItWhereOthersHaveAll(t *testing.T) {
+	w := leftOut()
+	w.s.Wanted.Replicas[v1alpha1.RolePlacementCenter] = 4
+	w.s.Members = w.s.Members[:4]
+	w.s.Drain.Segments = []Segment{{Topic: "orders", Copies: 2, Replicas: []uint64{1, 4}, ISR: []uint64{1}, Leader: 1}}
+	expect(t, w, v1alpha1.ReasonOldGeneration)
+	w.seen(SymptomStranded, 4, time.Minute)
+	expect(t, w, "", "Wipe c-placement-center-3")
+	w.s.Drain.Segments[0].ISR = []uint64{4}
+	expect(t, w, v1alpha1.ReasonOldGeneration)
+}
+
+func TestAMemberOfAnOlderGenerationThatTopicsNameIsStranded(t *testing.T) {
+	w := leftOut()
+	w.s.Drain.Segments = []Segment{segment("orders", 1, 4)}
+	if !stranded(w.s, assess(w.s), *w.member(4)) || stranded(w.s, assess(w.s), *w.member(5)) {
+		t.Error("node 4 is named, and node 5 is not")
+	}
+}
+
 func TestTheSegmentsOfMembersThatARestoreLeftOutAreGathered(t *testing.T) {
 	if got := Leaving(leftOut().s); len(got) != 2 || got[0] != 4 || got[1] != 5 {
 		t.Errorf("%v", got)

@@ -384,7 +384,8 @@ func (w *World) holders(g int, voters []uint64) (whole, lost int) {
 	return whole, lost
 }
 
-// checkVolumes: a majority of the voters' volumes has all that was acknowledged, but for those that the world destroyed.
+// checkVolumes: a majority of the voters' volumes has all that was acknowledged, but for those that the world destroyed. While the membership is being changed, one of the two is enough: whoever comes to lead needs
+// votes of a majority of each.
 func (w *World) checkVolumes(when string) {
 	if w.destroyed {
 		return
@@ -394,10 +395,14 @@ func (w *World) checkVolumes(when string) {
 		if l == nil {
 			continue
 		}
-		for _, c := range l.vol.raft[g].configs {
-			if whole, lost := w.holders(g, c); whole+lost < len(c)/2+1 {
-				w.violate("2", "%s: of the voters %v of %s %d have all that was acknowledged, and %d lost it by failures\n%s", when, c, groupNames[g], whole, lost, w)
-			}
+		configs := l.vol.raft[g].configs
+		safe := slices.ContainsFunc(configs, func(c []uint64) bool {
+			whole, lost := w.holders(g, c)
+			return whole+lost >= len(c)/2+1
+		})
+		if !safe {
+			whole, lost := w.holders(g, configs[0])
+			w.violate("2", "%s: of the voters %v of %s %d have all that was acknowledged, and %d lost it by failures\n%s", when, configs, groupNames[g], whole, lost, w)
 		}
 	}
 }

@@ -1,6 +1,6 @@
 // Command mutate changes one comparison, boundary or connective of a package at a time, and asks the package's tests whether they notice.
 //
-//	mutate [-equivalent FILE] [-timeout 60s] [-files A.go,B.go] [-list] PACKAGE...
+//	mutate [-equivalent FILE] [-timeout 60s] [-files A.go,B.go] [-run REGEXP] [-list] PACKAGE...
 //
 // Packages are folders of the module in the current directory. The tree is not touched: the tests are compiled with an overlay, once for all mutants of a package, and an environment
 // variable says which of them is in force; only numbers outside of comparisons are compiled one by one. What the tests do not notice has survived: either a test is
@@ -28,13 +28,14 @@ func main() {
 	equivalents := flag.String("equivalent", "", "file of mutants that mean the same: `id<TAB>reason` a line")
 	timeout := flag.Duration("timeout", time.Minute, "how long the tests of one mutant may run; over it the mutant counts as killed")
 	files := flag.String("files", "", "names of the files to change, with commas between them; empty: all of the packages")
+	asked := flag.String("run", "", "only the tests that match this `regexp` are asked, as with go test: for a file whose tests are few among slow ones; what survives may be known to the others")
 	list := flag.Bool("list", false, "only list the mutants")
 	flag.Parse()
 	var names []string
 	if *files != "" {
 		names = strings.Split(*files, ",")
 	}
-	ok, err := run(context.Background(), os.Stdout, flag.Args(), names, *equivalents, *timeout, *list)
+	ok, err := run(context.Background(), os.Stdout, flag.Args(), names, *asked, *equivalents, *timeout, *list)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutate:", err)
 		os.Exit(2)
@@ -44,7 +45,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, out io.Writer, packages, files []string, equivalents string, timeout time.Duration, list bool) (bool, error) {
+func run(ctx context.Context, out io.Writer, packages, files []string, asked, equivalents string, timeout time.Duration, list bool) (bool, error) {
 	if len(packages) == 0 {
 		return false, errors.New("which packages?")
 	}
@@ -59,6 +60,7 @@ func run(ctx context.Context, out io.Writer, packages, files []string, equivalen
 		if err != nil {
 			return false, err
 		}
+		p.asked = asked
 		p.mutants = slices.DeleteFunc(p.mutants, func(m Mutant) bool { return !among(m.File, files) })
 		if len(p.mutants) == 0 {
 			return false, fmt.Errorf("%s: nothing to mutate in %s", dir, cmp.Or(strings.Join(files, ", "), "any file"))

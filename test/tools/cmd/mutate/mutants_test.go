@@ -74,7 +74,7 @@ func module(t *testing.T, tests string) {
 func judge(t *testing.T, equivalents string, files ...string) (bool, string) {
 	t.Helper()
 	var out strings.Builder
-	ok, err := run(t.Context(), &out, []string{"p"}, files, equivalents, time.Minute, false)
+	ok, err := run(t.Context(), &out, []string{"p"}, files, "", equivalents, time.Minute, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,6 +92,16 @@ func TestATestThatLeavesABoundaryOutLetsAMutantSurvive(t *testing.T) {
 	}
 	if ok, out := judge(t, "equivalents"); !ok || !strings.Contains(out, "nobody asks for 4") {
 		t.Errorf("%v\n%s", ok, out)
+	}
+}
+
+func TestOnlyTheTestsThatAreAskedForCanKill(t *testing.T) {
+	module(t, `if Big(3) || !Big(4) { t.Fail() }`)
+	for asked, want := range map[string]string{"Big": "4 killed, 0 equivalent, 0 survived", "Small": "0 killed, 0 equivalent, 4 survived"} {
+		var out strings.Builder
+		if _, err := run(t.Context(), &out, []string{"p"}, nil, asked, "", time.Minute, false); err != nil || !strings.Contains(out.String(), want) {
+			t.Errorf("%s: %v\n%s", asked, err, out.String())
+		}
 	}
 }
 
@@ -126,7 +136,7 @@ func TestOnlyTheFilesThatAreAskedForAreChanged(t *testing.T) {
 	if ok, out := judge(t, "", "p.go", "q.go"); !ok || !strings.Contains(out, "8 mutants") {
 		t.Errorf("%v\n%s", ok, out)
 	}
-	if _, err := run(t.Context(), io.Discard, []string{"p"}, []string{"r.go"}, "", time.Minute, false); err == nil || !strings.Contains(err.Error(), "r.go") {
+	if _, err := run(t.Context(), io.Discard, []string{"p"}, []string{"r.go"}, "", "", time.Minute, false); err == nil || !strings.Contains(err.Error(), "r.go") {
 		t.Errorf("a file that there is not: %v", err)
 	}
 }

@@ -22,6 +22,7 @@ type pkg struct {
 	name    string
 	files   map[string][]byte
 	mutants []Mutant
+	asked   string // which tests are asked, as a regular expression; empty: all
 }
 
 func readPackage(dir string) (*pkg, error) {
@@ -104,7 +105,7 @@ func (p *pkg) judge(ctx context.Context, timeout time.Duration, tell func(Mutant
 func (p *pkg) test(ctx context.Context, program string, mutant int, timeout time.Duration) (fate, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program, "-test.failfast")
+	cmd := exec.CommandContext(ctx, program, "-test.failfast", "-test.run="+p.asked)
 	cmd.Dir, cmd.WaitDelay = p.dir, time.Second
 	cmd.Env = append(os.Environ(), "KUBEBUILDER_ASSETS=", fmt.Sprintf("%s=%d", chosen, mutant+1))
 	text, err := cmd.CombinedOutput()
