@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/quorum"
 )
 
 // mayDrain says why the engine of a running node may not be taken away now; nil when it may. It holds for every role: a member of the placement centre has copies of messages, too.
@@ -72,6 +73,19 @@ func missingCopies(s Snapshot, node uint64) []Segment {
 		return nil
 	}
 	return slices.DeleteFunc(s.Drain.short(), func(x Segment) bool { return !x.Readable() && !x.Names(node) })
+}
+
+// keptFromRestart is a node that has to be restarted because the leader does not list it (it takes part in no copying then), and cannot be while m, a voter, is stopped.
+func keptFromRestart(s Snapshot, h Health, m Member) (Member, bool) {
+	if m.Role != v1alpha1PlacementCenter || len(h.groupsOf(m.NodeID)) == 0 {
+		return Member{}, false
+	}
+	for _, other := range s.of(v1alpha1PlacementCenter) {
+		if other.NodeID != m.NodeID && serving(other) && s.Seen[Symptom{SymptomUnregistered, other.Pod}] > s.Limits.RegistryShort && !quorum.MayGo(other.NodeID, h.Groups()).Allowed {
+			return other, true
+		}
+	}
+	return Member{}, false
 }
 
 func noteCopies(s Snapshot, m Member, p *Plan) {

@@ -125,6 +125,11 @@ func drainStopped(s Snapshot, h Health, m Member, p *Plan) bool {
 	case len(named) > 0:
 		p.wait(v1alpha1.ReasonDraining, "the copies of %s are being given to other nodes: %d segments still name it", m.Pod, len(named))
 	case len(missingCopies(s, m.NodeID)) > 0:
+		if other, ok := keptFromRestart(s, h, m); ok {
+			p.step(Step{Kind: StepStart, Pod: m.Pod, NodeID: m.NodeID, Planned: true,
+				Reason: fmt.Sprintf("it comes back, and leaves later: copies are missing on %s, which the metadata leader does not list, and the quorum bears its restart only with %s", other.Pod, m.Pod)})
+			return false
+		}
 		noteCopies(s, m, p)
 	default:
 		if _, why := evacuated(s, h, m); why != "" {

@@ -27,6 +27,24 @@ func shrinking(members, wanted int32) *world {
 	return w
 }
 
+// Seed 91293 of test/planner: its copies waited for a voter that had to be restarted, and that one's restart for the quorum that it was missing to.
+func TestAMemberThatLeavesComesBackWhereTheQuorumNeedsItForTheRestartOfOneThatIsNotListed(t *testing.T) {
+	w := shrinking(3, 1)
+	w.s.Wanted.One.Allowed = true
+	w.stopped(3).unregistered(3).unregistered(1)
+	w.s.Drain.Segments = []Segment{{Topic: "t", Copies: 3, Replicas: []uint64{1, 2, 1001}, ISR: []uint64{2, 1001}, Leader: 2}}
+	w.seen(SymptomUnregistered, 1, w.s.Limits.RegistryShort)
+	expect(t, w, v1alpha1.ReasonReplicating)
+	w.seen(SymptomUnregistered, 1, w.s.Limits.RegistryShort+time.Second)
+	expect(t, w, "", "Start c-placement-center-2")
+	// With voters enough the other one is restarted, and it stays stopped.
+	w = shrinking(5, 3)
+	w.stopped(5).unregistered(5).unregistered(2)
+	w.s.Drain.Segments = []Segment{{Topic: "t", Copies: 3, Replicas: []uint64{1, 2, 1001}, ISR: []uint64{1, 1001}, Leader: 1}}
+	w.seen(SymptomUnregistered, 2, time.Minute)
+	expect(t, w, "", "Restart c-placement-center-1")
+}
+
 // stopped holds a member's server, as StepDrain does.
 func (w *world) stopped(id uint64) *world {
 	a := w.member(id).Agent

@@ -360,8 +360,7 @@ func joinSeeded(s Snapshot, h Health, m Member, p *Plan) bool {
 		reason := v1alpha1.ReasonJoiningMember
 		leader, common := h.CommonLeader()
 		// A half member keeps every other voter from being seeded: nobody's image fits while the groups' memberships differ. So it does not wait for one for ever.
-		if common && leader.NodeID != m.NodeID && h.counted(m.NodeID) && s.Seen[Symptom{SymptomHalfJoined, m.Pod}] > s.Limits.JoinRollback &&
-			quorum.MayGo(m.NodeID, h.Groups()).Allowed && quorum.MayLeave(m.NodeID, h.Groups()).Allowed {
+		if s.Seen[Symptom{SymptomHalfJoined, m.Pod}] > s.Limits.JoinRollback && quorum.MayLeave(m.NodeID, h.Groups()).Allowed {
 			p.step(Step{Kind: StepStop, Pod: m.Pod, NodeID: m.NodeID, Cures: SymptomHalfJoined, Reason: "its join was left half done and cannot be finished, and is rolled back: " + v.Message})
 			return false
 		}

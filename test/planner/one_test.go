@@ -29,7 +29,7 @@ func TestPlacementCentresComeDownToOneMemberAndOutliveTheirFaults(t *testing.T) 
 		}
 		w, _, _ = life(true)
 		t.Errorf("seed %d: %v\nthe last of its steps:\n%s", seed, err, strings.Join(w.Trace[max(0, len(w.Trace)-int(number(t, "PLANNER_TRACE", 60))):], "\n")) //nolint:gosec // small
-		if failed++; failed >= int(number(t, "PLANNER_FAILURES", 3)) { //nolint:gosec // small
+		if failed++; failed >= int(number(t, "PLANNER_FAILURES", 3)) {                                                                                         //nolint:gosec // small
 			return
 		}
 	}
