@@ -76,7 +76,7 @@ type RobustMQClusterSpec struct {
 	Version string `json:"version,omitempty"`
 	// image to run instead of the one that the operator knows for the version, with tag or digest. Example: "registry.example.com/robustmq:v0.4.11".
 	// It must hold that version: configuration and formation follow spec.version. Default: the operator's own choice, usually ghcr.io/robustmq/robustmq:v<version>.
-	// Changing it replaces the pods, one after another.
+	// Changing it gives the pods the other image, one after another: their containers are started again, the pods stay.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
