@@ -67,7 +67,7 @@ type RobustMQClusterSpec struct {
 	// version of RobustMQ to run, three numbers without a leading v. Example: "0.4.11".
 	// 0.4.9 and later are fully supported; 0.3.8 to 0.4.8 form a cluster that cannot be changed afterwards; 0.3.0 to 0.3.7 cannot cluster brokers:
 	// each of them is then a single node of its own and only the first is served. The condition VersionSupported says what that means.
-	// Raising it replaces the pods, one after another, the leader last. Between versions that cannot run side by side it is refused, or with AllowIncompatibleUpgrade done with everything stopped.
+	// Raising it gives the pods the new image, one after another, the leader last: their containers are started again, the pods stay. Between versions that cannot run side by side it is refused, or with AllowIncompatibleUpgrade done with everything stopped.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
