@@ -197,7 +197,7 @@ func (h Health) Groups() []quorum.Group {
 		}
 		for _, id := range g.Voters {
 			m, ok := h.s.node(id)
-			if !ok || !serving(m) || !m.Agent.Groups[name].Running || m.Agent.Groups[name].Leader == 0 {
+			if !ok || !serving(m) || m.ImagePending || !m.Agent.Groups[name].Running || m.Agent.Groups[name].Leader == 0 {
 				continue
 			}
 			g.InService = append(g.InService, id)

@@ -196,6 +196,8 @@ func noteUnreachable(s Snapshot, p *Plan) {
 			p.wait(v1alpha1.ReasonWaitingForPods, "%s is being replaced", m.Pod)
 		case m.Agent == nil:
 			p.wait(v1alpha1.ReasonAgentUnreachable, "%s: its agent does not answer: %s", m.Pod, m.AgentError)
+		case m.ImagePending:
+			p.wait(v1alpha1.ReasonReplacing, "%s was given another image, and its container has not been started with its new image yet", m.Pod)
 		default:
 			noteGate(m, p)
 		}

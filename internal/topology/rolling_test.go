@@ -8,6 +8,7 @@ import (
 	"time"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/quorum"
 )
 
 // whole is a formed cluster of three members, two brokers and two journal servers, of which every pod has something to be done.
@@ -114,6 +115,21 @@ func TestAPodThatWasGivenAnotherImageIsWaitedForUntilItsContainerHasIt(t *testin
 	w.s.Seen = nil
 	given.ImagePending = false
 	expect(t, w, "", "ChangeImage "+pc1)
+}
+
+func TestTheLastPodThatWasGivenAnotherImageIsWaitedForAsWell(t *testing.T) {
+	w := whole(nil)
+	w.member(1).ImagePending = true
+	w.s.Wanted.LeadOn = pc1
+	expect(t, w, v1alpha1.ReasonReplacing)
+	if why := transferable(w.s, assess(w.s), enoughVoters); !strings.Contains(why, "about to be started with another image") {
+		t.Errorf("leadership may move: %q", why)
+	}
+	if v := quorum.MayGo(2, assess(w.s).Groups()); v.Allowed {
+		t.Error("another voter may go while one is about to be started again")
+	}
+	w.member(1).ImagePending = false
+	expect(t, w, "", "Transfer "+pc1)
 }
 
 func TestAPodWhoseServerDoesNotComeUpIsMadeAnewWithTheCorrectedImage(t *testing.T) {

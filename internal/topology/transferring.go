@@ -200,6 +200,8 @@ func transferable(s Snapshot, h Health, voters int) string {
 		case a.GateOpen && !serving(m):
 			return m.Pod + " is being started"
 		case !voter:
+		case m.ImagePending:
+			return m.Pod + " is about to be started with another image"
 		case a.Terminating:
 			return m.Pod + " is being ended"
 		case a.ConfigFault != "":

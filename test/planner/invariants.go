@@ -42,7 +42,8 @@ func (w *World) seeTruth() truth {
 			t.led[g], t.leaders[g], t.configs[g], t.purged[g] = true, l.id, r.configs, r.purged
 		}
 		for _, n := range w.members() {
-			if r := n.core(g); r != nil && l != nil && (n == l || n.srv.raft[g].leader == l.id) && w.reach(n, l) && r.applied+topology.DefaultLimits().Lag >= l.vol.raft[g].applied {
+			// Whose pod was given another image ends at any moment.
+			if r := n.core(g); r != nil && l != nil && n.started == n.template && (n == l || n.srv.raft[g].leader == l.id) && w.reach(n, l) && r.applied+topology.DefaultLimits().Lag >= l.vol.raft[g].applied {
 				t.healthy[g][n.id] = true
 			}
 		}

@@ -124,7 +124,7 @@ func (w *World) startAgent(n *node) {
 // changeImage gives a running pod the image of another template. Its kubelet hears of it in its time.
 func (w *World) changeImage(n *node) {
 	n.template = w.spec.template
-	n.until = w.now + w.between(0, 2)
+	n.until = w.now + w.between(0, 20) // a busy one takes long
 }
 
 // tickImage ends the container of a pod that was given another image, and starts it with that.
