@@ -153,7 +153,8 @@ func (r *brokerRun) end() {
 		}
 		r.Logf("%s: %s", r.topics[i], f)
 	}
-	if lost > 0 && !realServer { // RobustMQ 0.4.11 shows subscribers the last ones of a topic late: they are stored, which is what was acknowledged
+	// With RobustMQ 0.4.11 the connections of these slow clients end again and again, and their subscribers miss some for that. What was acknowledged is stored, which is looked at above.
+	if lost > 0 && !realServer {
 		r.Errorf("%d acknowledged messages were not received", lost)
 	}
 	figures.add("QoS 1 on 8 topics, brokers 5 to 7 to 5", "%d acknowledged, %d not received, %d not stored (%d could not be looked at); longest gap between acknowledgements %.1f s", acknowledged, lost, gone, unread, gap.Seconds())
