@@ -22,7 +22,7 @@ const (
 	StepStop        StepKind = "Stop"        // stop the server and hold it
 	StepStart       StepKind = "Start"       // let a held server go
 	StepRestart     StepKind = "Restart"     // restart the server in place
-	StepReplace     StepKind = "Replace"     // delete a pod that never got to run, so that it is made anew from the present template
+	StepReplace     StepKind = "Replace"     // delete a pod, so that it is made anew from the present template
 	StepChangeImage StepKind = "ChangeImage" // give a pod the image of the present template: its container is started again, the pod stays
 	StepWipe        StepKind = "Wipe"        // empty the volume of a stopped member that never was a whole member, or that nothing counts on any more
 

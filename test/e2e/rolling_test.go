@@ -42,8 +42,8 @@ func TestAPlannedChangeLeavesNoGap(t *testing.T) {
 		t.Errorf("pods were made anew for another image:\n%v\n%v", before, after)
 	}
 	for _, p := range s.pods() {
-		if i := slices.IndexFunc(p.Spec.Containers, func(c corev1.Container) bool { return c.Name == manifests.ContainerServer }); i < 0 || p.Spec.Containers[i].Image != again {
-			t.Errorf("%s does not have image %s: %+v", p.Name, again, p.Spec.Containers)
+		if image := serverImageOf(p); image != again {
+			t.Errorf("%s has image %q, want %q", p.Name, image, again)
 		}
 	}
 	c.Spec.PlacementCenter.PodTemplate = &v1alpha1.PodTemplateSpec{Labels: map[string]string{"example.com/release": "b"}}
@@ -70,12 +70,20 @@ func (s *scene) serverImage() string {
 	s.Helper()
 	var pod corev1.Pod
 	s.must(k8s.Get(s.Context(), s.member(0), &pod))
+	image := serverImageOf(pod)
+	if image == "" {
+		s.Fatalf("pod %s has no server", pod.Name)
+	}
+	return image
+}
+
+// serverImageOf is the image of a pod's server, empty where it has none.
+func serverImageOf(pod corev1.Pod) string {
 	for _, c := range pod.Spec.Containers {
 		if c.Name == manifests.ContainerServer {
 			return c.Image
 		}
 	}
-	s.Fatalf("pod %s has no server", pod.Name)
 	return ""
 }
 

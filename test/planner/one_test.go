@@ -12,7 +12,7 @@ import (
 func TestPlacementCentresComeDownToOneMemberAndOutliveTheirFaults(t *testing.T) {
 	worlds, first := number(t, "PLANNER_ONE_WORLDS", 500), number(t, "PLANNER_ONE_FIRST", 1)
 	total := newCounts()
-	failed := 0
+	failed, most := 0, int(number(t, "PLANNER_FAILURES", 3)) //nolint:gosec // small
 	for seed := first; seed < first+worlds; seed++ {
 		life := func(tracing bool) (*World, string, error) {
 			w := New(seed, tracing)
@@ -29,7 +29,7 @@ func TestPlacementCentresComeDownToOneMemberAndOutliveTheirFaults(t *testing.T) 
 		}
 		w, _, _ = life(true)
 		t.Errorf("seed %d: %v\nthe last of its steps:\n%s", seed, err, strings.Join(w.Trace[max(0, len(w.Trace)-int(number(t, "PLANNER_TRACE", 60))):], "\n")) //nolint:gosec // small
-		if failed++; failed >= int(number(t, "PLANNER_FAILURES", 3)) {                                                                                         //nolint:gosec // small
+		if failed++; failed >= most {
 			return
 		}
 	}

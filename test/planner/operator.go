@@ -217,7 +217,7 @@ func (w *World) decide(s topology.Snapshot, v view) topology.Plan {
 			continue
 		}
 		m.TemplateStale = p.template != w.spec.template
-		m.OnlyImage = m.TemplateStale && p.state == topology.PodRunning && !s.SetsBehind[m.Role] && w.kube.templates[p.template].shape == w.kube.templates[w.spec.template].shape
+		m.OnlyImage = m.TemplateStale && p.state == topology.PodRunning && w.kube.templates[p.template].shape == w.kube.templates[w.spec.template].shape
 		m.RevisionStale = p.template != v.sets[roleIndex(m.Role)].template
 		if image := w.kube.templates[w.spec.template].image; m.TemplateStale && w.kube.templates[p.template].image != image {
 			m.Pull = topology.Pull{Phase: topology.PullWanted}

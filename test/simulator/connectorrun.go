@@ -16,7 +16,7 @@ type connectors struct {
 	n *Node
 
 	mu      sync.Mutex
-	running map[string]*runningConnector
+	running map[string]context.CancelFunc // what ends them, by name; one that has stopped by itself stays until it is taken away
 	beats   map[string]time.Time
 	// offsets are what was read last, by group and shard: of a connector that comes back to this node they count, whatever another one has committed since.
 	offsets map[string]map[string]uint64
@@ -24,12 +24,9 @@ type connectors struct {
 	flush   chan struct{}
 }
 
-// runningConnector is one that was started. One that has stopped by itself stays until it is taken away.
-type runningConnector struct{ stop context.CancelFunc }
-
 func newConnectors(n *Node) *connectors {
 	return &connectors{
-		n: n, running: map[string]*runningConnector{}, beats: map[string]time.Time{}, offsets: map[string]map[string]uint64{}, changed: map[string]bool{}, flush: make(chan struct{}, 1),
+		n: n, running: map[string]context.CancelFunc{}, beats: map[string]time.Time{}, offsets: map[string]map[string]uint64{}, changed: map[string]bool{}, flush: make(chan struct{}, 1),
 	}
 }
 
@@ -70,7 +67,7 @@ func (c *connectors) tend() {
 		if exists && wanted.Broker == n.id {
 			continue
 		}
-		running[name].stop()
+		running[name]()
 		c.forget(name)
 		if !exists {
 			n.metrics.set("mqtt_connector_up", 0, "", "unknown", name) // and what said that it is up goes on saying so (seen on 0.4.11)
@@ -110,7 +107,7 @@ func (c *connectors) start(wanted connector) {
 	}
 	ctx, stop := context.WithCancel(n.ctx)
 	c.mu.Lock()
-	c.running[wanted.Name] = &runningConnector{stop}
+	c.running[wanted.Name] = stop
 	c.mu.Unlock()
 	n.spawn(func() {
 		defer stop()

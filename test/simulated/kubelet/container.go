@@ -76,11 +76,7 @@ func (w *worker) keepRunning(power context.Context, i int) {
 			return
 		}
 		if w.otherImage(c) {
-			count := w.restarted(c.Name)
-			w.publish(func(s *corev1.PodStatus) {
-				status := statusOf(s, c)
-				status.LastTerminationState, status.RestartCount = status.State, count
-			})
+			w.countRestart(c, 0)
 			continue
 		}
 		if !w.backOff(power, c, time.Since(start)) {
@@ -215,6 +211,12 @@ func (w *worker) backOff(power context.Context, c *corev1.Container, ran time.Du
 	}
 	w.mu.Unlock()
 	d = min(d, w.k.MaxBackoff)
+	w.countRestart(c, d)
+	return w.await(power, nil, d)
+}
+
+// countRestart says that a container has ended and is started again, after d.
+func (w *worker) countRestart(c *corev1.Container, d time.Duration) {
 	count := w.restarted(c.Name)
 	w.publish(func(s *corev1.PodStatus) {
 		status := statusOf(s, c)
@@ -223,7 +225,6 @@ func (w *worker) backOff(power context.Context, c *corev1.Container, ran time.Du
 			status.State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff", Message: "back-off " + d.String() + " restarting failed container=" + c.Name}}
 		}
 	})
-	return w.await(power, nil, d)
 }
 
 // grace is what the deletion gives the pod.
