@@ -19,6 +19,9 @@ import (
 	"github.com/robustmq/robustmq-operator/test/e2e/messages"
 )
 
+// rollingTopics have their publishers each: a topic's stand still while the server that leads its segment is away, so there are enough of them for most servers to lead one.
+const rollingTopics = 5
+
 // plannedGap is the longest that clients may stand still at a planned step.
 const plannedGap = 5 * time.Second
 
@@ -113,15 +116,24 @@ func (s *scene) uids() []string {
 // rolls carries a change out under traffic and prints how long clients stood still at each step.
 func (s *scene) rolls(c *v1alpha1.RobustMQCluster, doing, reason string) {
 	s.Helper()
-	traffic := s.traffic("e2e/rolling")
+	var traffic []*messages.Traffic
+	for i := range rollingTopics {
+		traffic = append(traffic, s.traffic(fmt.Sprintf("e2e/rolling/%d", i)))
+	}
 	writes, acknowledged := s.writeUsers("gap")
 	begin := time.Now()
 	s.apply(c)
 	s.carriedOut(8 * time.Minute)
 	end := time.Now()
 	wrote, refused, last := writes.Stop()
-	published := messages.Times(traffic.Acks())
-	sum := traffic.Stop(10 * time.Second)
+	var published [][]time.Time
+	var sum messages.Figures
+	for _, t := range traffic {
+		published = append(published, messages.Times(t.Acks()))
+	}
+	for _, t := range traffic {
+		sum = sum.Add(t.Stop(10 * time.Second))
+	}
 
 	type step struct {
 		pod string
@@ -144,7 +156,15 @@ func (s *scene) rolls(c *v1alpha1.RobustMQCluster, doing, reason string) {
 		if i+1 < len(steps) {
 			to = steps[i+1].at
 		}
-		gaps = append(gaps, messages.Gap{Step: doing + ": " + strings.TrimPrefix(x.pod, s.name.Name+"-"), Writes: messages.LongestGap(wrote, x.at, to), Publish: messages.LongestGap(published, x.at, to)})
+		gap := messages.Gap{Step: doing + ": " + strings.TrimPrefix(x.pod, s.name.Name+"-"), Writes: messages.LongestGap(wrote, x.at, to)}
+		var each []string
+		for _, topic := range published {
+			stood := messages.LongestGap(topic, x.at, to)
+			gap.Publish = max(gap.Publish, stood)
+			each = append(each, fmt.Sprintf("%.2f", stood.Seconds()))
+		}
+		s.Logf("%s: the longest gap of each topic's publisher: %s s", gap.Step, strings.Join(each, ", "))
+		gaps = append(gaps, gap)
 	}
 	text, longest := messages.GapTable(gaps)
 	for _, g := range gaps {

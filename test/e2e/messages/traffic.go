@@ -74,6 +74,22 @@ func (f Figures) String() string {
 	return s
 }
 
+// Add counts another traffic's figures in; the longest gap is the longer one.
+func (f Figures) Add(other Figures) Figures {
+	f.Acknowledged += other.Acknowledged
+	f.Lost += other.Lost
+	f.Missed += other.Missed
+	f.Duplicates += other.Duplicates
+	f.LostNumbers = slices.Concat(f.LostNumbers, other.LostNumbers)
+	f.LongestGap = max(f.LongestGap, other.LongestGap)
+	f.Reconnects += other.Reconnects
+	f.Refused += other.Refused
+	if other.LastRefusal != "" {
+		f.LastRefusal = other.LastRefusal
+	}
+	return f
+}
+
 // publishTimeout is how long an acknowledgement is awaited before the client connects anew. A client library's usual.
 const publishTimeout = 10 * time.Second
 
