@@ -313,6 +313,29 @@ func TestAVoterIsHeldUntilTheQuorumStandsWithoutIt(t *testing.T) {
 	}
 }
 
+func TestAMembersServerOutlastsItsName(t *testing.T) {
+	w, pods := three(t, func(w *world) { w.timings.NameGone = time.Hour })
+	pods[1].agent.Terminate()
+	pods[1].eventually("it is terminating", func(s protocol.State) bool { return s.Terminating })
+	never(t, "a stop while the name leads to it", 300*time.Millisecond, func() bool { return len(pods[1].exit) > 0 || w.server(2) == nil })
+	w.publish(pods[1], false)
+	select {
+	case <-pods[1].exit:
+	case <-time.After(patience):
+		t.Fatal("not stopped although its name is gone")
+	}
+}
+
+func TestANameThatStaysDoesNotKeepAServer(t *testing.T) {
+	w, pods := three(t, func(w *world) { w.timings.NameGone = 300 * time.Millisecond })
+	start := time.Now()
+	pods[1].agent.Terminate()
+	<-pods[1].exit
+	if took := time.Since(start); took < w.timings.NameGone {
+		t.Errorf("stopped after %s", took)
+	}
+}
+
 func TestAHoldEndsWithTheGracePeriod(t *testing.T) {
 	w, pods := three(t, func(w *world) { w.timings.HoldMax = 600 * time.Millisecond })
 	if _, err := pods[0].operator().Server(t.Context(), protocol.ServerOrder{Action: protocol.ServerStop}); err != nil {

@@ -93,6 +93,8 @@ type Timings struct {
 	NamePoll time.Duration
 	// NameSkip is how long a server may have been away with its pod and start without its name: less than RobustMQ takes to forget a node (27 to 30 s), and to start (up to 7 s).
 	NameSkip time.Duration
+	// NameGone is how long a server of a pod that is being ended outlasts its name at most. It vanishes within a second of the pod's deletion, where nothing caches it.
+	NameGone time.Duration
 	JoinPoll time.Duration // between looks for a member to join
 	JoinDial time.Duration `floor:"io"` // half of what the server itself allows a peer, so that it finds what was found
 
@@ -140,7 +142,7 @@ func DefaultTimings() Timings {
 		Tick: 200 * time.Millisecond, ConfigPoll: 2 * time.Second, VolumePoll: time.Second,
 		PulseFirst: 200 * time.Millisecond, Pulse: 2 * time.Second, PulseTimeout: 5 * time.Second, HungAfter: 30 * time.Second,
 		ObserveSoon: 500 * time.Millisecond, Observe: 5 * time.Second, Cache: 500 * time.Millisecond, Survey: 4 * time.Second, Segments: 15 * time.Second, Settings: 5 * time.Minute, Probe: 900 * time.Millisecond,
-		NameWait: time.Minute, NamePoll: 250 * time.Millisecond, NameSkip: 15 * time.Second, JoinPoll: 500 * time.Millisecond, JoinDial: 250 * time.Millisecond,
+		NameWait: time.Minute, NamePoll: 250 * time.Millisecond, NameSkip: 15 * time.Second, NameGone: 2 * time.Second, JoinPoll: 500 * time.Millisecond, JoinDial: 250 * time.Millisecond,
 		Stop: 25 * time.Second, BackoffFirst: time.Second, BackoffMax: 30 * time.Second, BackoffStable: time.Minute,
 		Relay: 3 * time.Second, RelayTimeout: 1500 * time.Millisecond,
 		FenceProbe: 3 * time.Second, FenceTimeout: 1500 * time.Millisecond, FenceAfter: 15 * time.Second,
