@@ -155,10 +155,10 @@ uninstall: ## webhook configurations first, so that nothing is refused by a webh
 
 ##@ e2e: on real kubelets
 .PHONY: e2e bed-up bed-s3 bed-load bed-prometheus bed-down
-# Tests run inside the bed's network; they are compiled outside of it, where modules can be downloaded.
+# Tests run inside the bed's network; they, and the tools that they call, are compiled outside of it, where modules can be downloaded.
 E2E_FIGURES := $(ROBUSTMQ_OPERATOR_CACHE)/e2e-figures.md
 e2e: $(if $(E2E_KUBECONFIG),,bed-s3) ## end-to-end tests on the bed, or in the cluster of E2E_KUBECONFIG (E2E_LONG=1: also those that take minutes each)
-	$(Q)$(if $(E2E_KUBECONFIG),export KUBECONFIG=$(abspath $(E2E_KUBECONFIG)),E2E_ARCHIVES=$$($(archives)); export E2E_ARCHIVES; $(bed) load-image $$E2E_ARCHIVES$(if $(E2E_LONG), $$($(watching)))$(if $(E2E_PICTURES),; $(run) --path pictures > /dev/null)); \
+	$(Q)$(if $(E2E_KUBECONFIG),export KUBECONFIG=$(abspath $(E2E_KUBECONFIG)),E2E_ARCHIVES=$$($(archives)); export E2E_ARCHIVES; $(bed) load-image $$E2E_ARCHIVES$(if $(E2E_LONG), $$($(watching))); for tool in kustomize$(if $(E2E_PICTURES), pictures); do $(run) --path $$tool > /dev/null; done); \
 	  E2E_PROMETHEUS_KINDS=$$(test/prometheus/kinds); export E2E_PROMETHEUS_KINDS; \
 	  export E2E_FIGURES=$(E2E_FIGURES); rm -f $$E2E_FIGURES; failed=; \
 	  $(run) gotestsum --format testname --format-hide-empty-pkg -- -timeout 2h -tags e2e -count=1 -p 1 $(TESTFLAGS) \
