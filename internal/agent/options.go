@@ -49,8 +49,9 @@ type Options struct {
 	Loopback string
 	// Port, PublicPort and MetricsPort replace protocol's, for agents that share an address; other agents are always asked at Port.
 	Port, PublicPort, MetricsPort int
-	Resolve                       func(ctx context.Context, host string) ([]string, error)
-	Dial                          func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Resolve finds the addresses of a name in the DNS, and not in the pod's /etc/hosts (see resolver).
+	Resolve func(ctx context.Context, host string) ([]string, error)
+	Dial    func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	Timings        Timings
 	Now            func() time.Time
@@ -142,7 +143,7 @@ func DefaultTimings() Timings {
 		Tick: 200 * time.Millisecond, ConfigPoll: 2 * time.Second, VolumePoll: time.Second,
 		PulseFirst: 200 * time.Millisecond, Pulse: 2 * time.Second, PulseTimeout: 5 * time.Second, HungAfter: 30 * time.Second,
 		ObserveSoon: 500 * time.Millisecond, Observe: 5 * time.Second, Cache: 500 * time.Millisecond, Survey: 4 * time.Second, Segments: 15 * time.Second, Settings: 5 * time.Minute, Probe: 900 * time.Millisecond,
-		NameWait: time.Minute, NamePoll: 250 * time.Millisecond, NameSkip: 15 * time.Second, NameGone: 2 * time.Second, JoinPoll: 500 * time.Millisecond, JoinDial: 250 * time.Millisecond,
+		NameWait: time.Minute, NamePoll: 250 * time.Millisecond, NameSkip: 15 * time.Second, NameGone: time.Second, JoinPoll: 500 * time.Millisecond, JoinDial: 250 * time.Millisecond,
 		Stop: 25 * time.Second, BackoffFirst: time.Second, BackoffMax: 30 * time.Second, BackoffStable: time.Minute,
 		Relay: 3 * time.Second, RelayTimeout: 1500 * time.Millisecond,
 		FenceProbe: 3 * time.Second, FenceTimeout: 1500 * time.Millisecond, FenceAfter: 15 * time.Second,
@@ -204,7 +205,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.MetricsPort = protocol.MetricsPort
 	}
 	if o.Resolve == nil {
-		o.Resolve = net.DefaultResolver.LookupHost
+		o.Resolve = resolver{resolvConf, dnsPort}.addresses
 	}
 	if o.Dial == nil {
 		o.Dial = (&net.Dialer{KeepAlive: 15 * time.Second}).DialContext
