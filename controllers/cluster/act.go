@@ -189,6 +189,9 @@ func (r *Reconciler) order(ctx context.Context, p *pass, step topology.Step) err
 		if marker == nil {
 			return errors.New("its volume has no marker, so it is not emptied")
 		}
+		if err := r.confirm(ctx, p, step); err != nil {
+			return err
+		}
 		_, err = agent.Wipe(ctx, protocol.WipeOrder{Marker: *marker, Reason: step.Reason})
 	default:
 		err = r.drainOrder(ctx, p, agent, step)

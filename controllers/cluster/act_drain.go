@@ -57,5 +57,8 @@ func (r *Reconciler) releaseVolume(ctx context.Context, p *pass, step topology.S
 	if claim == nil || claim.DeletionTimestamp != nil {
 		return nil
 	}
+	if err := r.confirm(ctx, p, step); err != nil {
+		return err
+	}
 	return client.IgnoreNotFound(r.Delete(ctx, claim, client.Preconditions{UID: &claim.UID}))
 }

@@ -198,7 +198,7 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	}
 	p.version, p.traits = version, robustmq.Lookup(version)
 
-	o, err := r.observeKubernetes(ctx, p.cluster)
+	o, err := observeKubernetes(ctx, r, p.cluster)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -250,16 +250,10 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 		return ctrl.Result{}, err
 	}
 	p.snapshot.SeedTries = p.memory.seeds.Tries(r.Now())
-	noteStops(p, r.Now())
 	if failed := p.memory.transferFailed; !failed.IsZero() {
 		p.snapshot.TransferFailedAgo = max(r.Now().Sub(failed), 1)
 	}
-	p.seen = r.Now()
-	for _, m := range p.snapshot.Members {
-		if started := p.observed.states[m.Pod].Server.Started; m.Agent != nil && started != nil {
-			m.Agent.StartedFor = max(p.seen.Sub(*started), 1)
-		}
-	}
+	p.noteTimes(r.Now())
 	r.look(ctx, p)
 	health := topology.Assess(p.snapshot)
 	if !p.aside() {

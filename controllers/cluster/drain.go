@@ -95,6 +95,17 @@ func (r *Reconciler) survey(ctx context.Context, p *pass, health topology.Health
 	}
 }
 
+// noteTimes says of every server since when it has been as it is, now that the agents have answered.
+func (p *pass) noteTimes(now time.Time) {
+	p.seen = now
+	noteStops(p, now)
+	for _, m := range p.snapshot.Members {
+		if started := p.observed.states[m.Pod].Server.Started; m.Agent != nil && started != nil {
+			m.Agent.StartedFor = max(now.Sub(*started), 1)
+		}
+	}
+}
+
 // noteStops says of every stopped server how long ago it ended. The agent's clock may differ from ours: what lies ahead counts as now.
 func noteStops(p *pass, now time.Time) {
 	for _, m := range p.snapshot.Members {

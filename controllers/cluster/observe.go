@@ -32,15 +32,15 @@ type observation struct {
 	local    map[string]*topology.LocalVolume
 }
 
-// observeKubernetes reads the cluster's pods, claims and StatefulSets from the cache.
-func (r *Reconciler) observeKubernetes(ctx context.Context, cluster *v1alpha1.RobustMQCluster) (*observation, error) {
+// observeKubernetes reads the cluster's pods, claims and StatefulSets: from the cache, or past it.
+func observeKubernetes(ctx context.Context, reader client.Reader, cluster *v1alpha1.RobustMQCluster) (*observation, error) {
 	o := &observation{
 		pods: map[string]*corev1.Pod{}, claims: map[string]*corev1.PersistentVolumeClaim{}, sets: map[v1alpha1.Role]*appsv1.StatefulSet{},
 		pulls: map[string]*corev1.Pod{}, states: map[string]protocol.State{}, errs: map[string]error{},
 	}
 	own := []client.ListOption{client.InNamespace(cluster.Namespace), client.MatchingLabels{v1alpha1.LabelCluster: cluster.Name}}
 	var pods corev1.PodList
-	if err := r.List(ctx, &pods, own...); err != nil {
+	if err := reader.List(ctx, &pods, own...); err != nil {
 		return nil, fmt.Errorf("listing the pods of cluster %s: %w", cluster.Name, err)
 	}
 	for i := range pods.Items {
@@ -53,7 +53,7 @@ func (r *Reconciler) observeKubernetes(ctx context.Context, cluster *v1alpha1.Ro
 		}
 	}
 	var claims corev1.PersistentVolumeClaimList
-	if err := r.List(ctx, &claims, own...); err != nil {
+	if err := reader.List(ctx, &claims, own...); err != nil {
 		return nil, fmt.Errorf("listing the volume claims of cluster %s: %w", cluster.Name, err)
 	}
 	for i := range claims.Items {
@@ -62,7 +62,7 @@ func (r *Reconciler) observeKubernetes(ctx context.Context, cluster *v1alpha1.Ro
 		}
 	}
 	var sets appsv1.StatefulSetList
-	if err := r.List(ctx, &sets, own...); err != nil {
+	if err := reader.List(ctx, &sets, own...); err != nil {
 		return nil, fmt.Errorf("listing the StatefulSets of cluster %s: %w", cluster.Name, err)
 	}
 	for i := range sets.Items {

@@ -108,6 +108,11 @@ func (p Plan) Serves() bool {
 	return !slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind != StepSettings && s.Kind != StepLogin && s.Kind != StepPull }) && !slices.ContainsFunc(p.Waits, func(w Wait) bool { return !w.Background })
 }
 
+// Takes reports whether the step, whatever it was decided for, is in the plan.
+func (p Plan) Takes(step Step) bool {
+	return slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == step.Kind && s.Pod == step.Pod && s.NodeID == step.NodeID })
+}
+
 func (p *Plan) wait(reason, format string, args ...any) {
 	p.Waits = append(p.Waits, Wait{Reason: reason, Message: fmt.Sprintf(format, args...)})
 }

@@ -94,6 +94,10 @@ func (w *World) do(s topology.Snapshot, v view, step topology.Step, died func(st
 		}
 		return nil
 	case topology.StepReleaseVolume:
+		if err := w.confirm(s, step); err != nil {
+			return err
+		}
+		w.checkRelease(n)
 		n.claimTerminating = n.claimExists
 		return nil
 	case topology.StepPull:
@@ -169,7 +173,7 @@ func (w *World) order(s topology.Snapshot, step topology.Step, n, asked *node) e
 	case topology.StepUnregister:
 		return w.orderUnregister(n, asked)
 	case topology.StepWipe:
-		return w.wipe(s, n)
+		return w.wipe(s, step, n)
 	case topology.StepSettings:
 		return w.giveSettings(n)
 	case topology.StepLogin:
@@ -236,8 +240,21 @@ func (w *World) orderUnregister(n, leader *node) error {
 	return nil
 }
 
+// confirm is the last look before what cannot be taken back (controllers/cluster: confirm).
+func (w *World) confirm(s topology.Snapshot, step topology.Step) error {
+	v := w.look()
+	now := w.observe(v)
+	again := s
+	again.Members, again.Present = now.Members, now.Present
+	if !w.decide(again, v).Takes(step) {
+		w.Count.Faults["what cannot be taken back was refused at the last look"]++
+		return refusal("what it was decided on has changed since")
+	}
+	return nil
+}
+
 // wipe empties the volume whose marker is the one that was observed.
-func (w *World) wipe(s topology.Snapshot, n *node) error {
+func (w *World) wipe(s topology.Snapshot, step topology.Step, n *node) error {
 	v := n.vol
 	var seen *topology.Marker
 	for _, m := range s.Members {
@@ -254,6 +271,9 @@ func (w *World) wipe(s topology.Snapshot, n *node) error {
 		return nil
 	case v.marker == nil || seen == nil || v.marker.Life != seen.Life:
 		return refusal("its marker is not the one that is named")
+	}
+	if err := w.confirm(s, step); err != nil {
+		return err
 	}
 	w.checkWipe(n)
 	if v.seed != nil {

@@ -17,7 +17,7 @@ import (
 //	5 a restore over newer data, or twice: no decision of this planner; controllers/restore and test/simulated
 //	6 a backup that is called complete and is not: no decision of this planner; controllers/backup, backup/archive and test/simulated
 //	7 a secret where it does not belong: the planner is given none; webhooks, controllers and test/simulated
-//	8 a volume deleted that was not asked for: checkPlan (ReleaseVolume), checkWipe, dropCopies
+//	8 a volume deleted that was not asked for: checkRelease, checkWipe, dropCopies
 
 // truth is the placement centre as it is, whatever anybody says of it, at the moment of an observation.
 type truth struct {
@@ -125,8 +125,6 @@ func (w *World) checkPlan(s topology.Snapshot, plan topology.Plan, t truth) {
 			w.checkTransfer(s, n, step, t)
 		case topology.StepAlone:
 			w.checkAlone(s, n, step)
-		case topology.StepReleaseVolume:
-			w.checkRelease(s, n)
 		}
 	}
 	if changes > 1 {
@@ -262,9 +260,10 @@ func (w *World) checkOpened(n *node, t truth) {
 	}
 }
 
-func (w *World) checkRelease(s topology.Snapshot, n *node) {
+// checkRelease is asked at the moment in which the claim is deleted, and of what the user wants then: a plan is made of what was seen before, and is looked at once more (act).
+func (w *World) checkRelease(n *node) {
 	switch {
-	case !s.Wanted.VolumesGo || n.ordinal < s.Wanted.Replicas[n.role]:
+	case !w.spec.volumesGo || n.ordinal < w.spec.replicas[roleIndex(n.role)]:
 		w.violate("8", "the volume of %s is deleted, which nobody asked for", n.pod)
 	case n.vol != nil && n.vol.marker != nil && n.vol.marker.ClusterUID == clusterUID && n.state == topology.PodRunning:
 		w.violate("8", "the volume of %s is deleted with its data", n.pod)
