@@ -103,6 +103,9 @@ func run(ctx context.Context, o *options) error {
 	if err := reconciler.SetupWithManager(mgr, cluster.Options{Options: registration.Options{Concurrency: o.concurrency}, NoMachines: !machines}); err != nil {
 		return fmt.Errorf("cluster controller: %w", err)
 	}
+	if err := (&cluster.Ended{Work: counts.Work}).SetupWithManager(mgr, registration.Options{Concurrency: o.concurrency}); err != nil {
+		return fmt.Errorf("controller of ended pods: %w", err)
+	}
 	backups := &backup.Reconciler{Agents: agents, AgentImage: o.agentImage, Restores: restores, Work: counts.Work}
 	if err := backups.SetupWithManager(mgr, registration.Options{Concurrency: o.concurrency}); err != nil {
 		return fmt.Errorf("backup controller: %w", err)

@@ -198,12 +198,22 @@ func stopReason(m Member) string {
 
 // mayRoll says why a pod must not be restarted or made anew now, nil when it may: what is seen of the others, now, after the one before it came back.
 func mayRoll(s Snapshot, h Health, m Member) *Wait {
-	for _, may := range []func(Snapshot, Health, Member) *Wait{rollHeld, configThere, quorumWhole, nobodyLags, quorumStays, everybodyServes, everybodyKnown, nothingCopied, writesCalm} {
+	for _, may := range []func(Snapshot, Health, Member) *Wait{rollHeld, configThere, quorumWhole, nobodyLags, quorumStays, everybodyServes, everybodyKnown, nothingCopied, writesCalm, startOver} {
 		if wait := may(s, h, m); wait != nil {
 			return wait
 		}
 	}
 	return nil
+}
+
+// startOver: the server that is taken down has ended its own start, of which what it answers says nothing. Who led and handed that over was started a moment ago; its pod would go only when its server, 20 s later,
+// had been given up, and all the while stand still whoever publishes to a topic that it leads.
+func startOver(s Snapshot, _ Health, m Member) *Wait {
+	if !serving(m) || m.Agent.StartedFor == 0 || m.Agent.StartedFor > s.Limits.StartSettle {
+		return nil
+	}
+	_, _, reason, _ := rollStep(m)
+	return waitFor(reason, "its server was started a moment ago, and takes long to end until it has started up")
 }
 
 func waitFor(reason, format string, args ...any) *Wait {

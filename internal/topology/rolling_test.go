@@ -87,6 +87,22 @@ func TestEveryPodIsRestartedInItsOrderTheLeaderLast(t *testing.T) {
 	}
 }
 
+func TestNobodyIsTakenDownWhoseServerMayStillBeStarting(t *testing.T) {
+	for reason, change := range map[string]func(*Member){v1alpha1.ReasonRestarting: restartAll, v1alpha1.ReasonReplacing: replaceAll} {
+		w := whole(change)
+		w.member(3).Agent.StartedFor = w.s.Limits.StartSettle
+		p := expect(t, w, reason)
+		if !strings.Contains(p.Waits[0].Message, "started a moment ago") {
+			t.Errorf("%+v", p.Waits)
+		}
+		w.member(3).Agent.StartedFor++
+		w.member(2).Agent.StartedFor = time.Second // it is not the one that goes
+		if p = Decide(w.s); len(p.Steps) != 1 || p.Steps[0].Pod != pc2 {
+			t.Errorf("%+v", p)
+		}
+	}
+}
+
 func TestOfLeadersThatAreApartTheOneWithTheMostGroupsIsLast(t *testing.T) {
 	w := whole(restartAll)
 	leadersApart(w, "data_0", 3)

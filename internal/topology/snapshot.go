@@ -123,8 +123,8 @@ type Limits struct {
 	Lag uint64
 	// TransferRetry: after a transfer of leadership that failed. Each costs a pause of metadata writes, and what made it fail lasts.
 	TransferRetry time.Duration
-	// TransferSettle: a server that is stopped for a transfer was started longer ago. One that is still starting takes 20 s to end (seen), a started one 0.2 to 1 s.
-	TransferSettle time.Duration
+	// StartSettle: a server that is stopped for a transfer, or taken down for a change, was started longer ago. One that is still starting takes 20 s to end (seen), a started one 0.2 to 1 s.
+	StartSettle time.Duration
 	// Diverged: a leader whose followers have a longer log in its own term. Questions to members are up to half a second apart, the passes some seconds.
 	Diverged time.Duration
 	// MajorityLost: a majority of the voters whose volumes are seen empty, before a survivor's data is put into them.
@@ -159,7 +159,7 @@ func DefaultLimits() Limits {
 		HalfJoin: 20 * time.Second, JoinRollback: 60 * time.Second, FoundRollback: 30 * time.Second, NodeStart: 60 * time.Second,
 		ListIncomplete: 15 * time.Second, RegistryShort: 45 * time.Second, RaftDead: 15 * time.Second, LoginRefused: 10 * time.Second, StaleLeader: 90 * time.Second,
 		LeadersApart: 15 * time.Second, Hold: 100 * time.Second, PodPending: 10 * time.Second,
-		Unregister: 25 * time.Second, Stranded: 15 * time.Second, Quiesce: 15 * time.Second, CopiesMissing: 2 * time.Minute, Lag: 200, TransferRetry: 30 * time.Second, TransferSettle: 15 * time.Second,
+		Unregister: 25 * time.Second, Stranded: 15 * time.Second, Quiesce: 15 * time.Second, CopiesMissing: 2 * time.Minute, Lag: 200, TransferRetry: 30 * time.Second, StartSettle: 15 * time.Second,
 		Diverged: 10 * time.Second, MajorityLost: 2 * time.Minute, TotalLoss: 2 * time.Minute, MachineLost: 40 * time.Second, VolumeLost: 2 * time.Minute, Duplicate: time.Minute, LogGrowth: 10, LogStorm: 2 * time.Minute,
 		SeedPause: 10 * time.Second, SeedPauseMax: 5 * time.Minute, SeedStall: 10 * time.Minute,
 		RestartAway: 5 * time.Second, ReplaceAway: 15 * time.Second, Calm: 5 * time.Minute, Pace: 5 * time.Second,
@@ -173,7 +173,7 @@ func (l Limits) Scale(speed float64) Limits {
 		HalfJoin: s(l.HalfJoin), JoinRollback: s(l.JoinRollback), FoundRollback: s(l.FoundRollback), NodeStart: s(l.NodeStart),
 		ListIncomplete: s(l.ListIncomplete), RegistryShort: s(l.RegistryShort), RaftDead: s(l.RaftDead), LoginRefused: s(l.LoginRefused), StaleLeader: s(l.StaleLeader),
 		LeadersApart: s(l.LeadersApart), Hold: s(l.Hold), PodPending: s(l.PodPending),
-		Unregister: s(l.Unregister), Stranded: s(l.Stranded), Quiesce: s(l.Quiesce), CopiesMissing: s(l.CopiesMissing), Lag: l.Lag, TransferRetry: s(l.TransferRetry), TransferSettle: s(l.TransferSettle),
+		Unregister: s(l.Unregister), Stranded: s(l.Stranded), Quiesce: s(l.Quiesce), CopiesMissing: s(l.CopiesMissing), Lag: l.Lag, TransferRetry: s(l.TransferRetry), StartSettle: s(l.StartSettle),
 		Diverged: s(l.Diverged), MajorityLost: s(l.MajorityLost), TotalLoss: s(l.TotalLoss), MachineLost: s(l.MachineLost), VolumeLost: s(l.VolumeLost), Duplicate: s(l.Duplicate), LogGrowth: l.LogGrowth * speed, LogStorm: s(l.LogStorm),
 		SeedPause: s(l.SeedPause), SeedPauseMax: s(l.SeedPauseMax), SeedStall: s(l.SeedStall),
 		RestartAway: s(l.RestartAway), ReplaceAway: s(l.ReplaceAway), Calm: s(l.Calm), Pace: s(l.Pace),

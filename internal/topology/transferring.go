@@ -206,7 +206,7 @@ func transferable(s Snapshot, h Health, voters int) string {
 			return m.Pod + " is being ended"
 		case a.ConfigFault != "":
 			return fmt.Sprintf("%s could not start again: %s", m.Pod, a.ConfigFault)
-		case a.StartedFor > 0 && a.StartedFor <= s.Limits.TransferSettle:
+		case a.StartedFor > 0 && a.StartedFor <= s.Limits.StartSettle:
 			return m.Pod + " was started a moment ago, and may still be starting"
 		case a.Placing || a.Staging:
 			return "an image is being taken of " + m.Pod + ", or put in place there"

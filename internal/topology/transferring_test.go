@@ -259,8 +259,8 @@ func TestWhatIsAmissIsSaidWhoeverShallLead(t *testing.T) {
 		"the end of its pause":                   {func(w *world) { w.s.TransferFailedAgo = w.s.Limits.TransferRetry }, "failed a moment ago"},
 		"after its pause":                        {func(w *world) { w.s.TransferFailedAgo = w.s.Limits.TransferRetry + 1 }, ""},
 		"a start just now":                       {func(w *world) { w.member(3).Agent.StartedFor = 1 }, "started a moment ago"},
-		"the end of a start":                     {func(w *world) { w.member(3).Agent.StartedFor = w.s.Limits.TransferSettle }, "started a moment ago"},
-		"after a start":                          {func(w *world) { w.member(3).Agent.StartedFor = w.s.Limits.TransferSettle + 1 }, ""},
+		"the end of a start":                     {func(w *world) { w.member(3).Agent.StartedFor = w.s.Limits.StartSettle }, "started a moment ago"},
+		"after a start":                          {func(w *world) { w.member(3).Agent.StartedFor = w.s.Limits.StartSettle + 1 }, ""},
 	} {
 		w := moving()
 		c.change(w)

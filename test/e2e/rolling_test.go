@@ -113,6 +113,16 @@ func (s *scene) uids() []string {
 	return all
 }
 
+// tells what the clients of a topic were told while they stood still.
+func (s *scene) tells(topic int, told []messages.Refusal, from, to time.Time) {
+	s.Helper()
+	for _, r := range told {
+		if !r.At.Before(from) && !r.At.After(to) {
+			s.Logf("topic %d, %.1f s after the step: %v", topic, r.At.Sub(from).Seconds(), r.Err)
+		}
+	}
+}
+
 // rolls carries a change out under traffic and prints how long clients stood still at each step.
 func (s *scene) rolls(c *v1alpha1.RobustMQCluster, doing, reason string) {
 	s.Helper()
@@ -127,9 +137,10 @@ func (s *scene) rolls(c *v1alpha1.RobustMQCluster, doing, reason string) {
 	end := time.Now()
 	wrote, refused, last := writes.Stop()
 	var published [][]time.Time
+	var told [][]messages.Refusal
 	var sum messages.Figures
 	for _, t := range traffic {
-		published = append(published, messages.Times(t.Acks()))
+		published, told = append(published, messages.Times(t.Acks())), append(told, t.Refusals())
 	}
 	for _, t := range traffic {
 		sum = sum.Add(t.Stop(10 * time.Second))
@@ -158,10 +169,13 @@ func (s *scene) rolls(c *v1alpha1.RobustMQCluster, doing, reason string) {
 		}
 		gap := messages.Gap{Step: doing + ": " + strings.TrimPrefix(x.pod, s.name.Name+"-"), Writes: messages.LongestGap(wrote, x.at, to)}
 		var each []string
-		for _, topic := range published {
-			stood := messages.LongestGap(topic, x.at, to)
+		for topic, acks := range published {
+			stood := messages.LongestGap(acks, x.at, to)
 			gap.Publish = max(gap.Publish, stood)
 			each = append(each, fmt.Sprintf("%.2f", stood.Seconds()))
+			if stood > plannedGap {
+				s.tells(topic, told[topic], x.at, to)
+			}
 		}
 		s.Logf("%s: the longest gap of each topic's publisher: %s s", gap.Step, strings.Join(each, ", "))
 		gaps = append(gaps, gap)

@@ -279,7 +279,7 @@ func moveGroup(t *testing.T, w *world.World, c *v1alpha1.RobustMQCluster, group,
 	w.Await("both to have run for a while", func() (bool, string) {
 		for _, pod := range []string{from, to} {
 			s, err := agent(pod).State(t.Context())
-			if err != nil || s.Server.Started == nil || time.Since(*s.Server.Started) <= w.Scaled(topology.DefaultLimits().TransferSettle) {
+			if err != nil || s.Server.Started == nil || time.Since(*s.Server.Started) <= w.Scaled(topology.DefaultLimits().StartSettle) {
 				return false, fmt.Sprintf("%s: %+v %v", pod, s.Server, err)
 			}
 		}

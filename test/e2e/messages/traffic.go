@@ -32,8 +32,7 @@ type Traffic struct {
 	lastAck       time.Time
 	longestGap    time.Duration
 	reconnects    int
-	refused       int
-	lastRefusal   error
+	refusals      []Refusal
 	subscribeOnce sync.Once
 	subscribed    chan struct{}
 }
@@ -45,6 +44,12 @@ type interval struct{ from, to time.Time }
 type Ack struct {
 	At   time.Time
 	Took time.Duration
+}
+
+// Refusal is a connect or a publish that failed, as the client was told.
+type Refusal struct {
+	At  time.Time
+	Err error
 }
 
 // Figures of a traffic that has ended.
@@ -131,7 +136,17 @@ func Start(ctx context.Context, brokers []Endpoint, topic, run string, every tim
 func (t *Traffic) refusal() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.lastRefusal
+	if len(t.refusals) == 0 {
+		return nil
+	}
+	return t.refusals[len(t.refusals)-1].Err
+}
+
+// Refusals are all so far, in order.
+func (t *Traffic) Refusals() []Refusal {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.refusals)
 }
 
 // Acknowledged is how many messages were acknowledged so far.
@@ -186,7 +201,7 @@ func (t *Traffic) news(after time.Time) time.Time {
 func (t *Traffic) figures() Figures {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	f := Figures{Acknowledged: len(t.acknowledged), LongestGap: t.longestGap, Reconnects: t.reconnects, Refused: t.refused}
+	f := Figures{Acknowledged: len(t.acknowledged), LongestGap: t.longestGap, Reconnects: t.reconnects, Refused: len(t.refusals)}
 	if t.every != 0 {
 		f.LongestGap = max(f.LongestGap, time.Since(t.lastAck))
 	}
@@ -204,8 +219,8 @@ func (t *Traffic) figures() Figures {
 	for _, times := range t.received {
 		f.Duplicates += max(times-1, 0)
 	}
-	if t.lastRefusal != nil {
-		f.LastRefusal = t.lastRefusal.Error()
+	if f.Refused > 0 {
+		f.LastRefusal = t.refusals[f.Refused-1].Err.Error()
 	}
 	return f
 }
@@ -213,8 +228,7 @@ func (t *Traffic) figures() Figures {
 func (t *Traffic) note(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.refused++
-	t.lastRefusal = err
+	t.refusals = append(t.refusals, Refusal{time.Now(), err})
 }
 
 // connected keeps a client up until the context ends, one broker after another, and runs use while it is.
