@@ -6,6 +6,8 @@ const (
 	LabelRole    = "app.kubernetes.io/component"
 	LabelManaged = "app.kubernetes.io/managed-by"
 	ManagedBy    = "robustmq-operator"
+	// LabelNamed on the pod of a broker or journal server: "true" while the DNS shall know its name. It is taken off when the pod begins to be deleted.
+	LabelNamed = "robustmq.io/named"
 	// LabelSchedule on a RobustMQBackup: the schedule of spec.backup.schedules that made it.
 	LabelSchedule = "robustmq.io/schedule"
 	// LabelBackup on a Job and its pods: the RobustMQBackup that it works for.

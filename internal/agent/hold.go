@@ -47,27 +47,26 @@ func (a *Agent) hold(ctx context.Context) {
 	}
 }
 
-// outlastName keeps the server of a member serving, for a bounded time, until its name leads elsewhere or nowhere: Kubernetes takes it out of the DNS when it begins to end the pod. Whoever asks for a name
-// that is gone is told so at once and asks again; who connects to an address that answers nobody any more hangs for seconds, and his clients with him (13 s, test/contract). The other roles' names stay for
-// as long as their pods.
+// outlastName keeps the server serving, for a bounded time, until its name leads elsewhere or nowhere: it leaves the DNS when the pod begins to be deleted, a member's because it follows readiness, the others'
+// by the operator's hand. Whoever asks for a name that is gone is told so at once and asks again; who connects to an address that answers nobody any more hangs for seconds, and his clients with him (13 s,
+// test/contract). A container that is started again within its pod keeps its name, and then this waits in vain, while everybody is served.
 func (a *Agent) outlastName(ctx context.Context) {
 	deadline := a.o.Now().Add(a.o.Timings.NameGone)
 	for a.o.Now().Before(deadline) {
 		a.mu.Lock()
 		m, live := a.mounted, a.live()
 		a.mu.Unlock()
-		if !live || !m.isVoterRole() {
+		if !live || m.islands() {
 			return
 		}
 		addresses, err := a.o.Resolve(ctx, m.input.Host())
 		if notFound := (*net.DNSError)(nil); err == nil && !slices.Contains(addresses, a.o.PodIP) || errors.As(err, &notFound) && notFound.IsNotFound {
 			return
 		}
-		if pause.For(ctx, a.o.Timings.NamePoll) != nil {
+		if pause.For(ctx, a.o.Timings.NameGonePoll) != nil {
 			return
 		}
 	}
-	a.o.Log.Info("the own name still leads here, and the server is stopped all the same", "waited", a.o.Timings.NameGone)
 }
 
 func (a *Agent) askAll(ctx context.Context, m mounted, voters []uint64) map[uint64]peerAnswer {

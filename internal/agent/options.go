@@ -90,14 +90,16 @@ type Timings struct {
 	Settings    time.Duration // how old an answer of the server about what it goes by may be: somebody may change that through the admin API
 	Probe       time.Duration `floor:"io"` // limit of each part of an observation: twice it is how long a State takes at most
 
+	ReadyWait time.Duration // how long /readyz waits for the pod to become ready before it says no: less than a kubelet waits for the answer
+
 	NameWait time.Duration // for the own name in DNS before a start
 	NamePoll time.Duration
 	// NameSkip is how long a server may have been away with its pod and start without its name: less than RobustMQ takes to forget a node (27 to 30 s), and to start (up to 7 s).
 	NameSkip time.Duration
-	// NameGone is how long a server of a pod that is being ended outlasts its name at most. It vanishes within a second of the pod's deletion, where nothing caches it.
-	NameGone time.Duration
-	JoinPoll time.Duration // between looks for a member to join
-	JoinDial time.Duration `floor:"io"` // half of what the server itself allows a peer, so that it finds what was found
+	// NameGone is how long a server of a pod that is being ended waits for its name to be gone at most. It vanishes within a second of the pod's deletion, where nothing caches it.
+	NameGone, NameGonePoll time.Duration
+	JoinPoll               time.Duration // between looks for a member to join
+	JoinDial               time.Duration `floor:"io"` // half of what the server itself allows a peer, so that it finds what was found
 
 	Stop          time.Duration // from the stop signal to SIGKILL: the server ends by itself within 20 s
 	BackoffFirst  time.Duration
@@ -143,7 +145,8 @@ func DefaultTimings() Timings {
 		Tick: 200 * time.Millisecond, ConfigPoll: 2 * time.Second, VolumePoll: time.Second,
 		PulseFirst: 200 * time.Millisecond, Pulse: 2 * time.Second, PulseTimeout: 5 * time.Second, HungAfter: 30 * time.Second,
 		ObserveSoon: 500 * time.Millisecond, Observe: 5 * time.Second, Cache: 500 * time.Millisecond, Survey: 4 * time.Second, Segments: 15 * time.Second, Settings: 5 * time.Minute, Probe: 900 * time.Millisecond,
-		NameWait: time.Minute, NamePoll: 250 * time.Millisecond, NameSkip: 15 * time.Second, NameGone: time.Second, JoinPoll: 500 * time.Millisecond, JoinDial: 250 * time.Millisecond,
+		ReadyWait: 700 * time.Millisecond,
+		NameWait:  time.Minute, NamePoll: 250 * time.Millisecond, NameSkip: 15 * time.Second, NameGone: time.Second, NameGonePoll: 50 * time.Millisecond, JoinPoll: 500 * time.Millisecond, JoinDial: 250 * time.Millisecond,
 		Stop: 25 * time.Second, BackoffFirst: time.Second, BackoffMax: 30 * time.Second, BackoffStable: time.Minute,
 		Relay: 3 * time.Second, RelayTimeout: 1500 * time.Millisecond,
 		FenceProbe: 3 * time.Second, FenceTimeout: 1500 * time.Millisecond, FenceAfter: 15 * time.Second,

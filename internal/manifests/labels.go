@@ -37,6 +37,14 @@ func selector(cluster *v1alpha1.RobustMQCluster, component string) map[string]st
 	return s
 }
 
+// named is the label by which the DNS knows the pods of a role whose names do not follow readiness.
+func named(r v1alpha1.Role) map[string]string {
+	if r == v1alpha1.RolePlacementCenter {
+		return nil
+	}
+	return map[string]string{v1alpha1.LabelNamed: "true"}
+}
+
 // Selector finds the pods of a role.
 func Selector(cluster *v1alpha1.RobustMQCluster, r v1alpha1.Role) map[string]string {
 	return selector(cluster, r.Component())

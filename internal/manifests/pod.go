@@ -35,7 +35,7 @@ func podTemplate(cluster *v1alpha1.RobustMQCluster, in Inputs, row v1alpha1.Role
 	user := ptr.Deref(row.PodTemplate, v1alpha1.PodTemplateSpec{})
 	return corev1.PodTemplateSpec{
 		ObjectMeta: metav1.ObjectMeta{
-			Labels:      merged(user.Labels, labels(cluster, row.Role.Component())),
+			Labels:      merged(user.Labels, merged(labels(cluster, row.Role.Component()), named(row.Role))),
 			Annotations: merged(user.Annotations, map[string]string{"kubectl.kubernetes.io/default-container": ContainerServer, v1alpha1.AnnotationVersion: cluster.Spec.Version}),
 		},
 		Spec: corev1.PodSpec{
@@ -98,14 +98,14 @@ func server(cluster *v1alpha1.RobustMQCluster, in Inputs, row v1alpha1.RoleView)
 		},
 		Resources:       row.Resources.Requirements(),
 		VolumeMounts:    mounts(),
-		StartupProbe:    probe("/healthz", 1, 1, 60),
 		ReadinessProbe:  readiness(row.Role),
 		LivenessProbe:   probe("/healthz", 10, 5, 6),
 		SecurityContext: restricted(),
 	}
 }
 
-// readiness of the placement centre decides whether a member's name resolves: it has to follow within seconds. A broker's only decides who gets clients.
+// readiness of the placement centre decides whether a member's name resolves, and until it does nobody reaches the server of a pod that was made anew: the agent answers as soon as there is something to say
+// (within its ReadyWait), and no startup probe stands before it, since the agent listens within milliseconds. A broker's only decides who gets clients.
 func readiness(r v1alpha1.Role) *corev1.Probe {
 	if r == v1alpha1.RolePlacementCenter {
 		return probe("/readyz", 1, 1, 2)

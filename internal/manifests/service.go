@@ -21,13 +21,14 @@ const (
 //
 // A placement-centre name must vanish when its pod cannot be reached: the servers send heartbeats to all members one after another, and an address that hangs, early in the list, makes
 // the leader delete every node (seen on 0.4.11, twice of two). The other roles' names stand in no such list, and a starting broker has to be reachable by the leader's notifications before it is ready.
+// So theirs do not follow readiness, and would stay until the pod is gone, after its address: they go with a label instead, which is taken off when the pod begins to be deleted.
 func GoverningService(cluster *v1alpha1.RobustMQCluster, r v1alpha1.Role) *corev1.Service {
 	row, ports := roleOf(cluster, r), portsOf(cluster)
 	s := service(cluster, WorkloadName(cluster, r), row.Role.Component())
 	s.Spec = corev1.ServiceSpec{
 		Type:                     corev1.ServiceTypeClusterIP,
 		ClusterIP:                corev1.ClusterIPNone,
-		Selector:                 selector(cluster, row.Role.Component()),
+		Selector:                 merged(selector(cluster, row.Role.Component()), named(r)),
 		PublishNotReadyAddresses: r != v1alpha1.RolePlacementCenter,
 		Ports: []corev1.ServicePort{
 			tcp("grpc", ports.GRPC), tcp("http", ports.HTTP), tcp("engine", ports.Engine),

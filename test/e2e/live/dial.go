@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// DialPod opens a TCP connection to a port of a pod: straight to its address, or as `kubectl port-forward` does.
+// DialPod opens a TCP connection to a port of a pod: straight to its address, or as `kubectl port-forward` does. Like a Service it leads nobody to a pod that is being deleted, whose address may be gone.
 func (k *Kubernetes) DialPod(ctx context.Context, pod client.ObjectKey, port int32) (net.Conn, error) {
 	if !k.Direct {
 		return k.forward(ctx, pod, port)
@@ -22,6 +22,9 @@ func (k *Kubernetes) DialPod(ctx context.Context, pod client.ObjectKey, port int
 	var p corev1.Pod
 	if err := k.Get(ctx, pod, &p); err != nil {
 		return nil, fmt.Errorf("looking for pod %s: %w", pod.Name, err)
+	}
+	if p.DeletionTimestamp != nil {
+		return nil, fmt.Errorf("pod %s is being deleted", pod.Name)
 	}
 	if p.Status.PodIP == "" {
 		return nil, fmt.Errorf("pod %s has no address yet", pod.Name)

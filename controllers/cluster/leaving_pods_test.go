@@ -60,7 +60,7 @@ func TestAPodIsRemovedWhenItIsBeingDeletedAndRunsNothingMore(t *testing.T) {
 				return apierrors.NewNotFound(corev1.Resource("pods"), object.GetName()) // somebody was faster
 			},
 		}).Build()
-		if _, err := (&Ended{Client: api}).Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(pod)}); err != nil || removed != c.want {
+		if _, err := (&LeavingPods{Client: api}).Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(pod)}); err != nil || removed != c.want {
 			t.Errorf("%s: removed %t, want %t, %v", name, removed, c.want, err)
 		}
 	}
@@ -68,7 +68,39 @@ func TestAPodIsRemovedWhenItIsBeingDeletedAndRunsNothingMore(t *testing.T) {
 
 func TestAPodThatIsGoneIsNoError(t *testing.T) {
 	api := fake.NewClientBuilder().Build()
-	if _, err := (&Ended{Client: api}).Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Namespace: "ns", Name: "gone"}}); err != nil {
+	if _, err := (&LeavingPods{Client: api}).Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Namespace: "ns", Name: "gone"}}); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestTheNameOfAPodThatLeavesGoesFirst(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*corev1.Pod)
+		want   bool
+	}{
+		"it leaves":             {func(*corev1.Pod) {}, true},
+		"it stays":              {func(p *corev1.Pod) { p.DeletionTimestamp, p.Finalizers = nil, nil }, false},
+		"it has none any more":  {func(p *corev1.Pod) { delete(p.Labels, v1alpha1.LabelNamed) }, false},
+		"it is somebody else's": {func(p *corev1.Pod) { p.Labels[v1alpha1.LabelRole] = "database" }, false},
+	} {
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+			Name: "demo-mqtt-broker-0", Namespace: "ns", UID: "u", DeletionTimestamp: ptr.To(metav1.Now()), Finalizers: []string{"example.com/kubelet"},
+			Labels: map[string]string{v1alpha1.LabelRole: v1alpha1.ComponentMQTTBroker, v1alpha1.LabelNamed: "true"},
+		}}
+		c.change(pod)
+		patched := false
+		api := fake.NewClientBuilder().WithObjects(pod).WithInterceptorFuncs(interceptor.Funcs{
+			Patch: func(ctx context.Context, inner client.WithWatch, object client.Object, patch client.Patch, options ...client.PatchOption) error {
+				patched = true
+				return inner.Patch(ctx, object, patch, options...)
+			},
+		}).Build()
+		if _, err := (&LeavingPods{Client: api}).Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(pod)}); err != nil || patched != c.want {
+			t.Errorf("%s: patched %t, want %t, %v", name, patched, c.want, err)
+		}
+		var after corev1.Pod
+		if err := api.Get(t.Context(), client.ObjectKeyFromObject(pod), &after); err != nil || c.want && (after.Labels[v1alpha1.LabelNamed] != "" || after.Labels[v1alpha1.LabelRole] == "") {
+			t.Errorf("%s: %v, %v", name, after.Labels, err)
+		}
 	}
 }
