@@ -144,7 +144,7 @@ func install(target string) error {
 		return fmt.Errorf("writing %s: %w", target, err)
 	}
 	_, err = io.Copy(out, in)
-	if err = errors.Join(err, out.Chmod(0o755), out.Sync(), out.Close()); err == nil {
+	if err = errors.Join(err, out.Chmod(0o755), out.Close()); err == nil {
 		err = os.Rename(out.Name(), target)
 	}
 	if err != nil {

@@ -59,20 +59,20 @@ func podTemplate(cluster *v1alpha1.RobustMQCluster, in Inputs, row v1alpha1.Role
 				FSGroupChangePolicy: ptr.To(corev1.FSGroupChangeOnRootMismatch), // else every start walks the whole volume
 				SeccompProfile:      &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 			},
-			InitContainers: []corev1.Container{installer(in)},
+			InitContainers: []corev1.Container{installer(in, row.Resources.Requirements())},
 			Containers:     []corev1.Container{server(cluster, in, row)},
 			Volumes:        volumes(cluster, row),
 		},
 	}
 }
 
-// installer copies the agent out of its own image, so that RobustMQ's image may be anybody's.
-func installer(in Inputs) corev1.Container {
+// installer copies the agent out of its own image, so that RobustMQ's image may be anybody's. Nothing needs it to reach the disk: after a power cut it is copied again.
+func installer(in Inputs, resources corev1.ResourceRequirements) corev1.Container {
 	return corev1.Container{
 		Name:            ContainerAgent,
 		Image:           in.AgentImage,
 		Command:         []string{"/agent", "install", agentBinary},
-		Resources:       installResources(),
+		Resources:       resources,
 		VolumeMounts:    []corev1.VolumeMount{{Name: volumeAgent, MountPath: protocol.AgentDir}},
 		SecurityContext: restricted(),
 	}

@@ -55,7 +55,7 @@ func PullJob(cluster *v1alpha1.RobustMQCluster, in Inputs, r v1alpha1.Role, node
 			RunAsNonRoot: ptr.To(true), RunAsUser: ptr.To(podUser), RunAsGroup: ptr.To(podUser), FSGroup: ptr.To(podUser),
 			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		},
-		InitContainers: []corev1.Container{installer(in)},
+		InitContainers: []corev1.Container{installer(in, installResources())},
 		Containers: []corev1.Container{{
 			Name: run.Name, Image: run.Image, ImagePullPolicy: run.ImagePullPolicy, Command: []string{agentBinary, "version"},
 			Resources: installResources(), SecurityContext: restricted(),
