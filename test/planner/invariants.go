@@ -37,6 +37,9 @@ func (w *World) seeTruth() truth {
 	for g := range groupCount {
 		t.healthy[g] = map[uint64]bool{}
 		l := w.leader(g)
+		if l != nil && !w.hasQuorum(l, g) {
+			l = nil // a network that was cut, or a pod that went, since the last tick: there is no quorum any more that anybody could take away
+		}
 		if l != nil {
 			r := l.vol.raft[g]
 			t.led[g], t.leaders[g], t.configs[g], t.purged[g] = true, l.id, r.configs, r.purged
@@ -73,6 +76,14 @@ func (w *World) seeTruth() truth {
 		}
 	}
 	return t
+}
+
+// hasQuorum reports whether a leader reaches a quorum of its group at this moment.
+func (w *World) hasQuorum(l *node, g int) bool {
+	return majority(l.vol.raft[g].configs, func(id uint64) bool {
+		n := w.byID(id)
+		return n == l || n != nil && n.core(g) != nil && w.reach(l, n)
+	})
 }
 
 // checkPlan judges a plan by the truth of the moment in which its snapshot was taken.
