@@ -35,20 +35,22 @@ type censuses struct {
 	rounds  []topology.Round // at most two, the older first
 	running bool
 	last    time.Time // when a round ended
+	at      time.Time // when the last one of rounds did
 	seen    string    // the lives and starts of the members at the last pass
 	changed time.Time // when seen became what it is
 	counted string    // seen, as of the last round
 }
 
-// facts are the rounds, for a snapshot.
-func (c *censuses) facts() []topology.Round {
+// facts are the rounds, for a snapshot, and how long ago the last one ended.
+func (c *censuses) facts(now time.Time) ([]topology.Round, time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.rounds)
+	return slices.Clone(c.rounds), now.Sub(c.at)
 }
 
 // due reports whether a round is to be made now of members whose lives and starts are seen.
-func (c *censuses) due(t CensusTimings, now time.Time, seen string, differ bool) bool {
+// soon: members differed, or something waits for the next round.
+func (c *censuses) due(t CensusTimings, now time.Time, seen string, soon bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.seen != seen {
@@ -59,7 +61,7 @@ func (c *censuses) due(t CensusTimings, now time.Time, seen string, differ bool)
 		return false
 	case c.counted != seen || c.last.IsZero():
 		return true
-	case differ:
+	case soon:
 		return now.Sub(c.last) >= t.Again
 	}
 	return now.Sub(c.last) >= t.Every
@@ -81,7 +83,7 @@ func (c *censuses) end(now time.Time, round topology.Round) {
 	defer c.mu.Unlock()
 	c.running, c.last = false, now
 	if len(round) > 1 { // one alone is compared with nobody
-		c.rounds = append(c.rounds, round)
+		c.rounds, c.at = append(c.rounds, round), now
 		c.rounds = c.rounds[max(0, len(c.rounds)-2):]
 	}
 }
@@ -91,7 +93,7 @@ func (c *censuses) end(now time.Time, round topology.Round) {
 // Only a placement centre that is whole is counted: while a member is down or on its way, there is something better to do, and the members would stand at different positions anyway.
 func (r *Reconciler) countKeys(ctx context.Context, p *pass, health topology.Health) {
 	members, seen := countable(p, health)
-	if len(members) < 2 || !p.memory.censuses.due(r.Timings.Census, r.Now(), seen, topology.Differ(p.snapshot)) {
+	if len(members) < 2 || !p.memory.censuses.due(r.Timings.Census, r.Now(), seen, topology.Differ(p.snapshot) || topology.AwaitsCount(p.snapshot)) {
 		return
 	}
 	agents := map[uint64]agentclient.Client{}

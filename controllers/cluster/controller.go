@@ -333,7 +333,8 @@ func (r *Reconciler) look(ctx context.Context, p *pass) {
 		return
 	}
 	r.surveySegments(ctx, p, topology.Assess(p.snapshot))
-	p.snapshot.Rounds, p.snapshot.Faults = p.memory.censuses.facts(), p.memory.faults
+	p.snapshot.Rounds, p.snapshot.RoundAgo = p.memory.censuses.facts(r.Now())
+	p.snapshot.Faults = p.memory.faults
 	p.snapshot.Pace = p.memory.pace.Observe(r.Now(), p.snapshot)
 	p.snapshot.PaceUnknown = p.snapshot.Pace == nil
 	p.snapshot.Duplicates = p.memory.sightings.Observe(r.Now(), p.snapshot)

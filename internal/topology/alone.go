@@ -32,6 +32,8 @@ type One struct {
 //  1. The third leaves like any other (leaveNext), by RobustMQ's own call: three voters, and then two, agree to it.
 //  2. Out of two RobustMQ takes nobody. But of two voters both make the quorum, so everything that was ever acknowledged is in the log of either. The one that goes is stopped; from then on nothing
 //     more is acknowledged.
+//     So that a log is all there is to it both are counted first (countedAlike): a member that took a snapshot without its entries, and whose agent did not hear of it, looks as whole as the other one,
+//     and what it lacks would be gone with that one.
 //  3. The one that stays is stopped, made the only voter in its own database, and begins a new generation (StepAlone): its marker first. Before that nothing has changed, and both start again as
 //     they were when it is not done in time.
 //  4. The generation is recorded where restores record theirs. A volume of the one before does not start any more, wherever it turns up.
@@ -66,6 +68,10 @@ func beginAlone(s Snapshot, h Health, m Member, p *Plan) bool {
 		p.Waits = append(p.Waits, *wait)
 		return true
 	}
+	if group, behind := lags(s, h, stays); behind {
+		p.wait(v1alpha1.ReasonScaleInPending, "%s stays until %s has caught up in raft group %s", m.Pod, stays.Pod, group)
+		return true
+	}
 	saved := "there is no backup of it, as spec.backup names no destination"
 	if one := s.Wanted.One; one.Backup != "" {
 		saved = "backup " + one.Backup + " has it as it was"
@@ -82,6 +88,10 @@ func beginAlone(s Snapshot, h Health, m Member, p *Plan) bool {
 			return true
 		}
 	}
+	if !countedAlike(s, m, stays) {
+		p.wait(v1alpha1.ReasonScaleInPending, "%s stays until the data of both was counted at one position and is the same: what only one of them holds would be lost when %s goes on alone", m.Pod, stays.Pod)
+		return true
+	}
 	p.step(Step{Kind: StepStop, Pod: m.Pod, NodeID: m.NodeID, Planned: true, Reason: fmt.Sprintf("%s goes on alone, as spec.unsafe allows: metadata is not served for some seconds; %s", stays.Pod, saved)})
 	p.step(aloneStep(stays, m))
 	return false
@@ -90,6 +100,32 @@ func beginAlone(s Snapshot, h Health, m Member, p *Plan) bool {
 func aloneStep(stays, goes Member) Step {
 	return Step{Kind: StepAlone, Pod: stays.Pod, NodeID: stays.NodeID, Without: goes.NodeID, Planned: true,
 		Reason: fmt.Sprintf("of the two voters it is made the only one, in a new generation; what %s has on its volume never serves again", goes.Pod)}
+}
+
+// countedAlike reports whether the last count met the present data of both members at one position, found the same keys, and was made a moment ago.
+func countedAlike(s Snapshot, a, b Member) bool {
+	same, counted := sameKeys(s, a, b)
+	return counted && same && s.RoundAgo <= s.Limits.Counted
+}
+
+// sameKeys reports whether the last count found the same keys in both; counted: it met the present data of both at one position.
+func sameKeys(s Snapshot, a, b Member) (same, counted bool) {
+	if len(s.Rounds) == 0 {
+		return false, false
+	}
+	round := s.Rounds[len(s.Rounds)-1]
+	one, there := round[a.NodeID]
+	other, too := round[b.NodeID]
+	return digest(one) == digest(other), there && too && one.Life == life(a) && other.Life == life(b) && one.Applied == other.Applied
+}
+
+// AwaitsCount reports whether somebody stays only until the members' data was counted: it is worth a count of its own.
+func AwaitsCount(s Snapshot) bool {
+	members := s.of(v1alpha1PlacementCenter)
+	if !s.Wanted.One.Allowed || len(members) != 2 || len(assess(s).Voters()) != 2 {
+		return false
+	}
+	return !countedAlike(s, members[0], members[1])
 }
 
 // partner is the other one of two voters, in all groups by its own word.
@@ -127,9 +163,11 @@ func becomeOne(s Snapshot, _ Health, p *Plan) bool {
 	}
 	for _, m := range s.of(v1alpha1PlacementCenter) {
 		stays, ok := stoppedForIt(s, m)
+		same, counted := sameKeys(s, m, stays)
 		switch {
 		case !ok:
-		case m.Agent.StoppedFor > 0 && m.Agent.StoppedFor <= s.Limits.Unregister && s.Wanted.One.FailedAgo == 0:
+		// The operator that stopped it had counted both; the one that goes on may know of nothing.
+		case (same || !counted) && m.Agent.StoppedFor > 0 && m.Agent.StoppedFor <= s.Limits.Unregister && s.Wanted.One.FailedAgo == 0:
 			p.step(aloneStep(stays, m))
 			return false
 		default:

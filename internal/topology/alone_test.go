@@ -15,7 +15,13 @@ const firstMember, secondMember = "c-placement-center-0", "c-placement-center-1"
 func lastTwo() *world {
 	w := shrinking(2, 1)
 	w.s.Wanted.One.Allowed = true
+	w.s.Rounds = []Round{{1: count(w.member(1), "p", 7), 2: count(w.member(2), "p", 7)}}
 	return w
+}
+
+// count is a member's present data as it was counted.
+func count(m *Member, position string, keys uint64) Census {
+	return Census{Life: m.Agent.Marker.Life, Applied: position, Families: map[string]Family{"meta_data": {Keys: keys, Digest: "d"}}}
 }
 
 // loneLeader is the first as the only voter of generation 2, and the second left behind.
@@ -29,6 +35,29 @@ func loneLeader() *world {
 	}
 	second.GateReason = GateOldGeneration
 	return w
+}
+
+func TestACountOfItsOwnIsMadeOnlyForTheLastTwoOfWhomOneIsWanted(t *testing.T) {
+	for what, c := range map[string]struct {
+		change func(w *world)
+		want   bool
+	}{
+		"they were counted a moment ago": {func(*world) {}, false},
+		"they were not":                  {func(w *world) { w.s.Rounds = nil }, true},
+		"they were long ago":             {func(w *world) { w.s.RoundAgo = time.Hour }, true},
+		"it is not allowed":              {func(w *world) { w.s.Rounds, w.s.Wanted.One.Allowed = nil, false }, false},
+	} {
+		w := lastTwo()
+		c.change(w)
+		if got := AwaitsCount(w.s); got != c.want {
+			t.Errorf("%s: %t", what, got)
+		}
+	}
+	w := shrinking(3, 1)
+	w.s.Wanted.One.Allowed = true
+	if AwaitsCount(w.s) {
+		t.Error("there are three")
+	}
 }
 
 func TestThreeVotersBecomeTwoByTheOrdinaryWayOnlyWithTheEscape(t *testing.T) {
@@ -47,20 +76,32 @@ func TestTheLastTwoBecomeOneOnlyWhenNothingIsAmiss(t *testing.T) {
 		change func(w *world)
 		want   []string
 	}{
-		"nothing is":                    {func(*world) {}, []string{"Stop " + secondMember, "Alone " + firstMember}},
-		"the one that goes leads":       {func(w *world) { w.form(2, 1, 2) }, []string{"Stop " + secondMember, "Alone " + firstMember}},
-		"it is not allowed":             {func(w *world) { w.s.Wanted.One.Allowed = false }, nil},
-		"the one that stays is faulty":  {func(w *world) { w.member(1).Agent.EmptySnapshot = []string{"metadata_0"} }, nil},
-		"an image is taken":             {func(w *world) { w.member(1).Agent.Staging = true }, nil},
-		"a restore is under way":        {func(w *world) { w.s.Wanted.Restore = Restore{Name: "r", Stage: v1alpha1.RestoreWaiting} }, nil},
-		"the copies were not looked at": {func(w *world) { w.s.Drain.Complete = false }, nil},
-		"a broker is down":              {func(w *world) { w.stopped(1001) }, nil},
-		"it failed a minute ago":        {func(w *world) { w.s.Wanted.One.FailedAgo = time.Minute }, nil},
-		"it failed ten minutes ago":     {func(w *world) { w.s.Wanted.One.FailedAgo = 10 * time.Minute }, []string{"Stop " + secondMember, "Alone " + firstMember}},
-		"a backup is to be made first":  {func(w *world) { w.s.Wanted.One.Backup = "b" }, []string{"Save "}},
-		"that backup is not ready":      {func(w *world) { w.s.Wanted.One.Backup, w.s.Wanted.One.Begun = "b", true }, nil},
-		"that backup failed":            {func(w *world) { w.s.Wanted.One = One{Allowed: true, Backup: "b", Begun: true, Failed: "no space"} }, nil},
-		"that backup can be restored":   {func(w *world) { w.s.Wanted.One = One{Allowed: true, Backup: "b", Begun: true, Saved: true} }, []string{"Stop " + secondMember, "Alone " + firstMember}},
+		"nothing is":                          {func(*world) {}, []string{"Stop " + secondMember, "Alone " + firstMember}},
+		"the one that goes leads":             {func(w *world) { w.form(2, 1, 2) }, []string{"Stop " + secondMember, "Alone " + firstMember}},
+		"it is not allowed":                   {func(w *world) { w.s.Wanted.One.Allowed = false }, nil},
+		"the one that stays is faulty":        {func(w *world) { w.member(1).Agent.EmptySnapshot = []string{"metadata_0"} }, nil},
+		"an image is taken":                   {func(w *world) { w.member(1).Agent.Staging = true }, nil},
+		"a restore is under way":              {func(w *world) { w.s.Wanted.Restore = Restore{Name: "r", Stage: v1alpha1.RestoreWaiting} }, nil},
+		"the copies were not looked at":       {func(w *world) { w.s.Drain.Complete = false }, nil},
+		"a broker is down":                    {func(w *world) { w.stopped(1001) }, nil},
+		"it failed a minute ago":              {func(w *world) { w.s.Wanted.One.FailedAgo = time.Minute }, nil},
+		"it failed ten minutes ago":           {func(w *world) { w.s.Wanted.One.FailedAgo = 10 * time.Minute }, []string{"Stop " + secondMember, "Alone " + firstMember}},
+		"a backup is to be made first":        {func(w *world) { w.s.Wanted.One.Backup = "b" }, []string{"Save "}},
+		"that backup is not ready":            {func(w *world) { w.s.Wanted.One.Backup, w.s.Wanted.One.Begun = "b", true }, nil},
+		"that backup failed":                  {func(w *world) { w.s.Wanted.One = One{Allowed: true, Backup: "b", Begun: true, Failed: "no space"} }, nil},
+		"that backup can be restored":         {func(w *world) { w.s.Wanted.One = One{Allowed: true, Backup: "b", Begun: true, Saved: true} }, []string{"Stop " + secondMember, "Alone " + firstMember}},
+		"nobody has counted them":             {func(w *world) { w.s.Rounds = nil }, nil},
+		"only one was counted":                {func(w *world) { delete(w.s.Rounds[0], 2) }, nil},
+		"they hold different keys":            {func(w *world) { w.s.Rounds[0][1] = count(w.member(1), "p", 6) }, nil},
+		"they were counted at two points":     {func(w *world) { w.s.Rounds[0][1] = count(w.member(1), "q", 7) }, nil},
+		"other data of one was counted":       {func(w *world) { w.member(1).Agent.Marker.Life = "another" }, nil},
+		"an older count was another":          {func(w *world) { w.s.Rounds = append([]Round{{1: count(w.member(1), "o", 1)}}, w.s.Rounds...) }, []string{"Stop " + secondMember, "Alone " + firstMember}},
+		"they were counted half a minute ago": {func(w *world) { w.s.RoundAgo = w.s.Limits.Counted }, []string{"Stop " + secondMember, "Alone " + firstMember}},
+		"they were counted before that":       {func(w *world) { w.s.RoundAgo = w.s.Limits.Counted + 1 }, nil},
+		"the one that stays lags": {func(w *world) {
+			w.group(2, "data_0", func(g *Group) { g.Leads = true; g.LastApplied += 201 })
+			w.group(1, "data_0", func(g *Group) { g.Leads = false; g.Leader = 2 })
+		}, nil},
 		"the only copy is on a goer": {func(w *world) {
 			w.s.Drain.Segments = []Segment{{Topic: "t", Copies: 1, Replicas: []uint64{2}, ISR: []uint64{2}, Leader: 2}}
 		}, nil},
@@ -110,6 +151,17 @@ func TestWhatWasStoppedForItIsMadeSoInTimeOrBothGoOnAsTheyWere(t *testing.T) {
 		if !GoingAlone(c.w.s) {
 			t.Errorf("%s: it is not seen to be on its way", what)
 		}
+	}
+	// The operator that had counted them and stopped one is gone, and the next goes on from there.
+	forgotten := half(time.Second)
+	forgotten.s.Rounds = nil
+	if got := steps(Decide(forgotten.s)); !slices.Equal(got, []string{"Alone " + firstMember}) {
+		t.Errorf("another operator: %v", got)
+	}
+	unlike := half(time.Second)
+	unlike.s.Rounds[0][1] = count(unlike.member(1), "p", 6)
+	if got := steps(Decide(unlike.s)); !slices.Equal(got, []string{"Start " + secondMember}) {
+		t.Errorf("it was stopped for something else, and they differ: %v", got)
 	}
 	failed := half(time.Second)
 	failed.s.Wanted.One.FailedAgo = time.Second

@@ -28,6 +28,8 @@ type Snapshot struct {
 	TransferFailedAgo time.Duration
 	// Rounds are the last two rounds in which the members' data was counted, the older one first.
 	Rounds []Round
+	// RoundAgo is how long ago the last of them ended.
+	RoundAgo time.Duration
 	// Faults are what earlier passes found and what is not known to be over.
 	Faults []Fault
 	// SeedTries are the seeds that failed, by pod.
@@ -127,6 +129,8 @@ type Limits struct {
 	StartSettle time.Duration
 	// Diverged: a leader whose followers have a longer log in its own term. Questions to members are up to half a second apart, the passes some seconds.
 	Diverged time.Duration
+	// Counted: for how long a count of the members' data says that they are equal. A follower that falls back by the 1000 entries behind which it would be given a snapshot without them takes longer.
+	Counted time.Duration
 	// MajorityLost: a majority of the voters whose volumes are seen empty, before a survivor's data is put into them.
 	MajorityLost time.Duration
 	// TotalLoss: every volume of the placement centre is seen empty, before a backup is put into them. What mends by itself, a mount that was wrong for a moment say, has mended by then.
@@ -160,7 +164,7 @@ func DefaultLimits() Limits {
 		ListIncomplete: 15 * time.Second, RegistryShort: 45 * time.Second, RaftDead: 15 * time.Second, LoginRefused: 10 * time.Second, StaleLeader: 90 * time.Second,
 		LeadersApart: 15 * time.Second, Hold: 100 * time.Second, PodPending: 10 * time.Second,
 		Unregister: 25 * time.Second, Stranded: 15 * time.Second, Quiesce: 15 * time.Second, CopiesMissing: 2 * time.Minute, Lag: 200, TransferRetry: 30 * time.Second, StartSettle: 15 * time.Second,
-		Diverged: 10 * time.Second, MajorityLost: 2 * time.Minute, TotalLoss: 2 * time.Minute, MachineLost: 40 * time.Second, VolumeLost: 2 * time.Minute, Duplicate: time.Minute, LogGrowth: 10, LogStorm: 2 * time.Minute,
+		Diverged: 10 * time.Second, Counted: 30 * time.Second, MajorityLost: 2 * time.Minute, TotalLoss: 2 * time.Minute, MachineLost: 40 * time.Second, VolumeLost: 2 * time.Minute, Duplicate: time.Minute, LogGrowth: 10, LogStorm: 2 * time.Minute,
 		SeedPause: 10 * time.Second, SeedPauseMax: 5 * time.Minute, SeedStall: 10 * time.Minute,
 		RestartAway: 5 * time.Second, ReplaceAway: 15 * time.Second, Calm: 5 * time.Minute, Pace: 5 * time.Second,
 	}
@@ -174,7 +178,7 @@ func (l Limits) Scale(speed float64) Limits {
 		ListIncomplete: s(l.ListIncomplete), RegistryShort: s(l.RegistryShort), RaftDead: s(l.RaftDead), LoginRefused: s(l.LoginRefused), StaleLeader: s(l.StaleLeader),
 		LeadersApart: s(l.LeadersApart), Hold: s(l.Hold), PodPending: s(l.PodPending),
 		Unregister: s(l.Unregister), Stranded: s(l.Stranded), Quiesce: s(l.Quiesce), CopiesMissing: s(l.CopiesMissing), Lag: l.Lag, TransferRetry: s(l.TransferRetry), StartSettle: s(l.StartSettle),
-		Diverged: s(l.Diverged), MajorityLost: s(l.MajorityLost), TotalLoss: s(l.TotalLoss), MachineLost: s(l.MachineLost), VolumeLost: s(l.VolumeLost), Duplicate: s(l.Duplicate), LogGrowth: l.LogGrowth * speed, LogStorm: s(l.LogStorm),
+		Diverged: s(l.Diverged), Counted: s(l.Counted), MajorityLost: s(l.MajorityLost), TotalLoss: s(l.TotalLoss), MachineLost: s(l.MachineLost), VolumeLost: s(l.VolumeLost), Duplicate: s(l.Duplicate), LogGrowth: l.LogGrowth * speed, LogStorm: s(l.LogStorm),
 		SeedPause: s(l.SeedPause), SeedPauseMax: s(l.SeedPauseMax), SeedStall: s(l.SeedStall),
 		RestartAway: s(l.RestartAway), ReplaceAway: s(l.ReplaceAway), Calm: s(l.Calm), Pace: s(l.Pace),
 	}

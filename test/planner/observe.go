@@ -280,7 +280,7 @@ func (w *World) census(s topology.Snapshot) {
 		round[id] = c
 	}
 	if len(round) > 1 {
-		w.op.rounds = append(w.op.rounds, round)
+		w.op.rounds, w.op.rounded = append(w.op.rounds, round), w.now
 		w.op.rounds = w.op.rounds[max(0, len(w.op.rounds)-2):]
 	}
 }

@@ -17,6 +17,7 @@ type operator struct {
 	faults    []topology.Fault
 	rounds    []topology.Round
 	counted   time.Duration
+	rounded   time.Duration // when the last of rounds was made
 	seeds     topology.SeedMemory
 	refused   map[string]string
 	transfers int
@@ -60,7 +61,7 @@ func (w *World) pass() time.Duration {
 	if leaving := topology.Leaving(s); len(leaving) > 0 {
 		s.Drain = w.drain(s, leaving)
 	}
-	s.Rounds, s.Faults = w.op.rounds, w.op.faults
+	s.Rounds, s.RoundAgo, s.Faults = w.op.rounds, w.now-w.op.rounded, w.op.faults
 	symptoms := topology.Symptoms(s)
 	if s.Wanted.Restore.HasMembers() {
 		symptoms = nil
