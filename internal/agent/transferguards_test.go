@@ -252,7 +252,9 @@ func TestARecordOfATransferThatCannotBeReadKeepsTheServerStoppedAndRefusesEveryO
 	put(t, volume.At(p.Paths.VolumeDir).Path(protocol.TransferFile), []byte(`{"id":"a","role":"Witness"}`))
 	p.start()
 	// Who may call is in its configuration, which it may read after that.
-	state := p.eventually("its gate is shut", func(s protocol.State) bool { return s.Gate.Reason == protocol.GateTransferring && s.Config.Mounted != "" })
+	state := p.eventually("its gate is shut", func(s protocol.State) bool {
+		return s.Gate.Reason == protocol.GateTransferring && s.Config.Mounted != ""
+	})
 	if state.Transfer == nil || state.Transfer.Phase != protocol.TransferPrepared || !strings.Contains(state.Transfer.Message, "not known") {
 		t.Errorf("%+v", state.Transfer)
 	}
