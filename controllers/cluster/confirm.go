@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -34,7 +35,7 @@ func (r *Reconciler) confirm(ctx context.Context, p *pass, step topology.Step) e
 	again := p.snapshot
 	again.Members, again.Present, again.Registrations = now.snapshot.Members, now.snapshot.Present, now.snapshot.Registrations
 	if !topology.Decide(again).Takes(step) {
-		return fmt.Errorf("what it was decided on has changed since: nobody would decide on it now")
+		return errors.New("what it was decided on has changed since: nobody would decide on it now")
 	}
 	return nil
 }

@@ -132,11 +132,11 @@ func (r *brokerRun) end() {
 	r.Helper()
 	access, err := messages.Reach(r.Context(), k8s, r.cluster())
 	r.must(err)
-	acknowledged, lost, gone, unread := 0, 0, 0, 0
-	var gap time.Duration
+	var sum messages.Figures
+	gone, unread := 0, 0
 	for i, traffic := range r.traffic {
 		f := traffic.Stop(20 * time.Second)
-		acknowledged, lost, gap = acknowledged+f.Acknowledged, lost+f.Lost, max(gap, f.LongestGap)
+		sum = sum.Add(f)
 		ctx, cancel := context.WithTimeout(r.Context(), 30*time.Second)
 		stored, err := access.Admin(0).Read(ctx, r.topics[i])
 		cancel()
@@ -154,8 +154,8 @@ func (r *brokerRun) end() {
 		r.Logf("%s: %s", r.topics[i], f)
 	}
 	// With RobustMQ 0.4.11 the connections of these slow clients end again and again, and their subscribers miss some for that. What was acknowledged is stored, which is looked at above.
-	if lost > 0 && !realServer {
-		r.Errorf("%d acknowledged messages were not received", lost)
+	if sum.Lost > 0 && !realServer {
+		r.Errorf("%d acknowledged messages were not received", sum.Lost)
 	}
-	figures.add("QoS 1 on 8 topics, brokers 5 to 7 to 5", "%d acknowledged, %d not received, %d not stored (%d could not be looked at); longest gap between acknowledgements %.1f s", acknowledged, lost, gone, unread, gap.Seconds())
+	figures.add("QoS 1 on 8 topics, brokers 5 to 7 to 5", "%d acknowledged, %d not received, %d not stored (%d could not be looked at); longest gap between acknowledgements %.1f s", sum.Acknowledged, sum.Lost, gone, unread, sum.LongestGap.Seconds())
 }
