@@ -130,6 +130,8 @@ func (s *scene) rolls(c *v1alpha1.RobustMQCluster, doing, reason string) {
 	for i := range rollingTopics {
 		traffic = append(traffic, s.traffic(fmt.Sprintf("e2e/rolling/%d", i)))
 	}
+	stored := &storedRun{scene: s}
+	stored.begin(strings.ReplaceAll(doing, " ", "-"), rollingTopics, 0, 1)
 	writes, acknowledged := s.writeUsers("gap")
 	begin := time.Now()
 	s.apply(c)
@@ -145,6 +147,7 @@ func (s *scene) rolls(c *v1alpha1.RobustMQCluster, doing, reason string) {
 	for _, t := range traffic {
 		sum = sum.Add(t.Stop(10 * time.Second))
 	}
+	stored.end("every pod " + doing)
 
 	type step struct {
 		pod string

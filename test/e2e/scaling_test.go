@@ -30,7 +30,7 @@ func TestBrokersGoFromFiveToSevenAndBackUnderTraffic(t *testing.T) {
 	c.Spec.Config = v1alpha1.Config{"storage_runtime": {"replica_fetch_max_wait_ms": fetch, "replica_fetch_backoff_ms": fetch}}
 	s.apply(c)
 	s.ready(6 * time.Minute)
-	run := &brokerRun{scene: s}
+	run := &storedRun{scene: s}
 	run.begin("old", 3, 0, 1, 2)
 	before := s.servers()
 
@@ -48,7 +48,7 @@ func TestBrokersGoFromFiveToSevenAndBackUnderTraffic(t *testing.T) {
 	s.brokers(5, 8*time.Minute)
 	figures.add("brokers 7 to 5, from apply to Ready", "%.1f s", time.Since(begin).Seconds())
 	s.sameServers(before, "brokers were taken away")
-	run.end()
+	run.end("brokers 5 to 7 to 5")
 }
 
 // brokers waits until the cluster is Ready with so many brokers, and no more pods of them.
@@ -101,15 +101,15 @@ func (s *scene) sameServers(before map[string]started, when string) {
 	}
 }
 
-// brokerRun is traffic on several topics, each slow enough for all its messages to be read back: RobustMQ shows the first 100 of a topic.
-type brokerRun struct {
+// storedRun is traffic on several topics, each slow enough for all its messages to be read back: RobustMQ shows the first 100 of a topic.
+type storedRun struct {
 	*scene
 	topics  []string
 	traffic []*messages.Traffic
 }
 
 // begin makes topics with two copies and starts a publisher and a subscriber on each, at the first of the brokers that answers.
-func (r *brokerRun) begin(name string, count int, at ...int32) {
+func (r *storedRun) begin(name string, count int, at ...int32) {
 	r.Helper()
 	access, err := messages.Reach(r.Context(), k8s, r.cluster())
 	r.must(err)
@@ -127,8 +127,8 @@ func (r *brokerRun) begin(name string, count int, at ...int32) {
 	}
 }
 
-// end stops the traffic. Every acknowledged message must have been received while somebody was subscribed, and be stored.
-func (r *brokerRun) end() {
+// end stops the traffic. Every message acknowledged during what was done must have been received while somebody was subscribed, and be stored.
+func (r *storedRun) end(during string) {
 	r.Helper()
 	access, err := messages.Reach(r.Context(), k8s, r.cluster())
 	r.must(err)
@@ -157,5 +157,5 @@ func (r *brokerRun) end() {
 	if sum.Lost > 0 && !realServer {
 		r.Errorf("%d acknowledged messages were not received", sum.Lost)
 	}
-	figures.add("QoS 1 on 8 topics, brokers 5 to 7 to 5", "%d acknowledged, %d not received, %d not stored (%d could not be looked at); longest gap between acknowledgements %.1f s", sum.Acknowledged, sum.Lost, gone, unread, sum.LongestGap.Seconds())
+	figures.add(fmt.Sprintf("QoS 1 on %d slow topics, %s", len(r.topics), during), "%d acknowledged, %d not received, %d not stored (%d could not be looked at); longest gap between acknowledgements %.1f s", sum.Acknowledged, sum.Lost, gone, unread, sum.LongestGap.Seconds())
 }
