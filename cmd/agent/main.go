@@ -1,4 +1,4 @@
-// Command agent is process 1 of a RobustMQ pod, and the program that an init container uses to put itself there.
+// Command agent is process 1 of a RobustMQ pod, and the program with which an init container puts it there.
 package main
 
 import (

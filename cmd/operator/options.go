@@ -28,6 +28,7 @@ type options struct {
 	leaderElectionNS string
 	clusterDomain    string
 	agentImage       string
+	copyAgent        bool
 	serverImage      string
 	logLevel         string
 	webhooks         bool
@@ -65,6 +66,7 @@ func (o *options) bind(f *pflag.FlagSet) {
 	f.StringVar(&o.leaderElectionNS, "leader-election-namespace", o.leaderElectionNS, "namespace of the lease; empty: the operator's own")
 	f.StringVar(&o.clusterDomain, "cluster-domain", o.clusterDomain, "DNS domain of the Kubernetes cluster")
 	f.StringVar(&o.agentImage, "agent-image", o.agentImage, "image that carries the agent (required)")
+	f.BoolVar(&o.copyAgent, "copy-agent", o.copyAgent, "have an init container copy the agent into every pod, also where all nodes could mount its image")
 	f.StringVar(&o.serverImage, "server-image", o.serverImage, "image of RobustMQ where a cluster names none; {version} stands for its version")
 	f.StringVar(&o.logLevel, "log-level", o.logLevel, "debug, info, warn or error")
 	f.BoolVar(&o.webhooks, "webhooks", o.webhooks, "serve the admission webhooks; without them the rules hold in the schema and when a cluster is reconciled")

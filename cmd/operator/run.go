@@ -90,7 +90,7 @@ func run(ctx context.Context, o *options) error {
 	restores := restoresOf(mgr.GetClient())
 	record := monitored.NewRecord()
 	reconciler := &cluster.Reconciler{
-		Agents: agents, ServerImage: o.serverImage, AgentImage: o.agentImage,
+		Agents: agents, ServerImage: o.serverImage, AgentImage: o.agentImage, CopyAgent: o.copyAgent,
 		ClusterDomain: o.clusterDomain, OperatorNamespace: namespace(), DisableRelay: o.disableRelay, Metrics: counts, Restores: restores, Monitoring: record,
 	}
 	machines, err := cluster.MayReadMachines(ctx, mgr.GetClient())

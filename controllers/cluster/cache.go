@@ -67,7 +67,9 @@ func appliedByUs(entries []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntr
 
 // slimPod keeps of a pod where it runs, which images it runs, and how it does.
 func slimPod(pod *corev1.Pod) {
-	pod.Spec = corev1.PodSpec{NodeName: pod.Spec.NodeName, InitContainers: images(pod.Spec.InitContainers), Containers: images(pod.Spec.Containers)}
+	pod.Spec = corev1.PodSpec{
+		NodeName: pod.Spec.NodeName, InitContainers: images(pod.Spec.InitContainers), Containers: images(pod.Spec.Containers), Volumes: slices.Clone(manifests.AgentVolumes(pod.Spec.Volumes)),
+	}
 	for _, label := range []string{appsv1.StatefulSetPodNameLabel, appsv1.PodIndexLabel} { // the pod's name says both, and the others are the same for all pods of a role
 		delete(pod.Labels, label)
 	}

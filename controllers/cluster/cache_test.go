@@ -43,7 +43,7 @@ func TestOfAPodTheCacheKeepsWhatIsDecidedOn(t *testing.T) {
 	}
 	about := metav1.ObjectMeta{Name: "c-0", Namespace: "n", UID: "u", Labels: map[string]string{"a": "b", appsv1.ControllerRevisionHashLabelKey: "r"}, Annotations: map[string]string{"c": "d"}, OwnerReferences: []metav1.OwnerReference{{Name: "set"}}}
 	full := &corev1.Pod{ObjectMeta: *about.DeepCopy(), Status: *status.DeepCopy(), Spec: corev1.PodSpec{
-		NodeName: "node-1", ServiceAccountName: "account", Volumes: []corev1.Volume{{Name: "data"}},
+		NodeName: "node-1", ServiceAccountName: "account", Volumes: []corev1.Volume{{Name: "data"}, *mountedAgent.DeepCopy()},
 		InitContainers: []corev1.Container{{Name: "agent", Image: "a:1", Args: []string{"x"}}},
 		Containers:     []corev1.Container{{Name: "server", Image: "i:1", Env: []corev1.EnvVar{{Name: "e"}}}},
 	}}
@@ -53,6 +53,7 @@ func TestOfAPodTheCacheKeepsWhatIsDecidedOn(t *testing.T) {
 	full.Status.ContainerStatuses[0].ImageID, full.Status.ContainerStatuses[0].ContainerID = "sha256:1", "containerd://1"
 	want := &corev1.Pod{ObjectMeta: about, Status: status, Spec: corev1.PodSpec{
 		NodeName: "node-1", InitContainers: []corev1.Container{{Name: "agent", Image: "a:1"}}, Containers: []corev1.Container{{Name: "server", Image: "i:1"}},
+		Volumes: []corev1.Volume{mountedAgent},
 	}}
 	got, err := Slim(full)
 	if err != nil || !reflect.DeepEqual(got, want) {

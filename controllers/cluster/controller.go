@@ -42,6 +42,8 @@ type Reconciler struct {
 	ServerImage, AgentImage string
 	ClusterDomain           string
 	OperatorNamespace       string
+	// CopyAgent has the agent copied into every pod, also where its image could be mounted.
+	CopyAgent bool
 	// DisableRelay switches the agents' heartbeat relay off (tests: without it one dead host empties the node registry).
 	DisableRelay bool
 
@@ -69,6 +71,7 @@ type Reconciler struct {
 
 	mu     sync.Mutex
 	memory map[types.NamespacedName]*memory
+	mounts mounts
 }
 
 // AgentPool gives clients of agents.
@@ -117,6 +120,8 @@ type memory struct {
 	absent map[string]time.Time
 	// denied are the objects that the API server refused, by kind and name.
 	denied map[string]denial
+	// mountFailed is when a node could not mount the agent's image last; zero: none was seen.
+	mountFailed time.Time
 }
 
 // pass is one reconcile of one cluster: what was read, and what follows from it.
@@ -144,6 +149,8 @@ type pass struct {
 	storageHeld map[v1alpha1.Role]bool
 	// monitored is what has become of the objects by which the cluster is monitored; nil: not known.
 	monitored *MonitoringFound
+	// mayMount: the agent's image may be mounted into pods that are made anew, where that has been seen to work.
+	mayMount bool
 	// pulled and pulledInputs are the cluster, and what else it is built from, whose images are pulled.
 	pulled       *v1alpha1.RobustMQCluster
 	pulledInputs manifests.Inputs
@@ -235,6 +242,7 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 			r.event(p.cluster, "", corev1.EventTypeNormal, v1alpha1.ReasonAdopted, fmt.Sprintf("the cluster %s is taken up again on the volumes that it left", id.uid))
 		}
 	}
+	p.mayMount = r.mayMount(ctx, p)
 	p.inputs = r.inputs(p)
 	identity, err := r.ensureSecrets(ctx, p)
 	if err != nil {

@@ -46,7 +46,7 @@ func MayReadMachines(ctx context.Context, writer client.Writer) (bool, error) {
 	return true, nil
 }
 
-// stripNode leaves of a Node what machineOf and pinnedTo read: there may be thousands of them, with a list of images each.
+// stripNode leaves of a Node what machineOf, pinnedTo and mountsImages read: there may be thousands of them, with a list of images each.
 func stripNode(object any) (any, error) {
 	node, ok := object.(*corev1.Node)
 	if !ok {
@@ -57,6 +57,8 @@ func stripNode(object any) (any, error) {
 		small.Labels = map[string]string{corev1.LabelHostname: host}
 	}
 	small.Spec.Unschedulable = node.Spec.Unschedulable
+	info := &node.Status.NodeInfo
+	small.Status.NodeInfo = corev1.NodeSystemInfo{OperatingSystem: info.OperatingSystem, KubeletVersion: info.KubeletVersion, ContainerRuntimeVersion: info.ContainerRuntimeVersion}
 	for _, taint := range node.Spec.Taints {
 		if taint.Key == topology.TaintOutOfService {
 			small.Spec.Taints = append(small.Spec.Taints, corev1.Taint{Key: taint.Key, Value: taint.Value, Effect: taint.Effect})

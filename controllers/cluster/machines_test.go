@@ -64,7 +64,7 @@ func (k *kubernetes) List(_ context.Context, into client.ObjectList, opts ...cli
 	switch into := into.(type) {
 	case *corev1.NodeList:
 		for _, n := range k.nodes {
-			if options.LabelSelector.String() == corev1.LabelHostname+"="+n.Labels[corev1.LabelHostname] {
+			if options.LabelSelector == nil || options.LabelSelector.String() == corev1.LabelHostname+"="+n.Labels[corev1.LabelHostname] {
 				into.Items = append(into.Items, n)
 			}
 		}
@@ -149,14 +149,14 @@ func TestOnlyAVolumeThatNamesItsMachinesIsPinned(t *testing.T) {
 }
 
 func TestTheCacheKeepsOfANodeWhatDecisionsAreMadeOn(t *testing.T) {
-	full := node("m1", func(n *corev1.Node) { notReady(n); outOfService(n); n.Spec.Unschedulable = true })
+	full := node("m1", func(n *corev1.Node) { notReady(n); outOfService(n); n.Spec.Unschedulable = true; mounting(n) })
 	got, err := stripNode(&full)
 	if err != nil {
 		t.Fatal(err)
 	}
 	small := got.(*corev1.Node)
 	want := topology.Machine{OutOfService: true, Cordoned: true}
-	if machineOf(small) != want || machineOf(&full) != want || small.Labels[corev1.LabelHostname] != "m1.host" || len(small.Status.Images) > 0 || len(small.Labels) > 1 {
+	if machineOf(small) != want || machineOf(&full) != want || small.Labels[corev1.LabelHostname] != "m1.host" || len(small.Status.Images) > 0 || len(small.Labels) > 1 || !mountsImages(small) {
 		t.Errorf("%+v", small)
 	}
 	if kept, err := stripNode("a tombstone"); err != nil || kept != "a tombstone" {

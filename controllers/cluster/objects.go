@@ -30,7 +30,7 @@ const FieldManager = "robustmq-operator"
 func (r *Reconciler) inputs(p *pass) manifests.Inputs {
 	in := manifests.Inputs{
 		ClusterUID: p.id.uid, Generation: p.id.generation,
-		ServerImage: manifests.ServerImage(p.desired, r.ServerImage), AgentImage: r.AgentImage,
+		ServerImage: manifests.ServerImage(p.desired, r.ServerImage), AgentImage: r.AgentImage, AgentMounted: p.mayMount && p.mounted(),
 		ClusterDomain: r.ClusterDomain, OperatorNamespace: r.OperatorNamespace, DisableRelay: r.DisableRelay,
 		Replicas: map[v1alpha1.Role]int32{},
 		Traits:   manifests.Traits{Islands: p.traits.Tier == robustmq.TierIslands, PrometheusPort: !p.traits.MetricsOnHTTP},

@@ -24,6 +24,7 @@ func (r *Reconciler) observePulls(ctx context.Context, p *pass) error {
 	wanted := map[string]bool{}
 	ahead := p.hop != nil && p.hop.ready // every pod goes then, and before that none is made anew
 	p.pulled, p.pulledInputs = p.desired, p.inputs
+	p.pulledInputs.AgentMounted = p.mayMount
 	if ahead {
 		p.pulled = p.desired.DeepCopy()
 		p.pulled.Spec.Version = p.cluster.Spec.Version
@@ -31,7 +32,11 @@ func (r *Reconciler) observePulls(ctx context.Context, p *pass) error {
 	}
 	for i := range p.snapshot.Members {
 		m := &p.snapshot.Members[i]
-		if pod := p.observed.pods[m.Pod]; (m.TemplateStale || ahead) && pod != nil && pod.Spec.NodeName != "" && !hasImages(pod, p.pulledInputs) {
+		pod := p.observed.pods[m.Pod]
+		if pod == nil || pod.Spec.NodeName == "" || !m.TemplateStale && !ahead {
+			continue
+		}
+		if !hasImages(pod, p.pulledInputs, m.OnlyImage) {
 			m.Pull.Phase = topology.PullWanted
 			wanted[manifests.PullJobName(p.pulled, p.pulledInputs, m.Node)] = true
 		}
@@ -62,17 +67,16 @@ func (r *Reconciler) observePulls(ctx context.Context, p *pass) error {
 		if m := &p.snapshot.Members[i]; m.Pull.Phase == topology.PullWanted {
 			name := manifests.PullJobName(p.pulled, p.pulledInputs, m.Node)
 			m.Pull = pullOf(byName[name], p.observed.pulls[name])
+			r.noteMount(p, m, byName[name])
 		}
 	}
 	return nil
 }
 
-// hasImages reports whether the pod runs the very images that are wanted.
-func hasImages(pod *corev1.Pod, in manifests.Inputs) bool {
-	for _, c := range pod.Spec.InitContainers {
-		if c.Name == manifests.ContainerAgent && c.Image != in.AgentImage {
-			return false
-		}
+// hasImages reports whether the pod runs the very images that are wanted, with an agent that comes as it is wanted to; how it comes is all the same for a pod that is not made anew.
+func hasImages(pod *corev1.Pod, in manifests.Inputs, stays bool) bool {
+	if image, mounted := manifests.AgentImageOf(&pod.Spec); image != in.AgentImage || !stays && mounted != in.AgentMounted {
+		return false
 	}
 	for _, c := range pod.Spec.Containers {
 		if c.Name == manifests.ContainerServer && c.Image != in.ServerImage {

@@ -36,7 +36,7 @@ func wantTemplates(p *pass) {
 		if pod == nil {
 			continue
 		}
-		m.TemplateStale = templateStale(pod, p.observed.sets[m.Role], wanted[m.Role])
+		m.TemplateStale = templateStale(pod, p.observed.sets[m.Role], wanted[m.Role]) || p.cannotMount(pod)
 		m.OnlyImage = m.TemplateStale && m.State == topology.PodRunning && manifests.OnlyImageDiffers(manifests.StatefulSet(p.desired, p.inputs, m.Role), pod)
 	}
 }

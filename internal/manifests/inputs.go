@@ -14,6 +14,8 @@ type Inputs struct {
 	Generation int64
 	// ServerImage runs RobustMQ (see ServerImage), AgentImage holds the agent.
 	ServerImage, AgentImage string
+	// AgentMounted: the agent's image is mounted into the pods, where otherwise an init container copies the agent out of it.
+	AgentMounted bool
 	// ClusterDomain is the DNS domain of the Kubernetes cluster, without dots at its ends.
 	ClusterDomain string
 	// OperatorNamespace is where the operator's own pods are; they alone may call the agents.

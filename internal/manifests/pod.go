@@ -33,6 +33,7 @@ var configDir = path.Dir(protocol.ConfigFile)
 // Hashes in the template would roll the quorum for what needs no new pod.
 func podTemplate(cluster *v1alpha1.RobustMQCluster, in Inputs, row v1alpha1.RoleView) corev1.PodTemplateSpec {
 	user := ptr.Deref(row.PodTemplate, v1alpha1.PodTemplateSpec{})
+	initial, agent := deliver(in, row.Resources.Requirements())
 	return corev1.PodTemplateSpec{
 		ObjectMeta: metav1.ObjectMeta{
 			Labels:      merged(user.Labels, merged(labels(cluster, row.Role.Component()), named(row.Role))),
@@ -59,22 +60,10 @@ func podTemplate(cluster *v1alpha1.RobustMQCluster, in Inputs, row v1alpha1.Role
 				FSGroupChangePolicy: ptr.To(corev1.FSGroupChangeOnRootMismatch), // else every start walks the whole volume
 				SeccompProfile:      &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 			},
-			InitContainers: []corev1.Container{installer(in, row.Resources.Requirements())},
+			InitContainers: initial,
 			Containers:     []corev1.Container{server(cluster, in, row)},
-			Volumes:        volumes(cluster, row),
+			Volumes:        append([]corev1.Volume{agent}, volumes(cluster, row)...),
 		},
-	}
-}
-
-// installer copies the agent out of its own image, so that RobustMQ's image may be anybody's. Nothing needs it to reach the disk: after a power cut it is copied again.
-func installer(in Inputs, resources corev1.ResourceRequirements) corev1.Container {
-	return corev1.Container{
-		Name:            ContainerAgent,
-		Image:           in.AgentImage,
-		Command:         []string{"/agent", "install", agentBinary},
-		Resources:       resources,
-		VolumeMounts:    []corev1.VolumeMount{{Name: volumeAgent, MountPath: protocol.AgentDir}},
-		SecurityContext: restricted(),
 	}
 }
 

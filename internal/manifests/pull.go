@@ -3,6 +3,7 @@ package manifests
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -19,17 +20,18 @@ const (
 	pullKept int32 = 600
 )
 
-// PullJobName is the Job that pulls these images on a node; other images have another.
+// PullJobName is the Job that pulls these images on a node; other images have another, and so has an agent that comes in another way.
 func PullJobName(cluster *v1alpha1.RobustMQCluster, in Inputs, node string) string {
-	sum := sha256.Sum256([]byte(node + "\n" + in.ServerImage + "\n" + in.AgentImage))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%s\n%t", node, in.ServerImage, in.AgentImage, in.AgentMounted))
 	return cluster.Name + "-pull-" + hex.EncodeToString(sum[:5])
 }
 
-// PullJob brings the images of a role's pods onto a node before any of its pods is taken down: it copies the agent and runs it once, in the server's image, for its version. So it finds
-// out, too, whether the node can run what it pulled. It is as welcome on the node as the role's pods are, and a node that takes no pods keeps the change from beginning.
+// PullJob brings the images of a role's pods onto a node before any of its pods is taken down: it runs the agent once, which comes as it comes to those pods, in the server's image, for its version. So it
+// finds out, too, whether the node can run what it pulled, and mount it. It is as welcome on the node as the role's pods are, and a node that takes no pods keeps the change from beginning.
 func PullJob(cluster *v1alpha1.RobustMQCluster, in Inputs, r v1alpha1.Role, node string) *batchv1.Job {
 	pod := podTemplate(cluster, in, roleOf(cluster, r))
 	run := pod.Spec.Containers[0]
+	initial, agent := deliver(in, installResources())
 	l := labels(cluster, v1alpha1.ComponentPull)
 	m := meta(cluster, PullJobName(cluster, in, node), v1alpha1.ComponentPull)
 	job := &batchv1.Job{
@@ -55,13 +57,13 @@ func PullJob(cluster *v1alpha1.RobustMQCluster, in Inputs, r v1alpha1.Role, node
 			RunAsNonRoot: ptr.To(true), RunAsUser: ptr.To(podUser), RunAsGroup: ptr.To(podUser), FSGroup: ptr.To(podUser),
 			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		},
-		InitContainers: []corev1.Container{installer(in, installResources())},
+		InitContainers: initial,
 		Containers: []corev1.Container{{
 			Name: run.Name, Image: run.Image, ImagePullPolicy: run.ImagePullPolicy, Command: []string{agentBinary, "version"},
 			Resources: installResources(), SecurityContext: restricted(),
 			VolumeMounts: []corev1.VolumeMount{{Name: volumeAgent, MountPath: protocol.AgentDir, ReadOnly: true}},
 		}},
-		Volumes: []corev1.Volume{memoryless(volumeAgent)},
+		Volumes: []corev1.Volume{agent},
 	}
 	return job
 }

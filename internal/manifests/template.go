@@ -13,15 +13,11 @@ import (
 )
 
 // stamped writes into a template the hash of all in it that a pod's server depends on. Pods carry it, so that one that was made from another template is told apart from one whose
-// template differs in the agent's image alone: that changes with every release of the operator, and no server is restarted for it.
+// template differs in the agent's image alone, or in how that comes: the image changes with every release of the operator, and no server is restarted for it.
 func stamped(template corev1.PodTemplateSpec) corev1.PodTemplateSpec {
 	bare := template.DeepCopy()
 	delete(bare.Annotations, v1alpha1.AnnotationTemplate)
-	for i := range bare.Spec.InitContainers {
-		if bare.Spec.InitContainers[i].Name == ContainerAgent {
-			bare.Spec.InitContainers[i].Image = ""
-		}
-	}
+	undelivered(&bare.Spec)
 	text, err := json.Marshal(bare)
 	if err != nil {
 		panic(fmt.Sprintf("a pod template is no JSON: %v", err)) // it is made of the API's own types
@@ -40,10 +36,9 @@ func TemplateHash(set *appsv1.StatefulSet) string {
 // runs. A pod whose images are not those of its template, since somebody rewrites them when pods are made, does not.
 func OnlyImageDiffers(set *appsv1.StatefulSet, pod *corev1.Pod) bool {
 	template := *set.Spec.Template.DeepCopy()
-	for _, c := range template.Spec.InitContainers {
-		if imageOf(pod.Spec.InitContainers, c.Name) != c.Image {
-			return false
-		}
+	wanted, _ := AgentImageOf(&template.Spec)
+	if has, _ := AgentImageOf(&pod.Spec); has != wanted {
+		return false
 	}
 	for i := range template.Spec.Containers {
 		if c := &template.Spec.Containers[i]; c.Name == ContainerServer {

@@ -36,6 +36,9 @@ func TestOnlyTheImageOfAServerCanBeChangedInAPod(t *testing.T) {
 		"somebody rewrote the agent's": {func(_ *v1alpha1.RobustMQCluster, in *Inputs, p *corev1.Pod) {
 			in.ServerImage, p.Spec.InitContainers[0].Image = "server:2", "mirror/agent:1"
 		}, false},
+		"an agent that comes in another way to new pods": {func(_ *v1alpha1.RobustMQCluster, in *Inputs, _ *corev1.Pod) {
+			in.ServerImage, in.AgentMounted = "server:2", true
+		}, true},
 		"a pod of a release that wrote no hash": {func(_ *v1alpha1.RobustMQCluster, in *Inputs, p *corev1.Pod) {
 			in.ServerImage = "server:2"
 			delete(p.Annotations, v1alpha1.AnnotationTemplate)

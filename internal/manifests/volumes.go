@@ -25,9 +25,9 @@ const (
 // secretMode: readable by the pod's group, which fsGroup makes the owner of mounted Secrets.
 const secretMode int32 = 0o440
 
+// volumes of a pod beside the agent's.
 func volumes(cluster *v1alpha1.RobustMQCluster, row v1alpha1.RoleView) []corev1.Volume {
 	return []corev1.Volume{
-		memoryless(volumeAgent),
 		{Name: volumeRun, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{ // in memory: it holds secrets, and must not reach a disk
 			Medium: corev1.StorageMediumMemory, SizeLimit: ptr.To(resource.MustParse("64Mi")),
 		}}},
