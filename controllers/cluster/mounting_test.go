@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/internal/manifests"
 	"github.com/robustmq/robustmq-operator/internal/topology"
 )
@@ -57,14 +59,14 @@ func TestTheAgentIsMountedOnlyWhereEveryNodeCanAndNoneHasFailed(t *testing.T) {
 	if !r.mayMount(t.Context(), p) {
 		t.Error("both nodes can")
 	}
-	k.nodes = append(k.nodes, node("m3", nil))
+	k.nodes = []corev1.Node{node("m0", nil), k.nodes[0], k.nodes[1]}
 	if !r.mayMount(t.Context(), p) {
 		t.Error("all nodes were read for every cluster's every pass")
 	}
 	if later(mountLooks + 1); r.mayMount(t.Context(), p) {
 		t.Error("a node of an unknown version came")
 	}
-	k.nodes = k.nodes[:2]
+	k.nodes = k.nodes[1:]
 	if later(mountLooks + 1); !r.mayMount(t.Context(), p) {
 		t.Error("it went")
 	}
@@ -127,6 +129,54 @@ func TestPodsAreMadeWithAMountedAgentOnceOneWasSeenToRun(t *testing.T) {
 	if hasImages(pod, manifests.Inputs{AgentImage: "agent:1"}, false) || !hasImages(pod, manifests.Inputs{AgentImage: "agent:1"}, true) ||
 		!hasImages(pod, manifests.Inputs{AgentImage: "agent:1", AgentMounted: true}, false) || hasImages(pod, manifests.Inputs{AgentImage: "agent:2", AgentMounted: true}, true) {
 		t.Error("a pod that is made anew has its images where its agent comes in the same way, one that stays where it is the same agent")
+	}
+}
+
+func TestAJobShowsThatTheAgentCanBeMountedBeforePodsAreMadeWithIt(t *testing.T) {
+	p := formed(t)
+	p.memory, p.mayMount = &memory{}, true
+	r := &Reconciler{ServerImage: "server:1", AgentImage: "agent:1", Now: func() time.Time { return noon }}
+	p.inputs = r.inputs(p)
+	if p.inputs.AgentMounted {
+		t.Error("nobody has shown it")
+	}
+	const name = "c-mqtt-broker-0"
+	pod := podOf(manifests.StatefulSet(p.desired, p.inputs, v1alpha1.RoleMQTTBroker), p.observed.pods[name])
+	pod.Spec.NodeName, p.observed.pods[name] = "m1", pod
+	look := func() *topology.Member {
+		t.Helper()
+		p.inputs = r.inputs(p)
+		p.snapshot = newSnapshot(p, topology.DefaultLimits())
+		wantTemplates(p)
+		m := &p.snapshot.Members[slices.IndexFunc(p.snapshot.Members, func(m topology.Member) bool { return m.Pod == name })]
+		stale := m.TemplateStale
+		m.TemplateStale = true // it is made anew for another reason
+		if err := r.observePulls(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		m.TemplateStale = stale
+		return m
+	}
+	r.Client = ahead(t)
+	if m := look(); m.TemplateStale || m.Pull.Phase != topology.PullWanted || !p.pulledInputs.AgentMounted {
+		t.Errorf("its images are there, and whether it mounts one is not known: %+v", m.Pull)
+	}
+	job := manifests.PullJob(p.pulled, p.pulledInputs, v1alpha1.RoleMQTTBroker, "m1")
+	job.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}}
+	p.observed.pulls = map[string]*corev1.Pod{job.Name: {Spec: job.Spec.Template.Spec, Status: corev1.PodStatus{Phase: corev1.PodSucceeded}}}
+	r.Client = ahead(t, job)
+	if m := look(); m.TemplateStale || m.Pull.Phase != topology.PullDone || !p.inputs.AgentMounted {
+		t.Errorf("it does: %+v, mounted %t", m.Pull, p.inputs.AgentMounted)
+	}
+	pod.Spec = *manifests.StatefulSet(p.desired, p.inputs, v1alpha1.RoleMQTTBroker).Spec.Template.Spec.DeepCopy()
+	pod.Spec.NodeName = "m1"
+	if m := look(); m.TemplateStale || m.Pull.Phase != topology.PullNone {
+		t.Errorf("it was made with it: %+v", m.Pull)
+	}
+	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{}}}}
+	p.observed.pulls, p.mayMount = nil, false
+	if m := look(); !m.TemplateStale || m.Pull.Phase != topology.PullWanted || p.pulledInputs.AgentMounted {
+		t.Errorf("it waits for an image that is no longer mounted: stale %t, %+v", m.TemplateStale, m.Pull)
 	}
 }
 

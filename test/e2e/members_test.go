@@ -75,6 +75,7 @@ func (s *scene) members(count int32, within time.Duration) {
 	s.await(fmt.Sprintf("Ready with %d members", count), within, func(c *v1alpha1.RobustMQCluster) bool {
 		return live.IsReady(c) && c.Status.ObservedGeneration == c.Generation && c.Status.PlacementCenter.Ready == count && c.Status.PlacementCenter.Replicas == count
 	})
+	s.carriedOut(within) // Ready comes and goes while the servers get the new list, and until they have it the next change of the membership is refused
 	var want []uint64
 	for ordinal := range count {
 		want = append(want, v1alpha1.RolePlacementCenter.BaseNodeID()+uint64(ordinal)) //nolint:gosec // below 7
