@@ -31,10 +31,11 @@ func TestAPlannedChangeLeavesNoGap(t *testing.T) {
 	onlyLong(t)
 	s := newScene(t, "rolling")
 	c := small("rolling")
+	c.Spec.Config = fewProcessors()
 	s.apply(c)
 	s.ready(3 * time.Minute)
 
-	c.Spec.Config = v1alpha1.Config{"mqtt_runtime.keep_alive": {"default_time": apiextensionsv1.JSON{Raw: []byte("200")}}}
+	c.Spec.Config["mqtt_runtime.keep_alive"] = map[string]apiextensionsv1.JSON{"default_time": {Raw: []byte("200")}}
 	s.rolls(c, "restarted in place", v1alpha1.ReasonServerRestarted)
 	before := s.uids()
 	again := s.serverImage() + "-again"

@@ -25,9 +25,7 @@ func TestBrokersGoFromFiveToSevenAndBackUnderTraffic(t *testing.T) {
 	s := newScene(t, "scaling")
 	c := small("scaling")
 	c.Spec.MQTTBroker.Replicas = 5
-	// Ten servers fetch each other's copies: on a machine with few processors less often, as docs/config.md has it. Still more rarely, and what was acknowledged in between is lost with its leader.
-	fetch := apiextensionsv1.JSON{Raw: []byte("50")}
-	c.Spec.Config = v1alpha1.Config{"storage_runtime": {"replica_fetch_max_wait_ms": fetch, "replica_fetch_backoff_ms": fetch}}
+	c.Spec.Config = fewProcessors()
 	s.apply(c)
 	s.ready(6 * time.Minute)
 	run := &storedRun{scene: s}
@@ -49,6 +47,13 @@ func TestBrokersGoFromFiveToSevenAndBackUnderTraffic(t *testing.T) {
 	figures.add("brokers 7 to 5, from apply to Ready", "%.1f s", time.Since(begin).Seconds())
 	s.sameServers(before, "brokers were taken away")
 	run.end("brokers 5 to 7 to 5")
+}
+
+// fewProcessors is a configuration for many servers on a machine with few processors: they fetch each other's copies less often, as docs/config.md has it. Still more rarely, and what was acknowledged in between is
+// lost with its leader.
+func fewProcessors() v1alpha1.Config {
+	fetch := apiextensionsv1.JSON{Raw: []byte("50")}
+	return v1alpha1.Config{"storage_runtime": {"replica_fetch_max_wait_ms": fetch, "replica_fetch_backoff_ms": fetch}}
 }
 
 // brokers waits until the cluster is Ready with so many brokers, and no more pods of them.
