@@ -10,7 +10,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -31,11 +30,10 @@ func TestAPlannedChangeLeavesNoGap(t *testing.T) {
 	onlyLong(t)
 	s := newScene(t, "rolling")
 	c := small("rolling")
-	c.Spec.Config = fewProcessors()
 	s.apply(c)
 	s.ready(3 * time.Minute)
 
-	c.Spec.Config["mqtt_runtime.keep_alive"] = map[string]apiextensionsv1.JSON{"default_time": {Raw: []byte("200")}}
+	c.Spec.Config["mqtt_runtime.keep_alive"] = v1alpha1.ConfigSection{"default_time": {Raw: []byte("200")}}
 	s.rolls(c, "restarted in place", v1alpha1.ReasonServerRestarted)
 	before := s.uids()
 	again := s.serverImage() + "-again"

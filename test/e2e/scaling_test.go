@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -47,13 +46,6 @@ func TestBrokersGoFromFiveToSevenAndBackUnderTraffic(t *testing.T) {
 	figures.add("brokers 7 to 5, from apply to Ready", "%.1f s", time.Since(begin).Seconds())
 	s.sameServers(before, "brokers were taken away")
 	run.end("brokers 5 to 7 to 5")
-}
-
-// fewProcessors is a configuration for many servers on a machine with few processors: they fetch each other's copies less often, as docs/config.md has it. Still more rarely, and what was acknowledged in between is
-// lost with its leader.
-func fewProcessors() v1alpha1.Config {
-	fetch := apiextensionsv1.JSON{Raw: []byte("50")}
-	return v1alpha1.Config{"storage_runtime": {"replica_fetch_max_wait_ms": fetch, "replica_fetch_backoff_ms": fetch}}
 }
 
 // brokers waits until the cluster is Ready with so many brokers, and no more pods of them.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -91,7 +92,18 @@ func small(name string) *v1alpha1.RobustMQCluster {
 	c.Spec.MQTTBroker.Replicas = 2
 	tiny := &v1alpha1.ResourcesSpec{Requests: corev1.ResourceList{corev1.ResourceCPU: quantity("100m"), corev1.ResourceMemory: quantity("256Mi")}, Limits: corev1.ResourceList{corev1.ResourceMemory: quantity("1536Mi")}}
 	c.Spec.PlacementCenter.Resources, c.Spec.MQTTBroker.Resources = tiny, tiny
+	c.Spec.Config = v1alpha1.Config{}
+	if realServer {
+		c.Spec.Config = fewProcessors() // five idle ones need half a processor for their fetches otherwise
+	}
 	return c
+}
+
+// fewProcessors is a configuration for many servers on a machine with few processors: they fetch each other's copies less often, as docs/config.md has it. Still more rarely, and what was acknowledged in between is
+// lost with its leader.
+func fewProcessors() v1alpha1.Config {
+	fetch := apiextensionsv1.JSON{Raw: []byte("50")}
+	return v1alpha1.Config{"storage_runtime": {"replica_fetch_max_wait_ms": fetch, "replica_fetch_backoff_ms": fetch}}
 }
 
 // sample is a manifest of config/samples under the scene's name.
