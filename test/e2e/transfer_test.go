@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/pause"
 	"github.com/robustmq/robustmq-operator/test/e2e/messages"
 )
 
@@ -88,7 +89,7 @@ func (s *scene) ordinal(pod string) int {
 	return 0
 }
 
-// writeUsers makes users without a pause, through the brokers in turn. The names of those that were acknowledged are known when the writes have stopped.
+// writeUsers makes users without a pause (real servers get one of pace), through the brokers in turn. The names of those that were acknowledged are known when the writes have stopped.
 func (s *scene) writeUsers(prefix string) (*messages.Writes, func() []string) {
 	s.Helper()
 	access, err := messages.Reach(s.Context(), k8s, s.cluster())
@@ -98,6 +99,9 @@ func (s *scene) writeUsers(prefix string) (*messages.Writes, func() []string) {
 	var doors []func(context.Context, string) error
 	for ordinal := range s.cluster().Spec.MQTTBroker.Replicas {
 		doors = append(doors, func(ctx context.Context, name string) error {
+			if realServer && pause.For(ctx, pace()) != nil {
+				return ctx.Err()
+			}
 			made, err := access.Admin(ordinal).CreateUser(ctx, name, "secret-"+name)
 			if err == nil && made {
 				mu.Lock()
