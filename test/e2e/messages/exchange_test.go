@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -116,6 +117,47 @@ func TestTrafficGoesOnWhenItsBrokerEnds(t *testing.T) {
 	awaitAcknowledged(t, traffic, traffic.Acknowledged()+20)
 	f := traffic.Stop(time.Second)
 	if f.Reconnects < 2 || f.LongestGap < 5*time.Millisecond || f.LongestGap > 20*time.Second {
+		t.Error(f)
+	}
+}
+
+// refusing answers that it does not take a message, so often for each payload.
+type refusing struct {
+	broker.HookBase
+	times   int
+	refused sync.Map // payload -> *atomic.Int64
+}
+
+func (*refusing) ID() string           { return "refusing" }
+func (*refusing) Provides(b byte) bool { return b == broker.OnPublish }
+func (r *refusing) OnPublish(_ *broker.Client, p packets.Packet) (packets.Packet, error) {
+	count, _ := r.refused.LoadOrStore(string(p.Payload), &atomic.Int64{})
+	if count.(*atomic.Int64).Add(1) <= int64(r.times) {
+		return p, packets.ErrUnspecifiedError
+	}
+	return p, nil
+}
+
+func TestWhatABrokerRefusesIsPublishedAgainOnTheSameConnection(t *testing.T) {
+	e, _ := serve(t, &refusing{times: 2})
+	traffic, err := Start(t.Context(), []Endpoint{e}, "a/b", "run", 5*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	awaitAcknowledged(t, traffic, 4)
+	if f := traffic.Stop(time.Second); f.Reconnects != 0 || f.Refused < 8 || f.Lost+f.Missed > 0 {
+		t.Error(f)
+	}
+}
+
+func TestABrokerThatGoesOnRefusingIsLeft(t *testing.T) {
+	first, _ := serve(t, &refusing{times: 1000})
+	second, _ := serve(t)
+	traffic, err := Start(t.Context(), []Endpoint{first, second}, "a/b", "run", 5*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := traffic.Stop(0); f.Reconnects == 0 || f.Acknowledged == 0 {
 		t.Error(f)
 	}
 }

@@ -2,6 +2,7 @@ package messages
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -51,15 +52,22 @@ func (s *session) subscribe(ctx context.Context, topic string) error {
 	return nil
 }
 
-// publish with QoS 1, and wait for the acknowledgement. A refusal is an error.
+// publish with QoS 1, and wait for the acknowledgement. What the server refused (errRefused) may be published again, on the same connection.
 func (s *session) publish(ctx context.Context, topic, payload string) error {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	if _, err := s.client.Publish(ctx, &paho.Publish{Topic: topic, QoS: 1, Payload: []byte(payload)}); err != nil {
-		return fmt.Errorf("publishing: %w", err)
+	answer, err := s.client.Publish(ctx, &paho.Publish{Topic: topic, QoS: 1, Payload: []byte(payload)})
+	switch {
+	case err == nil:
+		return nil
+	case answer != nil && answer.ReasonCode >= 0x80:
+		return fmt.Errorf("publishing: %w: reason %#x: %w", errRefused, answer.ReasonCode, err)
 	}
-	return nil
+	return fmt.Errorf("publishing: %w", err)
 }
+
+// errRefused: a server answered, and did not take the message.
+var errRefused = errors.New("refused")
 
 // close says goodbye, and waits until nothing of the session runs.
 func (s *session) close() {

@@ -2,6 +2,7 @@ package messages
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -97,6 +98,13 @@ func (f Figures) Add(other Figures) Figures {
 
 // publishTimeout is how long an acknowledgement is awaited before the client connects anew. A client library's usual.
 const publishTimeout = 10 * time.Second
+
+const (
+	// refusedPause is how soon a message is published again that a broker refused: the connection is as good as before.
+	refusedPause = 100 * time.Millisecond
+	// refusedPatience is how long a broker may refuse before another one is asked.
+	refusedPatience = 5 * time.Second
+)
 
 // silence is how long a subscriber waits for the next of many messages before it takes its broker for dead. The ping of MQTT is no help: RobustMQ 0.4.11 takes nothing
 // but a ping for a sign of life, and a client that sends other packets sends none.
@@ -308,6 +316,7 @@ func (t *Traffic) send(ctx context.Context, first chan<- struct{}) {
 	defer cancel()
 	number := 0
 	t.connected(ctx, "pub", func(ctx context.Context, s *session) error {
+		taken := time.Now() // by this broker, the last message
 		for ctx.Err() == nil {
 			t.mu.Lock()
 			every := t.every
@@ -318,9 +327,16 @@ func (t *Traffic) send(ctx context.Context, first chan<- struct{}) {
 			}
 			payload := fmt.Sprintf("%s/%d", t.run, number)
 			sent := t.begin(payload)
-			if err := s.publish(ctx, t.topic, payload); err != nil {
+			err := s.publish(ctx, t.topic, payload)
+			if errors.Is(err, errRefused) && time.Since(taken) < refusedPatience {
+				t.note(fmt.Errorf("pub: %w", err))
+				pause(ctx, refusedPause)
+				continue
+			}
+			if err != nil {
 				return err
 			}
+			taken = time.Now()
 			t.acknowledge(payload, sent)
 			if number == 0 {
 				close(first)
