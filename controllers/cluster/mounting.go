@@ -60,6 +60,7 @@ func mountsImages(node *corev1.Node) bool {
 
 // mayMount reports whether the agent's image may be mounted into this cluster's pods. It is false where nodes cannot be read.
 func (r *Reconciler) mayMount(ctx context.Context, p *pass) bool {
+	r.noteUnmounted(p)
 	if r.CopyAgent || r.Machines == nil || !p.memory.mountFailed.IsZero() && r.Now().Sub(p.memory.mountFailed) < mountAgain {
 		return false
 	}
@@ -92,6 +93,21 @@ func (p *pass) mounted() bool {
 		}
 	}
 	return false
+}
+
+// noteUnmounted notes a pod that was made on a node that turns out not to mount its agent, since it was made anew there for a reason that nobody planned: it gets a copy (cannotMount), and so do the others.
+func (r *Reconciler) noteUnmounted(p *pass) {
+	for name, pod := range p.observed.pods {
+		if _, mounted := manifests.AgentImageOf(&pod.Spec); !mounted || started(pod) || r.Now().Sub(pod.CreationTimestamp.Time) <= mountTried {
+			continue
+		}
+		for _, c := range pod.Status.ContainerStatuses {
+			if w := c.State.Waiting; w != nil && w.Reason == "CreateContainerError" {
+				p.log.Info("a pod's container cannot be made with the agent's image mounted; pods get a copy of the agent for now", "pod", name, "node", pod.Spec.NodeName, "why", w.Message, "again", mountAgain)
+				p.memory.mountFailed = r.Now()
+			}
+		}
+	}
 }
 
 // noteMount ends a try to mount that failed, or takes long: the pods get copies then, from the next pass on, and until then none is made anew.

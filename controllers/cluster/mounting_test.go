@@ -180,6 +180,35 @@ func TestAJobShowsThatTheAgentCanBeMountedBeforePodsAreMadeWithIt(t *testing.T) 
 	}
 }
 
+func TestAPodThatWasMadeWhereItsAgentCannotBeMountedGetsACopy(t *testing.T) {
+	k := &kubernetes{nodes: []corev1.Node{node("m1", mounting)}}
+	for what, c := range map[string]struct {
+		volumes []corev1.Volume
+		reason  string
+		age     time.Duration
+		copies  bool
+	}{
+		"it cannot":          {[]corev1.Volume{mountedAgent}, "CreateContainerError", mountTried + time.Second, true},
+		"it may yet":         {[]corev1.Volume{mountedAgent}, "CreateContainerError", mountTried, false},
+		"it waits otherwise": {[]corev1.Volume{mountedAgent}, "ImagePullBackOff", time.Hour, false},
+		"it has a copy":      {nil, "CreateContainerError", time.Hour, false},
+		"it runs":            {[]corev1.Volume{mountedAgent}, "", time.Hour, false},
+	} {
+		p := formed(t)
+		p.memory = &memory{}
+		pod := p.observed.pods["c-mqtt-broker-0"]
+		pod.CreationTimestamp, pod.Spec.Volumes = metav1.NewTime(noon.Add(-c.age)), c.volumes
+		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
+		if c.reason != "" {
+			pod.Status.ContainerStatuses[0].State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: c.reason}}
+		}
+		r := &Reconciler{Machines: k, Now: func() time.Time { return noon }}
+		if may := r.mayMount(t.Context(), p); may == c.copies {
+			t.Errorf("%s: may mount %t", what, may)
+		}
+	}
+}
+
 func TestANodeThatCannotMountGetsCopiesAndNoPodIsTakenDownMeanwhile(t *testing.T) {
 	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "c-pull-1", CreationTimestamp: metav1.NewTime(noon)}}
 	for what, c := range map[string]struct {

@@ -48,8 +48,8 @@ func undelivered(spec *corev1.PodSpec) {
 
 // AgentImageOf is the image that a pod has its agent from, and whether it is mounted; empty when it has none.
 func AgentImageOf(spec *corev1.PodSpec) (image string, mounted bool) {
-	for _, v := range AgentVolumes(spec.Volumes) {
-		return v.Image.Reference, true
+	if v := AgentVolumes(spec.Volumes); len(v) > 0 {
+		return v[0].Image.Reference, true
 	}
 	return imageOf(spec.InitContainers, ContainerAgent), false
 }
