@@ -15,14 +15,7 @@ import (
 // nameServer answers over UDP and TCP on a loopback address; the port is the system's choice.
 func nameServer(t *testing.T, answer func(w dns.ResponseWriter, question *dns.Msg) *dns.Msg) (port string) {
 	t.Helper()
-	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", packets.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	packets, listener := onePort(t)
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, question *dns.Msg) {
 		a := answer(w, question)
 		rcode := a.Rcode
@@ -38,11 +31,31 @@ func nameServer(t *testing.T, answer func(w dns.ResponseWriter, question *dns.Ms
 		<-started
 		t.Cleanup(func() { _ = server.Shutdown() })
 	}
-	_, port, err = net.SplitHostPort(packets.LocalAddr().String())
+	_, port, err := net.SplitHostPort(packets.LocalAddr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return port
+}
+
+// onePort listens for both on one port. The system knows of one that is free for UDP, and somebody else may have it for TCP.
+func onePort(t *testing.T) (net.PacketConn, net.Listener) {
+	t.Helper()
+	var last error
+	for range 100 {
+		packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener, err := net.Listen("tcp", packets.LocalAddr().String())
+		if err == nil {
+			return packets, listener
+		}
+		last = err
+		_ = packets.Close()
+	}
+	t.Fatal(last)
+	return nil, nil
 }
 
 func resource(t *testing.T, text string) dns.RR {
