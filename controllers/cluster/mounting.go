@@ -58,7 +58,7 @@ func mountsImages(node *corev1.Node) bool {
 	return err == nil && since != nil && !runtime.LessThan(since)
 }
 
-// mayMount reports whether the agent's image may be mounted into this cluster's pods. It is false where nodes cannot be read.
+// mayMount reports whether the agent's image may be mounted into this cluster's pods, after it has noted those that wait for it in vain. It is false where nodes cannot be read.
 func (r *Reconciler) mayMount(ctx context.Context, p *pass) bool {
 	r.noteUnmounted(p)
 	if r.CopyAgent || r.Machines == nil || !p.memory.mountFailed.IsZero() && r.Now().Sub(p.memory.mountFailed) < mountAgain {
@@ -103,8 +103,7 @@ func (r *Reconciler) noteUnmounted(p *pass) {
 		}
 		for _, c := range pod.Status.ContainerStatuses {
 			if w := c.State.Waiting; w != nil && w.Reason == "CreateContainerError" {
-				p.log.Info("a pod's container cannot be made with the agent's image mounted; pods get a copy of the agent for now", "pod", name, "node", pod.Spec.NodeName, "why", w.Message, "again", mountAgain)
-				p.memory.mountFailed = r.Now()
+				r.stopMounting(p, pod.Spec.NodeName, fmt.Sprintf("pod %s: %s", name, w.Message))
 			}
 		}
 	}
@@ -123,9 +122,14 @@ func (r *Reconciler) noteMount(p *pass, m *topology.Member, job *batchv1.Job) {
 	default:
 		return
 	}
-	p.log.Info("the agent's image was not seen to be mounted; pods get a copy of the agent for now", "node", m.Node, "why", why, "again", mountAgain)
-	p.memory.mountFailed = r.Now()
+	r.stopMounting(p, m.Node, why)
 	m.Pull = topology.Pull{Phase: topology.PullRunning}
+}
+
+// stopMounting has pods get copies for mountAgain, because of what was seen on a node.
+func (r *Reconciler) stopMounting(p *pass, node, why string) {
+	p.log.Info("the agent's image was not seen to be mounted; pods get a copy of the agent for now", "node", node, "why", why, "again", mountAgain)
+	p.memory.mountFailed = r.Now()
 }
 
 // cannotMount reports whether a pod waits for an image to be mounted where that is no longer done: since a node came that cannot, say. It is made anew, with a copy.
