@@ -22,7 +22,8 @@ type engine struct {
 
 	mu      sync.Mutex
 	shards  map[string]*shardLog
-	senders map[uint64]*sender // engine connections to other nodes
+	lines   *lines
+	senders map[uint64]*sender // engine connections to other nodes, for what needs no answer
 	pending map[uint64][]frame // what followers have not fetched yet
 	flush   bool
 	// stopping: nothing is stored any more.
@@ -60,7 +61,7 @@ type frameReply struct {
 const engineKey = "/engine/"
 
 func newEngine(n *Node) (*engine, error) {
-	e := &engine{n: n, shards: map[string]*shardLog{}, senders: map[uint64]*sender{}, pending: map[uint64][]frame{}, syncing: map[string]time.Time{}, goodAt: time.Now()}
+	e := &engine{n: n, lines: newLines(n.ctx, n.o.Dial), shards: map[string]*shardLog{}, senders: map[uint64]*sender{}, pending: map[uint64][]frame{}, syncing: map[string]time.Time{}, goodAt: time.Now()}
 	err := n.storage.Each(store.FamilyStorage, func(key, value []byte) error {
 		name, m, ok := storedMessage(key, value)
 		if !ok {
@@ -301,18 +302,18 @@ func (e *engine) ask(ctx context.Context, node uint64, f frame) (frameReply, err
 }
 
 func (e *engine) roundTrip(ctx context.Context, addr string, f frame) (frameReply, error) {
-	var reply frameReply
-	conn, err := e.n.o.Dial(ctx, "tcp", addr)
+	l, err := e.lines.take(ctx, addr)
 	if err != nil {
-		return reply, err
+		return frameReply{}, err
 	}
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer stop()
-	if err := json.NewEncoder(conn).Encode(f); err != nil {
-		return reply, err
+	stop := context.AfterFunc(ctx, l.close)
+	reply, err := exchange(l.encoder, l.decoder, f)
+	if !stop() || err != nil {
+		l.close()
+		return reply, errors.Join(err, ctx.Err())
 	}
-	return reply, json.NewDecoder(conn).Decode(&reply)
+	e.lines.give(addr, l)
+	return reply, nil
 }
 
 // rows are the first 100 messages of a shard; the offset that was asked for is ignored, as RobustMQ ignores it.

@@ -13,7 +13,7 @@ func TestTheMessagesOfADeletedTopicAreGoneFromTheDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	n := &Node{storage: s}
+	n := &Node{storage: s, ctx: t.Context()}
 	n.cache = newCache(n)
 	if n.engine, err = newEngine(n); err != nil {
 		t.Fatal(err)
