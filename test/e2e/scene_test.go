@@ -312,8 +312,8 @@ func (s *scene) traffic(topic string) *messages.Traffic {
 	return t
 }
 
-// pace is how long a client that never stops waits before its next call: it is the resolution with which a gap is seen. Real servers are compiled for tests without optimisation, and five of them with as many calls as
-// the simulator gets are all that two processors can do; then what is measured is that they share them.
+// pace is how long a client that never stops waits before its next call: it is the resolution with which a gap is seen. One that does not wait takes all that two processors have left, whatever a call costs,
+// and then what is measured is that servers, kubelets and API server get what it leaves them. Real servers are compiled for tests without optimisation, and five of them leave less.
 func pace() time.Duration {
 	if realServer {
 		return 500 * time.Millisecond

@@ -99,7 +99,7 @@ func (s *scene) writeUsers(prefix string) (*messages.Writes, func() []string) {
 	var doors []func(context.Context, string) error
 	for ordinal := range s.cluster().Spec.MQTTBroker.Replicas {
 		doors = append(doors, func(ctx context.Context, name string) error {
-			if realServer && pause.For(ctx, pace()) != nil {
+			if pause.For(ctx, pace()) != nil {
 				return ctx.Err()
 			}
 			made, err := access.Admin(ordinal).CreateUser(ctx, name, "secret-"+name)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/portforward"
@@ -19,22 +20,43 @@ func (k *Kubernetes) DialPod(ctx context.Context, pod client.ObjectKey, port int
 	if !k.Direct {
 		return k.forward(ctx, pod, port)
 	}
-	var p corev1.Pod
-	if err := k.Get(ctx, pod, &p); err != nil {
-		return nil, fmt.Errorf("looking for pod %s: %w", pod.Name, err)
-	}
-	if p.DeletionTimestamp != nil {
-		return nil, fmt.Errorf("pod %s is being deleted", pod.Name)
-	}
-	if p.Status.PodIP == "" {
-		return nil, fmt.Errorf("pod %s has no address yet", pod.Name)
+	address, err := k.addressOf(ctx, pod)
+	if err != nil {
+		return nil, err
 	}
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(p.Status.PodIP, strconv.Itoa(int(port))))
+	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(address, strconv.Itoa(int(port))))
 	if err != nil {
 		return nil, fmt.Errorf("pod %s: %w", pod.Name, err)
 	}
 	return conn, nil
+}
+
+// addressFresh is how long a pod's address is taken for what it was: a Service is slower to follow. Clients that never stop, and ask for it with every call, would be most of what the API server has to do.
+const addressFresh = 250 * time.Millisecond
+
+type knownAddress struct {
+	address string
+	at      time.Time
+}
+
+func (k *Kubernetes) addressOf(ctx context.Context, pod client.ObjectKey) (string, error) {
+	if known, ok := k.addresses.Load(pod); ok && time.Since(known.(knownAddress).at) < addressFresh {
+		return known.(knownAddress).address, nil
+	}
+	at := time.Now()
+	var p corev1.Pod
+	if err := k.Get(ctx, pod, &p); err != nil {
+		return "", fmt.Errorf("looking for pod %s: %w", pod.Name, err)
+	}
+	if p.DeletionTimestamp != nil {
+		return "", fmt.Errorf("pod %s is being deleted", pod.Name)
+	}
+	if p.Status.PodIP == "" {
+		return "", fmt.Errorf("pod %s has no address yet", pod.Name)
+	}
+	k.addresses.Store(pod, knownAddress{p.Status.PodIP, at})
+	return p.Status.PodIP, nil
 }
 
 // forwarded is a connection to the local end of a port-forward; closing it ends the forwarding.

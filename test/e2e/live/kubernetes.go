@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -34,6 +35,8 @@ type Kubernetes struct {
 	KubectlCommand string
 
 	clients kubernetes.Interface
+	// addresses of pods, by client.ObjectKey, as they were a moment ago.
+	addresses sync.Map
 }
 
 // Scheme knows the types that tests read and write.
