@@ -103,7 +103,7 @@ func run(ctx context.Context, o *options) error {
 	if err := reconciler.SetupWithManager(mgr, cluster.Options{Options: registration.Options{Concurrency: o.concurrency}, NoMachines: !machines}); err != nil {
 		return fmt.Errorf("cluster controller: %w", err)
 	}
-	if err := (&cluster.LeavingPods{Work: counts.Work}).SetupWithManager(mgr, registration.Options{Concurrency: o.concurrency}); err != nil {
+	if err := (&cluster.LeavingPods{Agents: agents, Work: counts.Work}).SetupWithManager(mgr, registration.Options{Concurrency: o.concurrency}); err != nil {
 		return fmt.Errorf("controller of pods that leave: %w", err)
 	}
 	backups := &backup.Reconciler{Agents: agents, AgentImage: o.agentImage, Restores: restores, Work: counts.Work}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -13,6 +14,7 @@ import (
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
 	"github.com/robustmq/robustmq-operator/internal/manifests"
+	"github.com/robustmq/robustmq-operator/internal/pause"
 	"github.com/robustmq/robustmq-operator/internal/pki"
 )
 
@@ -36,24 +38,56 @@ func Identity(ctx context.Context, reader client.Reader, cluster *v1alpha1.Robus
 
 // Ask asks the agent of a pod of the cluster for its state. A pod that does not run is not asked.
 func Ask(ctx context.Context, pool Pool, cluster *v1alpha1.RobustMQCluster, identity agentclient.Identity, pod *corev1.Pod) (protocol.State, error) {
-	if pod.Status.PodIP == "" || pod.Status.Phase != corev1.PodRunning {
-		return protocol.State{}, errors.New("its pod does not run")
-	}
-	agent, err := pool.Client(client.ObjectKeyFromObject(cluster).String(), identity, pod.Status.PodIP)
+	agent, err := of(pool, cluster, identity, pod)
 	if err != nil {
 		return protocol.State{}, err
 	}
 	return State(ctx, agent, pod)
 }
 
+// AwaitEnd returns nil when the agent of a pod that is being deleted has said that it has ended for good (protocol.PathEnd). An error says that it is not known to have.
+func AwaitEnd(ctx context.Context, pool Pool, cluster *v1alpha1.RobustMQCluster, identity agentclient.Identity, pod *corev1.Pod) error {
+	agent, err := of(pool, cluster, identity, pod)
+	if err != nil {
+		return err
+	}
+	for {
+		end, err := agent.End(ctx)
+		switch {
+		case err == nil:
+			return isOf(end.Pod, pod)
+		case agentclient.Reason(err) != protocol.ReasonConflict || pause.For(ctx, endPause) != nil:
+			return err
+		}
+	}
+}
+
+// endPause is how soon an agent is asked again whose pod has not ended.
+const endPause = 100 * time.Millisecond
+
+func of(pool Pool, cluster *v1alpha1.RobustMQCluster, identity agentclient.Identity, pod *corev1.Pod) (agentclient.Client, error) {
+	if pod.Status.PodIP == "" || pod.Status.Phase != corev1.PodRunning {
+		return nil, errors.New("its pod does not run")
+	}
+	return pool.Client(client.ObjectKeyFromObject(cluster).String(), identity, pod.Status.PodIP)
+}
+
 // State is what an agent says of its pod. An answer of another pod's agent, which has the address by now, is an error.
 func State(ctx context.Context, agent agentclient.Client, pod *corev1.Pod) (protocol.State, error) {
 	state, err := agent.State(ctx)
-	switch {
-	case err != nil:
+	if err == nil {
+		err = isOf(state.Pod, pod)
+	}
+	if err != nil {
 		return protocol.State{}, err
-	case state.Pod != pod.Name:
-		return protocol.State{}, fmt.Errorf("the agent at %s is that of pod %s", pod.Status.PodIP, state.Pod)
 	}
 	return state, nil
+}
+
+// isOf is an error where another pod's agent has answered.
+func isOf(answered string, pod *corev1.Pod) error {
+	if answered != pod.Name {
+		return fmt.Errorf("the agent at %s is that of pod %s", pod.Status.PodIP, answered)
+	}
+	return nil
 }

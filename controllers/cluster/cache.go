@@ -91,7 +91,7 @@ var readConditions = []corev1.PodConditionType{corev1.PodReady, corev1.PodSchedu
 func images(containers []corev1.Container) []corev1.Container {
 	var out []corev1.Container
 	for _, c := range containers {
-		out = append(out, corev1.Container{Name: c.Name, Image: c.Image})
+		out = append(out, corev1.Container{Name: c.Name, Image: c.Image, RestartPolicy: c.RestartPolicy})
 	}
 	return out
 }

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/utils/ptr"
 )
 
 func entry(manager string, operation metav1.ManagedFieldsOperationType, subresource string) metav1.ManagedFieldsEntry {
@@ -44,7 +45,7 @@ func TestOfAPodTheCacheKeepsWhatIsDecidedOn(t *testing.T) {
 	about := metav1.ObjectMeta{Name: "c-0", Namespace: "n", UID: "u", Labels: map[string]string{"a": "b", appsv1.ControllerRevisionHashLabelKey: "r"}, Annotations: map[string]string{"c": "d"}, OwnerReferences: []metav1.OwnerReference{{Name: "set"}}}
 	full := &corev1.Pod{ObjectMeta: *about.DeepCopy(), Status: *status.DeepCopy(), Spec: corev1.PodSpec{
 		NodeName: "node-1", ServiceAccountName: "account", Volumes: []corev1.Volume{{Name: "data"}, *mountedAgent.DeepCopy()},
-		InitContainers: []corev1.Container{{Name: "agent", Image: "a:1", Args: []string{"x"}}},
+		InitContainers: []corev1.Container{{Name: "agent", Image: "a:1", Args: []string{"x"}}, {Name: "sidecar", Image: "s:1", RestartPolicy: ptr.To(corev1.ContainerRestartPolicyAlways)}},
 		Containers:     []corev1.Container{{Name: "server", Image: "i:1", Env: []corev1.EnvVar{{Name: "e"}}}},
 	}}
 	full.Labels[appsv1.StatefulSetPodNameLabel], full.Labels[appsv1.PodIndexLabel] = "c-0", "0"
@@ -52,7 +53,7 @@ func TestOfAPodTheCacheKeepsWhatIsDecidedOn(t *testing.T) {
 	full.Status.Conditions = append(full.Status.Conditions, corev1.PodCondition{Type: corev1.ContainersReady, Status: corev1.ConditionTrue})
 	full.Status.ContainerStatuses[0].ImageID, full.Status.ContainerStatuses[0].ContainerID = "sha256:1", "containerd://1"
 	want := &corev1.Pod{ObjectMeta: about, Status: status, Spec: corev1.PodSpec{
-		NodeName: "node-1", InitContainers: []corev1.Container{{Name: "agent", Image: "a:1"}}, Containers: []corev1.Container{{Name: "server", Image: "i:1"}},
+		NodeName: "node-1", InitContainers: []corev1.Container{{Name: "agent", Image: "a:1"}, {Name: "sidecar", Image: "s:1", RestartPolicy: ptr.To(corev1.ContainerRestartPolicyAlways)}}, Containers: []corev1.Container{{Name: "server", Image: "i:1"}},
 		Volumes: []corev1.Volume{mountedAgent},
 	}}
 	got, err := Slim(full)

@@ -72,7 +72,9 @@ func (i *interner) containers(list []corev1.Container) []corev1.Container {
 		hash = 31*hash + maphash.Comparable(sharedSeed, [2]string{c.Name, c.Image})
 	}
 	return share(i, hash, list, func(a, b []corev1.Container) bool {
-		return slices.EqualFunc(a, b, func(x, y corev1.Container) bool { return x.Name == y.Name && x.Image == y.Image })
+		return slices.EqualFunc(a, b, func(x, y corev1.Container) bool {
+			return x.Name == y.Name && x.Image == y.Image && isSidecar(x) == isSidecar(y)
+		})
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 )
 
 func sizedClaim(name string) *corev1.PersistentVolumeClaim {
@@ -52,8 +53,10 @@ func TestEqualMapsQuantitiesFieldsAndContainersOfObjectsAreOne(t *testing.T) {
 	a, b, large := sizedClaim("a"), sizedClaim("b"), sizedClaim("c")
 	large.Spec.Resources.Requests[corev1.ResourceStorage] = resource.MustParse("11Gi")
 	one, two, other := pod("i:1"), pod("i:1"), pod("i:2")
+	beside := pod("i:1")
+	beside.Spec.InitContainers[0].RestartPolicy = ptr.To(corev1.ContainerRestartPolicyAlways)
 	mine, yours, theirs := service("f:1"), service("f:1"), service("f:2")
-	for _, object := range []any{a, b, large, one, two, other, mine, yours, theirs} {
+	for _, object := range []any{a, b, large, one, two, other, beside, mine, yours, theirs} {
 		i.within(object)
 	}
 	same := func(x, y any) bool { return reflect.ValueOf(x).Pointer() == reflect.ValueOf(y).Pointer() }
@@ -66,7 +69,7 @@ func TestEqualMapsQuantitiesFieldsAndContainersOfObjectsAreOne(t *testing.T) {
 			t.Errorf("%s are in memory twice", what)
 		}
 	}
-	if size := large.Spec.Resources.Requests[corev1.ResourceStorage]; size.String() != "11Gi" || other.Spec.Containers[0].Image != "i:2" || one.Spec.InitContainers[0].Name != "agent" ||
+	if size := large.Spec.Resources.Requests[corev1.ResourceStorage]; size.String() != "11Gi" || other.Spec.Containers[0].Image != "i:2" || one.Spec.InitContainers[0].Name != "agent" || beside.Spec.InitContainers[0].RestartPolicy == nil ||
 		theirs.ManagedFields[0].FieldsV1.GetRawString() != "f:2" || theirs.Spec.Selector["role"] != "f:2" {
 		t.Errorf("what differs became the same: %+v %+v %+v", large, other, theirs)
 	}

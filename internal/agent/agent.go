@@ -37,6 +37,7 @@ type Agent struct {
 	observing observer
 	surveying surveyor
 	over      <-chan struct{} // closed when Run ends; Run sets it before anything can ask
+	last      ending
 
 	mu sync.Mutex
 	// changed is closed and replaced whenever something below changes.
@@ -92,6 +93,7 @@ func New(o Options) (*Agent, error) {
 		gate:    protocol.GateState{Reason: protocol.GateConfigInvalid, Message: "nothing was looked at yet"},
 	}
 	a.surveying.fresh = make(chan observation)
+	a.last.over = make(chan struct{})
 	a.pki = newIdentity(o.Paths.PKIDir, o.Now)
 	a.peers = newPeers(a)
 	a.metrics = newMetrics(a)
@@ -107,6 +109,10 @@ func (a *Agent) Run(ctx context.Context) int {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	a.over = ctx.Done()
+	if a.endedForGood() {
+		a.o.Log.Info("nothing is started: this pod is being deleted, and the one after it may use the volume already")
+		return 0
+	}
 	servers, err := a.listen()
 	if err != nil {
 		a.o.Log.Error("cannot listen", "error", err)
@@ -117,7 +123,10 @@ func (a *Agent) Run(ctx context.Context) int {
 	start := func(name string, work func(context.Context)) {
 		background.Go(func() { a.forever(ctx, name, work) })
 	}
-	servers.serve(ctx, start)
+	var listeners sync.WaitGroup
+	servers.serve(ctx, func(name string, work func(context.Context)) {
+		listeners.Go(func() { a.forever(ctx, name, work) })
+	})
 	start("pulse", a.pulse)
 	start("observe", a.observe)
 	start("survey", a.survey)
@@ -128,13 +137,18 @@ func (a *Agent) Run(ctx context.Context) int {
 	start("transfer", a.transfers)
 	code := a.supervise(ctx)
 	cancel()
-	servers.close()
 	background.Wait()
 	a.source.Wait()
 	a.census.Wait()
 	a.seeds.Wait()
 	a.target.Wait()
 	a.observing.open.Wait()
+	last := context.WithoutCancel(ctx)
+	if a.end(last) {
+		servers.sendLast(last)
+	}
+	servers.close()
+	listeners.Wait()
 	a.peers.close()
 	return code
 }

@@ -73,7 +73,7 @@ func TestAJobMovesImagesAndReadsListsAndNothingElse(t *testing.T) {
 		{http.MethodGet, "/v1/admin/api/cluster/config/get", false}, {http.MethodPost, "/v1/admin/api/cluster/user/create", false},
 		{http.MethodPost, protocol.PathImages, true}, {http.MethodDelete, protocol.PathImages + "/a", true}, {http.MethodGet, protocol.PathImages + "x", false},
 		{http.MethodPost, protocol.PathSeed, false}, {http.MethodDelete, protocol.PathSeed + "/a", false},
-		{http.MethodGet, protocol.PathState, false}, {http.MethodGet, protocol.PathPeer, false}, {http.MethodPost, protocol.PathWipe, false}, {http.MethodPost, protocol.PathServer, false},
+		{http.MethodGet, protocol.PathState, false}, {http.MethodGet, protocol.PathEnd, false}, {http.MethodGet, protocol.PathPeer, false}, {http.MethodPost, protocol.PathWipe, false}, {http.MethodPost, protocol.PathServer, false},
 	} {
 		if got := allowed(protocol.ClientJob, c.method, c.path); got != c.want {
 			t.Errorf("%s %s: %t", c.method, c.path, got)

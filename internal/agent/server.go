@@ -24,6 +24,7 @@ const (
 	maxAdminBody  = 8 << 20
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
+	lastAnswers   = 250 * time.Millisecond // for answers that are on their way when the agent ends
 )
 
 // servers are the agent's ports.
@@ -80,6 +81,17 @@ func (s *servers) serve(ctx context.Context, start func(string, func(context.Con
 	}
 }
 
+// sendLast lets the answers go out that are on their way.
+func (s *servers) sendLast(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lastAnswers)
+	defer cancel()
+	for _, server := range s.ports {
+		if err := server.Shutdown(ctx); err != nil {
+			s.a.o.Log.Debug("closing", "error", err)
+		}
+	}
+}
+
 func (s *servers) close() {
 	for _, server := range s.ports {
 		if err := server.Close(); err != nil {
@@ -96,6 +108,7 @@ func (a *Agent) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+protocol.PathState, func(w http.ResponseWriter, r *http.Request) { a.answer(w, http.StatusOK, a.State(r.Context())) })
 	mux.HandleFunc("GET "+protocol.PathPeer, func(w http.ResponseWriter, r *http.Request) { a.answer(w, http.StatusOK, a.Peer(r.Context())) })
+	mux.HandleFunc("GET "+protocol.PathEnd, asked(a, http.StatusOK, func(r *http.Request) (protocol.End, error) { return a.awaitEnd(r.Context()) }))
 	mux.HandleFunc("POST "+protocol.PathGate, ordered(a, a.orderGate))
 	mux.HandleFunc("POST "+protocol.PathServer, ordered(a, a.orderServer))
 	mux.HandleFunc("POST "+protocol.PathWipe, ordered(a, a.orderWipe))
@@ -129,6 +142,12 @@ func (a *Agent) Handler() http.Handler {
 		if kind := caller(r, namespace, cluster); !allowed(kind, r.Method, r.URL.Path) {
 			a.refuse(w, &refusal{protocol.ReasonForbidden, fmt.Sprintf("%q may not call %s", kind, r.URL.Path)})
 			return
+		}
+		select {
+		case <-a.over: // what begins now would not be waited for
+			a.refuse(w, &refusal{protocol.ReasonServerDown, "the agent ends"})
+			return
+		default:
 		}
 		mux.ServeHTTP(w, r)
 	}))

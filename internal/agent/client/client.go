@@ -19,6 +19,9 @@ import (
 type Client interface {
 	// State returns what the agent knows of its pod.
 	State(ctx context.Context) (protocol.State, error)
+	// End returns when the pod has ended, with its server, and starts nothing any more. It is for pods that are being deleted, and waits protocol.EndWait at most; a Conflict says that this pod has not, and
+	// any other error that nothing is known.
+	End(ctx context.Context) (protocol.End, error)
 	// Gate gives the order that opens a closed gate; repeating it is harmless.
 	Gate(ctx context.Context, order protocol.GateOrder) (protocol.State, error)
 	// Server stops, starts or restarts the server in place. It returns when the old process is gone and, for a start, when the new one runs or waits for what
@@ -126,17 +129,11 @@ func (c *podClient) Settings(ctx context.Context, order protocol.SettingsOrder) 
 }
 
 func (c *podClient) Transfer(ctx context.Context, order protocol.TransferOrder) (protocol.Transfer, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.limits.Order)
-	defer cancel()
-	_, answer, err := c.do(ctx, http.MethodPost, protocol.PathTransfer, order)
-	if err != nil {
-		return protocol.Transfer{}, err
-	}
-	var transfer protocol.Transfer
-	if err := json.Unmarshal(answer, &transfer); err != nil {
-		return protocol.Transfer{}, fmt.Errorf("agent's answer to %s: %w", protocol.PathTransfer, err)
-	}
-	return transfer, nil
+	return answered[protocol.Transfer](ctx, c, http.MethodPost, protocol.PathTransfer, order)
+}
+
+func (c *podClient) End(ctx context.Context) (protocol.End, error) {
+	return answered[protocol.End](ctx, c, http.MethodGet, protocol.PathEnd, nil)
 }
 
 func (c *podClient) Alone(ctx context.Context, order protocol.AloneOrder) (protocol.State, error) {

@@ -143,7 +143,7 @@ func (w *World) startOperator(killAfter, lastOrder int) *Operator {
 	if err := reconciler.SetupWithManager(mgr, cluster.Options{Options: registration.Options{Concurrency: 2, SkipNameValidation: true}}); err != nil {
 		w.T.Fatalf("operator: %v", err)
 	}
-	if err := (&cluster.LeavingPods{Work: counts.Work}).SetupWithManager(mgr, registration.Options{Concurrency: 2, SkipNameValidation: true}); err != nil {
+	if err := (&cluster.LeavingPods{Agents: agents, Work: counts.Work}).SetupWithManager(mgr, registration.Options{Concurrency: 2, SkipNameValidation: true}); err != nil {
 		w.T.Fatalf("operator: %v", err)
 	}
 	backups := &backup.Reconciler{
