@@ -27,6 +27,8 @@ const (
 	AnnotationGeneration = "robustmq.io/generation"
 	// AnnotationTemplate on a pod: a hash of what its server depends on in the template that it was made from.
 	AnnotationTemplate = "robustmq.io/template"
+	// AnnotationLooked on a pod that was made anew: when it was set, and then "twice"; setting it has the pod's kubelet look at it again.
+	AnnotationLooked = "robustmq.io/looked"
 	// AnnotationVersion on a pod: the version of RobustMQ in its server's image.
 	AnnotationVersion = "robustmq.io/version"
 	// AnnotationAdoptVolume on a RobustMQCluster: names a pod whose foreign volume may be taken over as it is.

@@ -106,6 +106,9 @@ func run(ctx context.Context, o *options) error {
 	if err := (&cluster.LeavingPods{Agents: agents, Work: counts.Work}).SetupWithManager(mgr, registration.Options{Concurrency: o.concurrency}); err != nil {
 		return fmt.Errorf("controller of pods that leave: %w", err)
 	}
+	if err := (&cluster.ArrivingPods{Work: counts.Work}).SetupWithManager(mgr, registration.Options{Concurrency: o.concurrency}); err != nil {
+		return fmt.Errorf("controller of pods that arrive: %w", err)
+	}
 	backups := &backup.Reconciler{Agents: agents, AgentImage: o.agentImage, Restores: restores, Work: counts.Work}
 	if err := backups.SetupWithManager(mgr, registration.Options{Concurrency: o.concurrency}); err != nil {
 		return fmt.Errorf("backup controller: %w", err)

@@ -24,10 +24,13 @@ func PodName(cluster *v1alpha1.RobustMQCluster, r v1alpha1.Role, ordinal int32) 
 
 // VolumeClaimName is the name of the PersistentVolumeClaim of one pod.
 func VolumeClaimName(cluster *v1alpha1.RobustMQCluster, r v1alpha1.Role, ordinal int32) string {
-	return volumeData + "-" + PodName(cluster, r, ordinal)
+	return VolumeClaimOf(PodName(cluster, r, ordinal))
 }
 
-// PodOfVolumeClaim is the pod that a volume claim belongs to by its name: the reverse of VolumeClaimName.
+// VolumeClaimOf is the name of the PersistentVolumeClaim of a pod: the reverse of PodOfVolumeClaim.
+func VolumeClaimOf(pod string) string { return volumeData + "-" + pod }
+
+// PodOfVolumeClaim is the pod that a volume claim belongs to by its name.
 func PodOfVolumeClaim(claim string) (pod string, ok bool) {
 	return strings.CutPrefix(claim, volumeData+"-")
 }

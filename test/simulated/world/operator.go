@@ -146,6 +146,9 @@ func (w *World) startOperator(killAfter, lastOrder int) *Operator {
 	if err := (&cluster.LeavingPods{Agents: agents, Work: counts.Work}).SetupWithManager(mgr, registration.Options{Concurrency: 2, SkipNameValidation: true}); err != nil {
 		w.T.Fatalf("operator: %v", err)
 	}
+	if err := (&cluster.ArrivingPods{Work: counts.Work}).SetupWithManager(mgr, registration.Options{Concurrency: 2, SkipNameValidation: true}); err != nil {
+		w.T.Fatalf("operator: %v", err)
+	}
 	backups := &backup.Reconciler{
 		Agents: agents, AgentImage: AgentImage, Restores: restores, Work: counts.Work,
 		Timings: backup.Timings{
