@@ -8,9 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/controllers/registration"
@@ -45,18 +43,10 @@ const (
 
 // SetupWithManager registers the controller.
 func (r *ArrivingPods) SetupWithManager(mgr ctrl.Manager, o registration.Options) error {
-	name := o.Named(arrivingName)
-	if r.Client == nil {
-		r.Client = mgr.GetClient()
+	if r.Now == nil {
+		r.Now = time.Now
 	}
-	r.Client = r.Work.Client(name, r.Client)
-	return ctrl.NewControllerManagedBy(mgr).Named(name).
-		WithOptions(o.Controller(100*time.Millisecond, 30*time.Second)).
-		For(&corev1.Pod{}, builder.WithPredicates(predicate.NewPredicateFuncs(func(object client.Object) bool {
-			pod, ok := object.(*corev1.Pod)
-			return ok && arrives(pod)
-		}))).
-		Complete(r.Work.Reconciler(name, r))
+	return setupOfPods(mgr, o, arrivingName, r.Work, &r.Client, r, arrives)
 }
 
 // Reconcile sets the next mark.
@@ -65,7 +55,7 @@ func (r *ArrivingPods) Reconcile(ctx context.Context, request ctrl.Request) (ctr
 	if err := r.Get(ctx, request.NamespacedName, &pod); err != nil || !arrives(&pod) {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	now := r.now()
+	now := r.Now()
 	mark, next := now.UTC().Format(time.RFC3339Nano), lookAgain
 	if first, ok := pod.Annotations[v1alpha1.AnnotationLooked]; ok {
 		at, err := time.Parse(time.RFC3339Nano, first)
@@ -87,13 +77,6 @@ func (r *ArrivingPods) madeAnew(ctx context.Context, pod *corev1.Pod) (bool, err
 		return false, client.IgnoreNotFound(err)
 	}
 	return pod.CreationTimestamp.Sub(claim.CreationTimestamp.Time) > claimedBefore, nil
-}
-
-func (r *ArrivingPods) now() time.Time {
-	if r.Now != nil {
-		return r.Now()
-	}
-	return time.Now()
 }
 
 // arrives reports whether it is a server's pod whose kubelet has begun nothing yet, and may be told to look at it.

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/controllers/agents"
@@ -43,18 +44,23 @@ type LeavingPods struct {
 
 // SetupWithManager registers the controller.
 func (r *LeavingPods) SetupWithManager(mgr ctrl.Manager, o registration.Options) error {
-	name := o.Named(leavingName)
-	if r.Client == nil {
-		r.Client = mgr.GetClient()
+	return setupOfPods(mgr, o, leavingName, r.Work, &r.Client, r, leaves)
+}
+
+// setupOfPods registers a controller of the pods that it concerns, which has the manager's client, unless it has one, and whose passes and writes are counted. Where it fails, seconds count: it is tried again soon.
+func setupOfPods(mgr ctrl.Manager, o registration.Options, own string, work *monitoring.Work, c *client.Client, r reconcile.Reconciler, concerns func(*corev1.Pod) bool) error {
+	name := o.Named(own)
+	if *c == nil {
+		*c = mgr.GetClient()
 	}
-	r.Client = r.Work.Client(name, r.Client)
+	*c = work.Client(name, *c)
 	return ctrl.NewControllerManagedBy(mgr).Named(name).
 		WithOptions(o.Controller(100*time.Millisecond, 30*time.Second)).
 		For(&corev1.Pod{}, builder.WithPredicates(predicate.NewPredicateFuncs(func(object client.Object) bool {
 			pod, ok := object.(*corev1.Pod)
-			return ok && leaves(pod)
+			return ok && concerns(pod)
 		}))).
-		Complete(r.Work.Reconciler(name, r))
+		Complete(work.Reconciler(name, r))
 }
 
 // Reconcile takes the next step, if the pod is still the one that was seen.

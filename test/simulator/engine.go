@@ -20,10 +20,11 @@ import (
 type engine struct {
 	n *Node
 
+	lines *lines // connections to other nodes
+
 	mu      sync.Mutex
 	shards  map[string]*shardLog
-	lines   *lines
-	senders map[uint64]*sender // engine connections to other nodes, for what needs no answer
+	senders map[uint64]*sender // what is on its way to other nodes, for which nobody waits
 	pending map[uint64][]frame // what followers have not fetched yet
 	flush   bool
 	// stopping: nothing is stored any more.
@@ -307,7 +308,7 @@ func (e *engine) roundTrip(ctx context.Context, addr string, f frame) (frameRepl
 		return frameReply{}, err
 	}
 	stop := context.AfterFunc(ctx, l.close)
-	reply, err := exchange(l.encoder, l.decoder, f)
+	reply, err := l.exchange(f)
 	if !stop() || err != nil {
 		l.close()
 		return reply, errors.Join(err, ctx.Err())
@@ -401,12 +402,11 @@ func (s *sender) send(f frame) {
 
 func (s *sender) run() {
 	n := s.e.n
-	var conn net.Conn
-	var decoder *json.Decoder
+	var to *line
 	drop := func() {
-		if conn != nil {
-			_ = conn.Close()
-			conn = nil
+		if to != nil {
+			to.close()
+			to = nil
 		}
 	}
 	defer drop()
@@ -426,17 +426,16 @@ func (s *sender) run() {
 			err := func() error {
 				limit, cancel := context.WithTimeout(n.ctx, n.t.patience(5*time.Second, time.Second))
 				defer cancel()
-				if conn == nil {
-					c, err := n.o.Dial(limit, "tcp", record.EngineAddr)
+				if to == nil {
+					made, err := s.e.lines.open(limit, record.EngineAddr)
 					if err != nil {
 						return err
 					}
-					conn, decoder = c, json.NewDecoder(c)
+					to = made
 				}
-				c := conn
-				broken := context.AfterFunc(limit, func() { _ = c.Close() })
+				broken := context.AfterFunc(limit, to.close)
 				defer broken()
-				return s.deliver(limit, json.NewEncoder(conn), decoder, f)
+				return s.deliver(limit, to, f)
 			}()
 			if err == nil {
 				break

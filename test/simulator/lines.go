@@ -43,6 +43,11 @@ func (l *lines) take(ctx context.Context, addr string) (*line, error) {
 		return kept[last], nil
 	}
 	l.mu.Unlock()
+	return l.open(ctx, addr)
+}
+
+// open makes a connection, which is the caller's to close.
+func (l *lines) open(ctx context.Context, addr string) (*line, error) {
 	conn, err := l.dial(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
@@ -71,6 +76,14 @@ func (l *lines) close() {
 		}
 	}
 	l.idle = nil
+}
+
+func (l *line) exchange(f frame) (frameReply, error) {
+	var reply frameReply
+	if err := l.encoder.Encode(f); err != nil {
+		return reply, err
+	}
+	return reply, l.decoder.Decode(&reply)
 }
 
 func (l *line) close() { _ = l.conn.Close() }

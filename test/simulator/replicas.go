@@ -131,15 +131,15 @@ func (e *engine) reconcile() {
 }
 
 // deliver sends a frame and reads its answer. A copy is made at the moment when it is sent: whatever is stored later follows it in the queue.
-func (s *sender) deliver(ctx context.Context, to *json.Encoder, from *json.Decoder, f frame) error {
+func (s *sender) deliver(ctx context.Context, to *line, f frame) error {
 	sync := f.Op == "sync"
 	if sync {
 		f = s.e.copyOf(f.Shard)
 	}
-	reply, err := exchange(to, from, f)
+	reply, err := to.exchange(f)
 	if err == nil && reply.Error == errGap {
 		f = s.e.copyOf(f.Shard)
-		reply, err = exchange(to, from, f)
+		reply, err = to.exchange(f)
 	}
 	if err != nil || ctx.Err() != nil {
 		return errors.Join(err, ctx.Err())
@@ -152,14 +152,6 @@ func (s *sender) deliver(ctx context.Context, to *json.Encoder, from *json.Decod
 		s.e.mu.Unlock()
 	}
 	return nil
-}
-
-func exchange(to *json.Encoder, from *json.Decoder, f frame) (frameReply, error) {
-	var reply frameReply
-	if err := to.Encode(f); err != nil {
-		return reply, err
-	}
-	return reply, from.Decode(&reply)
 }
 
 func (e *engine) copyOf(name string) frame {
