@@ -167,7 +167,7 @@ func (e *engine) handle(f frame) frameReply {
 	case "replicate", "copy":
 		return e.follow(f)
 	case "deliver":
-		e.n.mqtt.deliver(f.Message)
+		e.n.mqtt.readings.arrived(f.Shard, f.Message)
 	case "read":
 		e.mu.Lock()
 		defer e.mu.Unlock()
@@ -233,7 +233,7 @@ func (e *engine) appendHere(name string, m message, limit int64) (uint64, error)
 			}
 		})
 	}
-	e.distribute(m)
+	e.distribute(name, m)
 	return m.Offset, nil
 }
 
@@ -249,15 +249,15 @@ func (e *engine) flushPending() {
 	}
 }
 
-// distribute hands a stored message to every broker that this node knows.
-func (e *engine) distribute(m message) {
+// distribute hands a stored message to every broker that this node knows. Those that it does not know ask for it.
+func (e *engine) distribute(shard string, m message) {
 	for _, node := range e.n.cache.nodes() {
 		switch {
 		case !slices.Contains(node.Roles, "broker"):
 		case node.NodeID == e.n.id:
-			e.n.mqtt.deliver(m)
+			e.n.mqtt.readings.arrived(shard, m)
 		default:
-			e.sender(node.NodeID).send(frame{Op: "deliver", Message: m})
+			e.sender(node.NodeID).send(frame{Op: "deliver", Shard: shard, Message: m})
 		}
 	}
 }
@@ -327,14 +327,14 @@ func (e *engine) rows(ctx context.Context, shard string) ([]message, error) {
 	return reply.Rows, err
 }
 
-// rowsFrom are the next messages of a shard from an offset on, a batch at most.
-func (e *engine) rowsFrom(ctx context.Context, shard string, offset uint64) ([]message, error) {
+// rowsFrom are the next messages of a shard from an offset on, a batch at most, and the offset behind the shard's last message.
+func (e *engine) rowsFrom(ctx context.Context, shard string, offset uint64) (rows []message, end uint64, err error) {
 	s, ok := e.n.cache.segment(shard)
 	if !ok {
-		return nil, say("Shard %s does not exist", shard)
+		return nil, 0, say("Shard %s does not exist", shard)
 	}
 	reply, err := e.ask(ctx, s.Leader, frame{Op: "read", Shard: shard, Next: offset})
-	return reply.Rows, err
+	return reply.Rows, reply.Next, err
 }
 
 // sound tells the engine how the last heartbeats went.

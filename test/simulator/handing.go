@@ -86,7 +86,7 @@ func (h *handing) read(ctx context.Context) (batch []message, next map[string]ui
 	next = maps.Clone(h.next)
 	for _, p := range sortedKeys(t.StorageNameList) {
 		shard := t.StorageNameList[p]
-		rows, err := n.engine.rowsFrom(ctx, shard, next[shard])
+		rows, _, err := n.engine.rowsFrom(ctx, shard, next[shard])
 		if err != nil {
 			return nil, nil, true, err
 		}

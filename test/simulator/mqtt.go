@@ -25,6 +25,7 @@ type mqttBroker struct {
 	server *mqtt.Server
 
 	queues   []*queue
+	readings *readings
 	accepted atomic.Uint64 // connections
 
 	mu    sync.Mutex
@@ -32,7 +33,7 @@ type mqttBroker struct {
 }
 
 func newMQTTBroker(n *Node) *mqttBroker {
-	b := &mqttBroker{n: n, perIP: map[string]int64{}}
+	b := &mqttBroker{n: n, readings: newReadings(n), perIP: map[string]int64{}}
 	capabilities := mqtt.NewDefaultServerCapabilities()
 	b.server = mqtt.New(&mqtt.Options{InlineClient: true, Capabilities: capabilities, SysTopicResendInterval: 3600, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	_ = b.server.AddHook(&brokerHook{b: b}, nil)
@@ -57,6 +58,7 @@ func (n *Node) startProtocols() bool {
 	n.onEnd(func() { _ = n.mqtt.server.Close() })
 	n.mqtt.makeQueues()
 	n.spawn(func() { n.t.every(n.ctx, 30*time.Second, n.countConnectors) })
+	n.spawn(func() { n.t.every(n.ctx, readingPause, n.mqtt.readings.look) })
 	plain, err := n.listen(f.number("mqtt_runtime.server.tcp_port"))
 	if err != nil {
 		n.die("mqtt_broker::broker", "Failed to start MQTT broker server: %v", err)
@@ -258,6 +260,15 @@ func (b *mqttBroker) deliver(m message) {
 		return
 	}
 	_ = b.server.Publish(m.Topic, m.Payload, m.Retain, m.QoS)
+}
+
+// hasSubscriber is whether a topic has a subscriber here, be it one whose session waits for its client.
+func (b *mqttBroker) hasSubscriber(topic string) bool {
+	if topic == "" || !b.n.file.role("broker") {
+		return false
+	}
+	all := b.server.Topics.Subscribers(topic)
+	return len(all.Subscriptions)+len(all.Shared) > 0
 }
 
 // clients are the connected MQTT clients, without the broker's own.

@@ -98,9 +98,14 @@ func (h *brokerHook) OnACLCheck(cl *mqtt.Client, filter string, write bool) bool
 	return write || cl.Net.Inline || h.b.mayRead(cl, filter)
 }
 
-// OnSubscribed counts.
-func (h *brokerHook) OnSubscribed(*mqtt.Client, packets.Packet, []byte) {
+// OnSubscribed counts, and has the messages from now on read. The library acknowledges after that.
+func (h *brokerHook) OnSubscribed(_ *mqtt.Client, pk packets.Packet, reasons []byte) {
 	h.b.count("mqtt_subscribe_success", 1)
+	for i, s := range pk.Filters {
+		if i < len(reasons) && reasons[i] <= packets.CodeGrantedQos2.Code {
+			h.b.readings.subscribed(s.Filter)
+		}
+	}
 }
 
 // authenticate looks in this node's cache; passwords are stored in clear.
