@@ -198,3 +198,49 @@ func TestAMessageThatCouldNotBeStoredIsRefusedToMQTT5AndAcknowledgedToOlderClien
 		t.Errorf("stored are %v", got)
 	}
 }
+
+// TestASubscriberReadsATopicFromItsBeginningOnceAndGoesOnWhereItStopped: how far it got is kept under its client id and its filter, whatever Clean Start says.
+func TestASubscriberReadsATopicFromItsBeginningOnceAndGoesOnWhereItStopped(t *testing.T) {
+	l := lab.New(t, lab.Options{Metas: 1})
+	n := started(l.Node(1).Start())
+	createTopic(n, "read/t", 1)
+	publisher := mustConnect(n, 5, "pub")
+	publish := func(payload string) {
+		t.Helper()
+		if code, err := publisher.publish("read/t", payload, 15*time.Second); err != nil || code != 0 {
+			t.Fatalf("publish %s: %d %v", payload, code, err)
+		}
+	}
+	subscribe := func(version byte, id, filter string) *client {
+		t.Helper()
+		c := mustConnect(n, version, id)
+		if err := c.subscribe(filter); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	gets := func(c *client, what string, want ...string) {
+		t.Helper()
+		l.Eventually(20*time.Second, what, func() bool { return slices.Equal(c.received(), want) })
+	}
+	publish("1")
+	publish("2")
+	first, older := subscribe(5, "first", "read/t"), subscribe(4, "older", "read/t")
+	publish("3")
+	gets(first, "a new subscriber gets what there was", "1", "2", "3")
+	gets(older, "so does one of MQTT 3.1.1", "1", "2", "3")
+	for _, c := range []*client{first, older} {
+		if err := c.leave(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.Eventually(10*time.Second, "both have left", func() bool {
+		return scrape(n).samples[`mqtt_packets_disconnect_received_total{network="Tcp"}`] >= 2
+	})
+	publish("4")
+	for _, c := range []*client{subscribe(5, "first", "read/t"), subscribe(4, "older", "read/t")} {
+		gets(c, "who comes back gets what it has not read", "4")
+	}
+	gets(subscribe(5, "first", "read/+"), "by another filter it is new", "1", "2", "3", "4")
+	gets(subscribe(5, "another", "read/t"), "and so is another client", "1", "2", "3", "4")
+}

@@ -42,6 +42,7 @@ func (n *Node) boot() {
 		return
 	}
 	n.spawn(n.heartbeats)
+	n.spawn(n.offsets.commitInBackground)
 	if !n.startEngine() {
 		return
 	}
@@ -176,6 +177,7 @@ func (n *Node) openData() bool {
 	}
 	n.mqtt = newMQTTBroker(n)
 	n.connectors = newConnectors(n)
+	n.offsets = newGroupOffsets(n)
 	return true
 }
 

@@ -73,6 +73,9 @@ func (c *cache) update(ch change) {
 		_ = json.Unmarshal(ch.Value, &text)
 		_ = c.n.admin.dynamic.overlay(kind, text, false)
 	}
+	if name, ok := strings.CutPrefix(ch.Key, topicKey(defaultTenant, "")); ok && ch.Value != nil && c.n.mqtt != nil {
+		c.n.mqtt.readings.begin(name) // for who has subscribed before it was made
+	}
 	// A topic that is deleted takes its messages along, at once: meta-service/src/controller/topic_delete.rs tells every engine, and storage-engine/src/core/delete.rs removes what it stored (0.4.11).
 	if shard, ok := strings.CutPrefix(ch.Key, kindShard); ok && ch.Value == nil && c.n.engine != nil {
 		c.n.engine.mu.Lock()

@@ -18,16 +18,10 @@ type connectors struct {
 	mu      sync.Mutex
 	running map[string]context.CancelFunc // what ends them, by name; one that has stopped by itself stays until it is taken away
 	beats   map[string]time.Time
-	// offsets are what was read last, by group and shard: of a connector that comes back to this node they count, whatever another one has committed since.
-	offsets map[string]map[string]uint64
-	changed map[string]bool // groups
-	flush   chan struct{}
 }
 
 func newConnectors(n *Node) *connectors {
-	return &connectors{
-		n: n, running: map[string]context.CancelFunc{}, beats: map[string]time.Time{}, offsets: map[string]map[string]uint64{}, changed: map[string]bool{}, flush: make(chan struct{}, 1),
-	}
+	return &connectors{n: n, running: map[string]context.CancelFunc{}, beats: map[string]time.Time{}}
 }
 
 // serve runs the loops of connectors (connector/src/core.rs and heartbeat.rs, 0.4.11). Versions whose nodes are not told of changes have none here.
@@ -38,7 +32,6 @@ func (c *connectors) serve() {
 	}
 	n.spawn(func() { n.t.every(n.ctx, time.Second, c.tend) })
 	n.spawn(func() { n.t.every(n.ctx, time.Second, c.report) })
-	n.spawn(c.commitInBackground)
 }
 
 func (c *connectors) count() int {
@@ -148,66 +141,7 @@ func (c *connectors) report() {
 }
 
 // group is whose offsets a connector's are: its name's.
-func (c connector) group() string { return kindOffset + c.Tenant + "/" + c.Name }
-
-// offsetsOf are where a connector goes on reading: where this node stopped, or what was committed, or the beginning.
-func (c *connectors) offsetsOf(ctx context.Context, of connector) (map[string]uint64, error) {
-	c.mu.Lock()
-	have, known := c.offsets[of.group()]
-	c.mu.Unlock()
-	if known {
-		return maps.Clone(have), nil
-	}
-	all, err := dataCall[map[string]json.RawMessage](ctx, c.n, "Load", false, loadRequest{Kinds: []string{kindOffset}})
-	if err != nil {
-		return nil, err
-	}
-	offsets := map[string]uint64{}
-	if raw, committed := all[of.group()]; committed {
-		if err := json.Unmarshal(raw, &offsets); err != nil {
-			return nil, err
-		}
-	}
-	return offsets, nil
-}
-
-// commit keeps offsets here; the members hear of them a moment later.
-func (c *connectors) commit(of connector, offsets map[string]uint64) {
-	c.mu.Lock()
-	c.offsets[of.group()] = maps.Clone(offsets)
-	c.changed[of.group()] = true
-	c.mu.Unlock()
-	select {
-	case c.flush <- struct{}{}:
-	default:
-	}
-}
-
-func (c *connectors) commitInBackground() {
-	n := c.n
-	for {
-		select {
-		case <-n.ctx.Done():
-			return
-		case <-c.flush:
-		}
-		if !n.t.sleep(n.ctx, 20*time.Millisecond) {
-			return
-		}
-		c.mu.Lock()
-		var requests []putRequest
-		for group := range c.changed {
-			requests = append(requests, putRequest{Key: group, Value: mustJSON(c.offsets[group])})
-		}
-		clear(c.changed)
-		c.mu.Unlock()
-		for _, r := range requests {
-			if err := n.put(n.ctx, r); err != nil && n.ctx.Err() == nil {
-				n.log.error("common_group::storage", "Failed to save group offset: %v", err)
-			}
-		}
-	}
-}
+func (c connector) group() string { return groupKey(c.Tenant, c.Name) }
 
 // countConnectors gives every connector that a broker knows of its two counters, wherever it runs (mqtt-broker/src/core/metrics_cache.rs, 0.4.11: reading a counter makes it).
 func (n *Node) countConnectors() {

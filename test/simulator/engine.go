@@ -42,7 +42,7 @@ type shardLog struct {
 
 // frame is one request between engines.
 type frame struct {
-	Op      string  `json:"op"` // append, replicate, copy, deliver, state, read
+	Op      string  `json:"op"` // append, replicate, copy, stored, state, read
 	Shard   string  `json:"shard,omitempty"`
 	Message message `json:"message"`
 	Limit   int64   `json:"limit,omitempty"`
@@ -166,8 +166,8 @@ func (e *engine) handle(f frame) frameReply {
 		return frameReply{Offset: offset}
 	case "replicate", "copy":
 		return e.follow(f)
-	case "deliver":
-		e.n.mqtt.readings.arrived(f.Shard, f.Message)
+	case "stored":
+		e.n.mqtt.stored(f.Message)
 	case "read":
 		e.mu.Lock()
 		defer e.mu.Unlock()
@@ -233,7 +233,7 @@ func (e *engine) appendHere(name string, m message, limit int64) (uint64, error)
 			}
 		})
 	}
-	e.distribute(name, m)
+	e.distribute(m)
 	return m.Offset, nil
 }
 
@@ -249,15 +249,18 @@ func (e *engine) flushPending() {
 	}
 }
 
-// distribute hands a stored message to every broker that this node knows. Those that it does not know ask for it.
-func (e *engine) distribute(shard string, m message) {
+// distribute tells every broker that this node knows what was stored. Those that it does not know find it when they ask the next time.
+func (e *engine) distribute(m message) {
+	if !m.Retain {
+		m.Payload = nil // is read
+	}
 	for _, node := range e.n.cache.nodes() {
 		switch {
 		case !slices.Contains(node.Roles, "broker"):
 		case node.NodeID == e.n.id:
-			e.n.mqtt.readings.arrived(shard, m)
+			e.n.mqtt.stored(m)
 		default:
-			e.sender(node.NodeID).send(frame{Op: "deliver", Shard: shard, Message: m})
+			e.sender(node.NodeID).send(frame{Op: "stored", Message: m})
 		}
 	}
 }
@@ -327,14 +330,14 @@ func (e *engine) rows(ctx context.Context, shard string) ([]message, error) {
 	return reply.Rows, err
 }
 
-// rowsFrom are the next messages of a shard from an offset on, a batch at most, and the offset behind the shard's last message.
-func (e *engine) rowsFrom(ctx context.Context, shard string, offset uint64) (rows []message, end uint64, err error) {
+// rowsFrom are the next messages of a shard from an offset on, a batch at most.
+func (e *engine) rowsFrom(ctx context.Context, shard string, offset uint64) ([]message, error) {
 	s, ok := e.n.cache.segment(shard)
 	if !ok {
-		return nil, 0, say("Shard %s does not exist", shard)
+		return nil, say("Shard %s does not exist", shard)
 	}
 	reply, err := e.ask(ctx, s.Leader, frame{Op: "read", Shard: shard, Next: offset})
-	return reply.Rows, reply.Next, err
+	return reply.Rows, err
 }
 
 // sound tells the engine how the last heartbeats went.

@@ -50,7 +50,7 @@ func (h *handing) run(ctx context.Context) {
 		}
 		if h.handOn(ctx, batch) {
 			h.next = next
-			h.c.commit(h.of, next)
+			h.c.n.offsets.commit(h.of.group(), next)
 		}
 	}
 }
@@ -79,14 +79,14 @@ func (h *handing) read(ctx context.Context) (batch []message, next map[string]ui
 		return nil, nil, false, nil
 	}
 	if h.next == nil {
-		if h.next, err = h.c.offsetsOf(ctx, h.of); err != nil {
+		if h.next, err = n.offsets.read(ctx, h.of.group()); err != nil {
 			return nil, nil, true, err
 		}
 	}
 	next = maps.Clone(h.next)
 	for _, p := range sortedKeys(t.StorageNameList) {
 		shard := t.StorageNameList[p]
-		rows, _, err := n.engine.rowsFrom(ctx, shard, next[shard])
+		rows, err := n.engine.rowsFrom(ctx, shard, next[shard])
 		if err != nil {
 			return nil, nil, true, err
 		}

@@ -58,7 +58,6 @@ func (n *Node) startProtocols() bool {
 	n.onEnd(func() { _ = n.mqtt.server.Close() })
 	n.mqtt.makeQueues()
 	n.spawn(func() { n.t.every(n.ctx, 30*time.Second, n.countConnectors) })
-	n.spawn(func() { n.t.every(n.ctx, readingPause, n.mqtt.readings.look) })
 	plain, err := n.listen(f.number("mqtt_runtime.server.tcp_port"))
 	if err != nil {
 		n.die("mqtt_broker::broker", "Failed to start MQTT broker server: %v", err)
@@ -254,21 +253,17 @@ func (c *illegalConnack) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// deliver gives a stored message to the subscribers of this node.
-func (b *mqttBroker) deliver(m message) {
+// stored is told of a message that a leader has stored: it is read for who is subscribed, and kept for who will be if it is to be retained.
+func (b *mqttBroker) stored(m message) {
 	if m.Topic == "" || !b.n.file.role("broker") {
 		return
 	}
-	_ = b.server.Publish(m.Topic, m.Payload, m.Retain, m.QoS)
-}
-
-// hasSubscriber is whether a topic has a subscriber here, be it one whose session waits for its client.
-func (b *mqttBroker) hasSubscriber(topic string) bool {
-	if topic == "" || !b.n.file.role("broker") {
-		return false
+	if m.Retain {
+		b.server.Topics.RetainMessage(packets.Packet{
+			FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: m.QoS, Retain: true}, TopicName: m.Topic, Payload: m.Payload, Created: time.Now().Unix(),
+		})
 	}
-	all := b.server.Topics.Subscribers(topic)
-	return len(all.Subscriptions)+len(all.Shared) > 0
+	b.readings.begin(m.Topic)
 }
 
 // clients are the connected MQTT clients, without the broker's own.

@@ -28,7 +28,7 @@ func (h *brokerHook) ID() string { return "robustmq" }
 // Provides implements mqtt.Hook.
 func (h *brokerHook) Provides(b byte) bool {
 	switch b {
-	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPublish, mqtt.OnPacketEncode, mqtt.OnPacketSent, mqtt.OnSubscribed, mqtt.OnUnsubscribed,
+	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPublish, mqtt.OnPacketEncode, mqtt.OnPacketSent, mqtt.OnSubscribed, mqtt.OnSessionEstablished, mqtt.OnUnsubscribed,
 		mqtt.OnPacketRead, mqtt.OnPacketProcessed, mqtt.OnDisconnect:
 		return true
 	}
@@ -98,13 +98,20 @@ func (h *brokerHook) OnACLCheck(cl *mqtt.Client, filter string, write bool) bool
 	return write || cl.Net.Inline || h.b.mayRead(cl, filter)
 }
 
-// OnSubscribed counts, and has the messages from now on read. The library acknowledges after that.
+// OnSubscribed counts, and begins to read.
 func (h *brokerHook) OnSubscribed(_ *mqtt.Client, pk packets.Packet, reasons []byte) {
 	h.b.count("mqtt_subscribe_success", 1)
 	for i, s := range pk.Filters {
 		if i < len(reasons) && reasons[i] <= packets.CodeGrantedQos2.Code {
 			h.b.readings.subscribed(s.Filter)
 		}
+	}
+}
+
+// OnSessionEstablished goes on reading for the subscriptions of a session that its client has come back to.
+func (h *brokerHook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
+	for filter := range cl.State.Subscriptions.GetAll() {
+		h.b.readings.subscribed(filter)
 	}
 }
 

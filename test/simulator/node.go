@@ -42,6 +42,7 @@ type Node struct {
 	mqtt    *mqttBroker
 	// connectors are those that run here.
 	connectors *connectors
+	offsets    *groupOffsets
 	metrics    *metrics
 
 	ctx    context.Context

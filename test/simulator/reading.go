@@ -2,149 +2,207 @@ package simulator
 
 import (
 	"context"
-	"math"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
 )
 
-// readings are how far this broker has read the shards whose topics somebody here is subscribed to. RobustMQ's brokers read for their subscribers from the leader of each shard, and keep the offset
-// (mqtt-broker/src/subscribe/directly_push.rs, 0.4.11). So a subscriber is served by a leader that does not know its broker, and misses what a new leader stores under an offset that it has read
-// already (seen-lossless-stop.md, section 1).
+// readings are those of the subscribers of this broker. RobustMQ's brokers read for each of their subscribers from the leaders of the topic's shards, and keep how far they got under the client's id
+// and the filter (mqtt-broker/src/subscribe/directly_push.rs, 0.4.11). So who subscribes for the first time gets the topic from its beginning, who comes back goes on, nobody has to be known to a
+// leader, and what a new leader stores under an offset that was read before is missed (seen-lossless-stop.md, section 1).
 type readings struct {
 	n *Node
 
 	mu sync.Mutex
-	of map[string]*reading // by shard
+	of map[readingKey]*reading
 }
 
-// reading is how far one shard is read.
-type reading struct {
-	topic, shard string
+type readingKey struct {
+	client *mqtt.Client // nil: of all that share the filter
+	filter string
+	shard  string
+}
 
-	mu    sync.Mutex
+// reading reads one shard for one subscriber.
+type reading struct {
+	readingKey
+	n     *Node
+	topic string
+	group string
+	news  chan struct{}
+
 	known bool   // next is
 	next  uint64 // offset to be read next
-	busy  bool   // the leader is being asked
-	again bool   // and is to be asked once more
 }
 
-// readingPause is how soon a leader is asked that has said nothing. One that knows this broker hands it on what it stores; RobustMQ's brokers ask more often instead.
+// readingPause is how soon a leader is asked again that has said nothing. One that knows this broker says when it has stored something; RobustMQ's brokers ask more often instead.
 const readingPause = time.Second
 
-func newReadings(n *Node) *readings { return &readings{n: n, of: map[string]*reading{}} }
+func newReadings(n *Node) *readings { return &readings{n: n, of: map[readingKey]*reading{}} }
 
-// subscribed has what is stored from now on read for a filter.
+// subscribed begins to read what exists of a filter.
 func (r *readings) subscribed(filter string) {
-	for _, topic := range r.topics(filter) {
-		t, _ := r.n.cache.topic(defaultTenant, topic)
-		for _, partition := range sortedKeys(t.StorageNameList) {
-			r.read(r.at(topic, t.StorageNameList[partition]))
-		}
-	}
-}
-
-// topics are the existing ones that have a subscriber here because of a filter; with wildcards, or shared, any that has one.
-func (r *readings) topics(filter string) []string {
 	if !strings.ContainsAny(filter, "+#$") {
-		return []string{filter}
+		r.begin(filter)
+		return
 	}
-	var names []string
 	for _, t := range decodeAll[topic](r.n.cache.each, kindTopic) {
-		if t.Tenant == defaultTenant && r.n.mqtt.hasSubscriber(t.TopicName) {
-			names = append(names, t.TopicName)
+		if t.Tenant == defaultTenant {
+			r.begin(t.TopicName)
 		}
 	}
-	return names
 }
 
-func (r *readings) at(topic, shard string) *reading {
+// begin has a topic read for every subscriber for whom it is not read yet, and tells the others that there may be something new.
+func (r *readings) begin(topic string) {
+	t, exists := r.n.cache.topic(defaultTenant, topic)
+	if !exists || !r.n.file.role("broker") {
+		return
+	}
+	subscribers := r.n.mqtt.server.Topics.Subscribers(topic)
+	for _, partition := range sortedKeys(t.StorageNameList) {
+		shard := t.StorageNameList[partition]
+		for id := range subscribers.Subscriptions {
+			client, ok := r.n.mqtt.server.Clients.Get(id)
+			if !ok {
+				continue
+			}
+			for filter := range client.State.Subscriptions.GetAll() {
+				if covers(filter, topic) {
+					r.wake(readingKey{client, filter, shard}, topic, fmt.Sprintf("directly_sub_%s_%s_%s", id, filter, topic))
+				}
+			}
+		}
+		for filter := range subscribers.Shared {
+			r.wake(readingKey{nil, filter, shard}, topic, fmt.Sprintf("share_sub_%s_%s", filter, topic))
+		}
+	}
+}
+
+func (r *readings) wake(key readingKey, topic, group string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.of[shard]
+	p := r.of[key]
 	if p == nil {
-		p = &reading{topic: topic, shard: shard}
-		r.of[shard] = p
-	}
-	return p
-}
-
-// arrived takes a message that the leader of a shard has handed on.
-func (r *readings) arrived(shard string, m message) {
-	if !r.n.mqtt.hasSubscriber(m.Topic) {
-		if m.Retain {
-			r.n.mqtt.deliver(m)
-		}
+		p = &reading{readingKey: key, n: r.n, topic: topic, group: groupKey(defaultTenant, group), news: make(chan struct{}, 1)}
+		r.of[key] = p
+		r.n.spawn(func() {
+			for p.run(); !r.forgotten(p); p.run() {
+			}
+		})
 		return
 	}
-	p := r.at(m.Topic, shard)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch {
-	case p.known && p.busy:
-		p.again = true
-	case p.known && m.Offset > p.next: // what is between them was not handed on
-		r.n.spawn(func() { r.read(p) })
-	case !p.known || m.Offset == p.next:
-		p.known = true
-		r.deliver(p, m)
+	select {
+	case p.news <- struct{}{}:
+	default:
 	}
 }
 
-// deliver needs the lock of p.
-func (r *readings) deliver(p *reading, m message) {
-	r.n.mqtt.deliver(m)
-	p.next = m.Offset + 1
-}
-
-// look asks the leaders of all shards that are still read.
-func (r *readings) look() {
-	r.n.frozen.wait(r.n.ctx)
+// forgotten takes a reading away that has ended, unless somebody has subscribed again meanwhile.
+func (r *readings) forgotten(p *reading) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for shard, p := range r.of {
-		if _, exists := r.n.cache.segment(shard); !exists || !r.n.mqtt.hasSubscriber(p.topic) {
-			delete(r.of, shard)
-			continue
+	if p.wanted() {
+		return false
+	}
+	delete(r.of, p.readingKey)
+	return true
+}
+
+// run ends with the subscription or the topic.
+func (p *reading) run() {
+	tick := time.NewTicker(p.n.t.patience(readingPause, 100*time.Millisecond))
+	defer tick.Stop()
+	for p.wanted() {
+		for p.readOn() {
 		}
-		r.n.spawn(func() { r.read(p) })
+		select {
+		case <-p.n.ctx.Done():
+			return
+		case <-p.news:
+		case <-tick.C:
+		}
+		p.n.frozen.wait(p.n.ctx)
 	}
 }
 
-// read asks the leader for what was not read yet, or, the first time, where its log ends.
-func (r *readings) read(p *reading) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.busy {
-		p.again = true
-		return
-	}
-	p.busy = true
-	defer func() { p.busy = false }()
-	for more := true; more; {
-		p.again = false
-		from := uint64(math.MaxUint64)
-		if p.known {
-			from = p.next
-		}
-		p.mu.Unlock()
-		rows, end, err := r.ask(p.shard, from)
-		p.mu.Lock()
-		if err != nil {
-			return // until the next look
-		}
-		if !p.known {
-			p.known, p.next = true, end
-		}
-		for _, m := range rows {
-			r.deliver(p, m)
-		}
-		more = p.again || len(rows) == batchMessages
-	}
+func (p *reading) wanted() bool {
+	_, exists := p.n.cache.topic(defaultTenant, p.topic)
+	return exists && p.n.ctx.Err() == nil && len(p.subscribers()) > 0
 }
 
-func (r *readings) ask(shard string, from uint64) (rows []message, end uint64, err error) {
-	ctx, cancel := context.WithTimeout(r.n.ctx, r.n.t.patience(3*time.Second, time.Second))
+// subscribers are the clients that the next message may be sent to, with what they have subscribed.
+func (p *reading) subscribers() map[*mqtt.Client]packets.Subscription {
+	all := map[*mqtt.Client]packets.Subscription{}
+	if p.client != nil {
+		if s, ok := p.client.State.Subscriptions.Get(p.filter); ok && !p.client.Closed() {
+			all[p.client] = s
+		}
+		return all
+	}
+	for id, s := range p.n.mqtt.server.Topics.Subscribers(p.topic).Shared[p.filter] {
+		if client, ok := p.n.mqtt.server.Clients.Get(id); ok && !client.Closed() {
+			all[client] = s
+		}
+	}
+	return all
+}
+
+// readOn sends what the leader has next, and reports whether there may be more.
+func (p *reading) readOn() bool {
+	ctx, cancel := context.WithTimeout(p.n.ctx, p.n.t.patience(10*time.Second, 2*time.Second))
 	defer cancel()
-	return r.n.engine.rowsFrom(ctx, shard, from)
+	if !p.known {
+		offsets, err := p.n.offsets.read(ctx, p.group)
+		if err != nil {
+			return false
+		}
+		p.known, p.next = true, offsets[p.shard]
+	}
+	rows, err := p.n.engine.rowsFrom(ctx, p.shard, p.next)
+	if err != nil {
+		return false
+	}
+	begin := p.next
+	for _, m := range rows {
+		if !p.send(m) {
+			break
+		}
+		p.next = m.Offset + 1
+	}
+	if p.next != begin {
+		p.n.offsets.commit(p.group, map[string]uint64{p.shard: p.next})
+	}
+	return len(rows) == batchMessages && p.next != begin
+}
+
+// send writes a message to one subscriber; false when there is none any more.
+func (p *reading) send(m message) bool {
+	for client, s := range p.subscribers() {
+		if p.n.mqtt.send(client, s, m) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// send writes a stored message to a client. Its acknowledgement is not awaited: what is under way when the connection ends counts as sent (push_model.rs, 0.4.11).
+func (b *mqttBroker) send(client *mqtt.Client, s packets.Subscription, m message) error {
+	pk := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: min(m.QoS, s.Qos)}, TopicName: m.Topic, Payload: m.Payload, Created: time.Now().Unix()}
+	if s.Identifier > 0 {
+		pk.Properties.SubscriptionIdentifier = []int{s.Identifier}
+	}
+	if pk.FixedHeader.Qos > 0 {
+		id, err := client.NextPacketID()
+		if err != nil {
+			return err
+		}
+		pk.PacketID = uint16(id)
+		client.State.Inflight.Set(pk)
+	}
+	return client.WritePacket(pk)
 }

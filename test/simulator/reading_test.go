@@ -1,7 +1,9 @@
 package simulator
 
 import (
+	"bufio"
 	"context"
+	"io"
 	"net"
 	"slices"
 	"sync"
@@ -14,13 +16,10 @@ import (
 	"github.com/robustmq/robustmq-operator/test/simulator/store"
 )
 
-// twoBrokers are one that leads the shard of a topic and one that reads it, which the first does not know. Their tables of nodes are what each was told.
+// twoBrokers are one that leads the shard of a topic and one that reads it. What each knows of nodes and segments is what it was told.
 type twoBrokers struct {
 	*testing.T
 	leader, reader *Node
-
-	mu  sync.Mutex
-	got []string
 }
 
 const readTopic, readShard = "t", "s"
@@ -30,20 +29,11 @@ func newTwoBrokers(t *testing.T) *twoBrokers {
 	two := &twoBrokers{T: t}
 	two.leader, two.reader = two.node(1), two.node(2)
 	for _, n := range []*Node{two.leader, two.reader} {
-		n.cache.update(change{Key: topicKey(defaultTenant, readTopic), Value: mustJSON(topic{Tenant: defaultTenant, TopicName: readTopic, StorageNameList: map[string]string{"0": readShard}})})
-		two.leads(1, n)
 		n.cache.update(change{Key: nodeKey(1), Value: mustJSON(nodeRecord{NodeID: 1, Roles: []string{"broker", "engine"}, EngineAddr: "1"})})
+		s := segment{ShardName: readShard, Leader: 1, Replicas: []replica{{NodeID: 1}}, Status: "Write"}
+		n.cache.update(change{Key: s.key(), Value: mustJSON(s)})
+		n.cache.update(change{Key: topicKey(defaultTenant, readTopic), Value: mustJSON(topic{Tenant: defaultTenant, TopicName: readTopic, StorageNameList: map[string]string{"0": readShard}})})
 	}
-	if err := two.reader.mqtt.server.Subscribe(readTopic, 1, func(_ *mqtt.Client, _ packets.Subscription, pk packets.Packet) {
-		two.mu.Lock()
-		defer two.mu.Unlock()
-		two.got = append(two.got, string(pk.Payload))
-	}); err != nil {
-		t.Fatal(err)
-	}
-	// What the simulator looks for is a client; its messages come by the inline subscription.
-	two.reader.mqtt.server.Topics.Subscribe("client", packets.Subscription{Filter: readTopic})
-	two.reader.mqtt.readings = newReadings(two.reader) // the inline subscription has begun one
 	return two
 }
 
@@ -53,9 +43,11 @@ func (two *twoBrokers) node(id uint64) *Node {
 		two.Fatal(err)
 	}
 	two.Cleanup(func() { _ = s.Close() })
-	n, err := New(Options{Dial: func(context.Context, string, string) (net.Conn, error) {
+	n, err := New(Options{Speed: 10, Dial: func(_ context.Context, _, addr string) (net.Conn, error) {
 		here, there := net.Pipe()
-		two.leader.spawn(func() { two.leader.engine.serve(there) })
+		to := map[string]*Node{"1": two.leader, "2": two.reader}[addr]
+		context.AfterFunc(to.ctx, func() { _ = there.Close() })
+		to.spawn(func() { to.engine.serve(there) })
 		return here, nil
 	}})
 	if err != nil {
@@ -65,7 +57,7 @@ func (two *twoBrokers) node(id uint64) *Node {
 	if n.file, err = parseConfig(`roles = ["broker", "engine"]`, n.gen, nil); err != nil {
 		two.Fatal(err)
 	}
-	n.cache, n.mqtt = newCache(n), newMQTTBroker(n)
+	n.cache, n.mqtt, n.offsets = newCache(n), newMQTTBroker(n), newGroupOffsets(n)
 	if n.engine, err = newEngine(n); err != nil {
 		two.Fatal(err)
 	}
@@ -76,99 +68,189 @@ func (two *twoBrokers) node(id uint64) *Node {
 	return n
 }
 
-func (two *twoBrokers) leads(node uint64, told *Node) {
-	s := segment{ShardName: readShard, Leader: node, Replicas: []replica{{NodeID: node}}, Status: "Write"}
-	told.cache.update(change{Key: s.key(), Value: mustJSON(s)})
-}
-
-func (two *twoBrokers) publish(payload string) {
+func (two *twoBrokers) publish(payloads ...string) {
 	two.Helper()
-	if _, err := two.leader.engine.publish(two.Context(), readShard, message{Topic: readTopic, Tenant: defaultTenant, Payload: []byte(payload)}, 0); err != nil {
-		two.Fatal(err)
+	for _, payload := range payloads {
+		if _, err := two.leader.engine.publish(two.Context(), readShard, message{Topic: readTopic, Tenant: defaultTenant, Payload: []byte(payload)}, 0); err != nil {
+			two.Fatal(err)
+		}
 	}
 }
 
-func (two *twoBrokers) receives(want ...string) {
+// listener is a client that is subscribed at the broker that reads.
+type listener struct {
+	two    *twoBrokers
+	client *mqtt.Client
+
+	mu  sync.Mutex
+	got []string
+}
+
+// subscribes connects a client. The offsets of its group are as committed, without a placement centre.
+func (two *twoBrokers) subscribes(id, filter string, committed uint64) *listener {
+	two.Helper()
+	here, there := net.Pipe()
+	two.Cleanup(func() { _ = there.Close() })
+	server := two.reader.mqtt.server
+	l := &listener{two: two, client: server.NewClient(here, "tcp", id, false)}
+	go l.listen(there)
+	offsets := two.reader.offsets
+	group := groupKey(defaultTenant, "directly_sub_"+id+"_"+filter+"_"+readTopic)
+	offsets.mu.Lock()
+	if offsets.of[group] == nil {
+		offsets.of[group] = map[string]uint64{readShard: committed}
+	}
+	offsets.mu.Unlock()
+	s := packets.Subscription{Filter: filter}
+	server.Clients.Add(l.client)
+	l.client.State.Subscriptions.Add(filter, s)
+	server.Topics.Subscribe(id, s)
+	two.reader.mqtt.readings.subscribed(filter)
+	return l
+}
+
+func (l *listener) listen(conn net.Conn) {
+	r := bufio.NewReader(conn)
+	for {
+		first, err := r.ReadByte()
+		if err != nil {
+			return
+		}
+		var header packets.FixedHeader
+		length, _, err := packets.DecodeLength(r)
+		if err != nil || header.Decode(first) != nil {
+			return
+		}
+		body := make([]byte, length)
+		if _, err := io.ReadFull(r, body); err != nil {
+			return
+		}
+		pk := packets.Packet{FixedHeader: header}
+		if header.Type == packets.Publish && pk.PublishDecode(body) == nil {
+			l.mu.Lock()
+			l.got = append(l.got, string(pk.Payload))
+			l.mu.Unlock()
+		}
+	}
+}
+
+func (l *listener) receives(want ...string) {
+	l.two.Helper()
+	l.two.eventually(func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if len(l.got) > len(want) {
+			l.two.Fatalf("received %q, want %q", l.got, want)
+		}
+		return slices.Equal(l.got, want)
+	})
+}
+
+func (two *twoBrokers) eventually(ok func() bool) {
 	two.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.Now().Add(10 * time.Second)
 	for now := range tick.C {
-		two.mu.Lock()
-		got := slices.Clone(two.got)
-		two.mu.Unlock()
-		if slices.Equal(got, want) {
+		if ok() {
 			return
 		}
-		if len(got) > len(want) || now.After(deadline) {
-			two.Fatalf("received %q, want %q", got, want)
+		if now.After(deadline) {
+			two.Fatal("not within 10 s")
 		}
 	}
+}
+
+func (two *twoBrokers) read() int {
+	r := two.reader.mqtt.readings
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.of)
 }
 
 func TestASubscriberIsServedByALeaderThatDoesNotKnowItsBroker(t *testing.T) {
 	two := newTwoBrokers(t)
-	two.publish("before")
-	two.reader.mqtt.readings.subscribed(readTopic)
 	two.publish("1")
-	two.publish("2")
-	two.receives()
-	two.reader.mqtt.readings.look()
-	two.receives("1", "2")
-	two.publish("3")
-	two.reader.mqtt.readings.look()
-	two.receives("1", "2", "3")
+	l := two.subscribes("new", readTopic, 0)
+	l.receives("1")
+	two.publish("2", "3")
+	l.receives("1", "2", "3")
 }
 
-func TestWhatALeaderHandsOnIsReceivedOnceAndInOrder(t *testing.T) {
+func TestASubscriberIsToldAtOnceOfWhatALeaderThatKnowsItsBrokerHasStored(t *testing.T) {
 	two := newTwoBrokers(t)
-	readings := two.reader.mqtt.readings
-	handOn := func(offset uint64, payload string) {
-		readings.arrived(readShard, message{Topic: readTopic, Payload: []byte(payload), Offset: offset})
-	}
-	readings.subscribed(readTopic)
-	two.publish("1") // is not handed on
-	two.publish("2")
-	handOn(1, "2")
-	two.receives("1", "2")
-	handOn(1, "2")
+	two.reader.t.speed = 0.01 // the leader is asked again after 100 s
+	two.leader.cache.update(change{Key: nodeKey(2), Value: mustJSON(nodeRecord{NodeID: 2, Roles: []string{"broker", "engine"}, EngineAddr: "2"})})
+	l := two.subscribes("new", "+", 0)
+	two.publish("1", "2")
+	l.receives("1", "2")
+}
+
+func TestAClientThatComesBackGoesOnWhereItStopped(t *testing.T) {
+	two := newTwoBrokers(t)
+	two.publish("1", "2")
+	first := two.subscribes("it", readTopic, 1)
+	first.receives("2")
+	first.client.Stop(nil)
+	two.eventually(func() bool { return two.read() == 0 })
 	two.publish("3")
-	handOn(2, "3")
-	two.receives("1", "2", "3")
+	two.subscribes("it", readTopic, 0).receives("3")
+	two.subscribes("it", "#", 0).receives("1", "2", "3")
 }
 
 // An offset that a new leader gives away again was read already (seen-lossless-stop.md, section 1).
 func TestAnOffsetThatIsGivenAwayAgainIsNotReceived(t *testing.T) {
 	two := newTwoBrokers(t)
-	two.reader.mqtt.readings.arrived(readShard, message{Topic: readTopic, Payload: []byte("lost with its leader"), Offset: 0})
-	two.publish("stored under the same offset")
-	two.publish("next")
-	two.reader.mqtt.readings.look()
-	two.receives("lost with its leader", "next")
+	l := two.subscribes("ahead", readTopic, 1)
+	two.publish("stored under an offset that was read before", "next")
+	l.receives("next")
 }
 
-func TestAShardThatNobodyIsSubscribedToIsNotReadAnyMore(t *testing.T) {
+func TestASubscriptionThatWasMadeBeforeItsTopicIsServed(t *testing.T) {
 	two := newTwoBrokers(t)
-	readings := two.reader.mqtt.readings
-	readings.subscribed(readTopic)
-	two.reader.mqtt.server.Topics.Unsubscribe(readTopic, "client")
-	readings.look()
-	if len(readings.of) != 0 {
-		t.Errorf("%d shards are still read", len(readings.of))
+	key := topicKey(defaultTenant, readTopic)
+	raw, _ := two.reader.cache.get(key)
+	two.reader.cache.update(change{Key: key})
+	l := two.subscribes("early", readTopic, 0)
+	if two.read() != 0 {
+		t.Error("a topic that does not exist is read")
 	}
-	readings.arrived(readShard, message{Topic: readTopic, Payload: []byte("for nobody")})
-	if len(readings.of) != 0 {
-		t.Errorf("%d shards are read again", len(readings.of))
-	}
+	two.publish("1")
+	two.reader.cache.update(change{Key: key, Value: raw})
+	l.receives("1")
 }
 
-func TestWhatIsHandedOnWhileItsLeaderIsAskedIsLeftToTheAnswer(t *testing.T) {
+func TestClientsThatShareAFilterGetEachMessageOnce(t *testing.T) {
 	two := newTwoBrokers(t)
-	readings := two.reader.mqtt.readings
-	p := readings.at(readTopic, readShard)
-	p.known, p.busy = true, true
-	readings.arrived(readShard, message{Topic: readTopic, Payload: []byte("1")})
-	if two.receives(); !p.again {
-		t.Error("the leader is not asked again")
+	const filter = "$share/g/" + readTopic
+	two.reader.offsets.commit(groupKey(defaultTenant, "share_sub_"+filter+"_"+readTopic), map[string]uint64{readShard: 0})
+	a, b := two.subscribes("a", filter, 0), two.subscribes("b", filter, 0)
+	two.publish("1", "2", "3", "4")
+	two.eventually(func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		all := slices.Concat(a.got, b.got)
+		slices.Sort(all)
+		return slices.Equal(all, []string{"1", "2", "3", "4"})
+	})
+}
+
+func TestWhatNobodyIsSubscribedToIsNotReadAnyMore(t *testing.T) {
+	two := newTwoBrokers(t)
+	l := two.subscribes("it", readTopic, 0)
+	l.client.State.Subscriptions.Add("other", packets.Subscription{Filter: "other"})
+	two.reader.mqtt.readings.begin(readTopic)
+	if got := two.read(); got != 1 {
+		t.Errorf("%d readings, want one: the other filter does not take the topic", got)
+	}
+	l.client.State.Subscriptions.Delete(readTopic)
+	two.reader.mqtt.server.Topics.Unsubscribe(readTopic, "it")
+	two.eventually(func() bool { return two.read() == 0 })
+	two.publish("1")
+	two.reader.mqtt.stored(message{Topic: readTopic})
+	if two.read() != 0 {
+		t.Error("it is read for nobody")
 	}
 }

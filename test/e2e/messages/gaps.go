@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/robustmq/robustmq-operator/internal/pause"
 )
 
 // Writes makes something of a new name again and again, without a pause but after a refusal, through one door after another: a client that never stops, and that turns to the
@@ -34,7 +36,7 @@ func StartWrites(ctx context.Context, run string, doors ...func(ctx context.Cont
 			err := w.try(running, doors[door], fmt.Sprintf("%s-%d", run, n))
 			if err != nil && running.Err() == nil {
 				door = (door + 1) % len(doors)
-				pause(running, 20*time.Millisecond)
+				_ = pause.For(running, 20*time.Millisecond)
 			}
 		}
 	})

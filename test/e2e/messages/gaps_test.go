@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/robustmq/robustmq-operator/internal/pause"
 )
 
 func TestTheLongestGapIsTheOneThatTouchesTheTime(t *testing.T) {
@@ -54,7 +56,7 @@ func TestAClientThatNeverStopsTurnsToTheNextDoor(t *testing.T) {
 		})
 	deadline := time.Now().Add(10 * time.Second)
 	for second.Load() < 5 && time.Now().Before(deadline) {
-		pause(t.Context(), time.Millisecond)
+		_ = pause.For(t.Context(), time.Millisecond)
 	}
 	acks, refused, last := w.Stop()
 	if len(acks) < 8 || refused == 0 || last == nil {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/robustmq/robustmq-operator/internal/pause"
 )
 
 // Traffic publishes and receives until it is stopped, over outages: clients connect again, to the next broker, when a connection is lost.
@@ -239,11 +241,12 @@ func (t *Traffic) note(err error) {
 	t.refusals = append(t.refusals, Refusal{time.Now(), err})
 }
 
-// connected keeps a client up until the context ends, one broker after another, and runs use while it is.
+// connected keeps a client up until the context ends, one broker after another, and runs use while it is. It keeps its id, as clients do: under it RobustMQ remembers how far it has read, and gives
+// the whole topic to one that is new (test/contract has the case).
 func (t *Traffic) connected(ctx context.Context, role string, use func(context.Context, *session) error) {
 	for try := 0; ctx.Err() == nil; try++ {
 		connected, cancel := context.WithCancel(ctx)
-		s, err := t.brokers[try%len(t.brokers)].session(connected, fmt.Sprintf("%s-%s-%d", role, t.run, try), t.take, func(error) { cancel() })
+		s, err := t.brokers[try%len(t.brokers)].session(connected, role+"-"+t.run, t.take, func(error) { cancel() })
 		if err == nil {
 			if try > 0 {
 				t.mu.Lock()
@@ -256,7 +259,7 @@ func (t *Traffic) connected(ctx context.Context, role string, use func(context.C
 		cancel()
 		if err != nil && ctx.Err() == nil {
 			t.note(fmt.Errorf("%s: %w", role, err))
-			pause(ctx, 250*time.Millisecond)
+			_ = pause.For(ctx, 250*time.Millisecond)
 		}
 	}
 }
@@ -270,7 +273,7 @@ func (t *Traffic) receive(ctx context.Context) {
 		t.arrive(time.Now())
 		t.subscribeOnce.Do(func() { close(t.subscribed) })
 		for ctx.Err() == nil && !t.silent(time.Now()) {
-			pause(ctx, 100*time.Millisecond)
+			_ = pause.For(ctx, 100*time.Millisecond)
 		}
 		return nil
 	})
@@ -330,7 +333,7 @@ func (t *Traffic) send(ctx context.Context, first chan<- struct{}) {
 			err := s.publish(ctx, t.topic, payload)
 			if errors.Is(err, errRefused) && time.Since(taken) < refusedPatience {
 				t.note(fmt.Errorf("pub: %w", err))
-				pause(ctx, refusedPause)
+				_ = pause.For(ctx, refusedPause)
 				continue
 			}
 			if err != nil {
@@ -342,7 +345,7 @@ func (t *Traffic) send(ctx context.Context, first chan<- struct{}) {
 				close(first)
 			}
 			number++
-			pause(ctx, every)
+			_ = pause.For(ctx, every)
 		}
 		return nil
 	})
@@ -397,13 +400,4 @@ func (t *Traffic) acknowledge(payload string, sent time.Time) {
 	t.lastAck = now
 	t.acknowledged[payload] = now
 	t.acks = append(t.acks, Ack{At: now, Took: now.Sub(sent)})
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }
