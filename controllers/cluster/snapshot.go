@@ -245,10 +245,10 @@ func pendingReason(pod *corev1.Pod, claim *corev1.PersistentVolumeClaim) (reason
 		if w == nil {
 			continue
 		}
-		switch w.Reason {
-		case "ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError":
+		switch {
+		case manifests.ImageNotPulled(w.Reason):
 			return v1alpha1.ReasonImagePullFailed, fmt.Sprintf("image %s of container %s cannot be pulled (%s)", c.Image, c.Name, w.Reason)
-		case "CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff":
+		case manifests.ContainerNotMade(w.Reason), w.Reason == "CrashLoopBackOff":
 			return v1alpha1.ReasonPodFailing, fmt.Sprintf("container %s: %s: %s", c.Name, w.Reason, w.Message)
 		}
 	}

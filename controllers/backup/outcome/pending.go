@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/internal/manifests"
 )
 
 // going is how pods are going that have not ended: running where one of them runs, else what the newest waits for.
@@ -28,10 +29,10 @@ func going(alive []*corev1.Pod) Outcome {
 func waitsFor(pod *corev1.Pod) (reason, message string) {
 	if c := container(pod); c != nil && c.State.Waiting != nil {
 		w := c.State.Waiting
-		switch w.Reason {
-		case "ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError", "RegistryUnavailable":
+		switch {
+		case manifests.ImageNotPulled(w.Reason):
 			return v1alpha1.ReasonImagePullFailed, fmt.Sprintf("image %s of pod %s cannot be pulled (%s)", c.Image, pod.Name, withMessage(w))
-		case "CreateContainerConfigError", "CreateContainerError", "RunContainerError":
+		case manifests.ContainerNotMade(w.Reason):
 			return v1alpha1.ReasonPodFailing, fmt.Sprintf("the container of pod %s cannot be made: %s", pod.Name, withMessage(w))
 		}
 	}
