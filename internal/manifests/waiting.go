@@ -2,7 +2,7 @@ package manifests
 
 import "slices"
 
-// What kubelets say of a container that waits (kubernetes/pkg/kubelet/images/types.go and kubelet/container/sync_result.go, 1.37).
+// What kubelets say of a container that waits (Kubernetes, in pkg/kubelet: images/types.go, kuberuntime/kuberuntime_container.go and container/sync_result.go).
 var (
 	notPulled = []string{"ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError", "RegistryUnavailable"}
 	notMade   = []string{"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}

@@ -55,7 +55,7 @@ func (h *handing) run(ctx context.Context) {
 	}
 }
 
-// pause waits; not shorter than 20 ms of the machine's, since whoever asks opens a connection to the shard's leader.
+// pause waits; not shorter than 20 ms of the machine's, since whoever asks costs the shard's leader an answer.
 func (h *handing) pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(h.c.n.t.patience(d, 20*time.Millisecond))
 	defer timer.Stop()

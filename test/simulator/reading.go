@@ -64,8 +64,7 @@ func (r *readings) begin(topic string) {
 		return
 	}
 	subscribers := r.n.mqtt.server.Topics.Subscribers(topic)
-	for _, partition := range sortedKeys(t.StorageNameList) {
-		shard := t.StorageNameList[partition]
+	for _, shard := range t.StorageNameList {
 		for id := range subscribers.Subscriptions {
 			client, ok := r.n.mqtt.server.Clients.Get(id)
 			if !ok {
@@ -73,14 +72,24 @@ func (r *readings) begin(topic string) {
 			}
 			for filter := range client.State.Subscriptions.GetAll() {
 				if covers(filter, topic) {
-					r.wake(readingKey{client, filter, shard}, topic, fmt.Sprintf("directly_sub_%s_%s_%s", id, filter, topic))
+					r.wake(readingKey{client, filter, shard}, topic, groupOfOne(id, filter, topic))
 				}
 			}
 		}
 		for filter := range subscribers.Shared {
-			r.wake(readingKey{nil, filter, shard}, topic, fmt.Sprintf("share_sub_%s_%s", filter, topic))
+			r.wake(readingKey{nil, filter, shard}, topic, groupOfShared(filter, topic))
 		}
 	}
+}
+
+// groupOfOne is under whose name it is kept how far a client's subscription was read.
+func groupOfOne(client, filter, topic string) string {
+	return groupKey(defaultTenant, fmt.Sprintf("directly_sub_%s_%s_%s", client, filter, topic))
+}
+
+// groupOfShared is the same of all that share a filter.
+func groupOfShared(filter, topic string) string {
+	return groupKey(defaultTenant, fmt.Sprintf("share_sub_%s_%s", filter, topic))
 }
 
 func (r *readings) wake(key readingKey, topic, group string) {
@@ -88,12 +97,9 @@ func (r *readings) wake(key readingKey, topic, group string) {
 	defer r.mu.Unlock()
 	p := r.of[key]
 	if p == nil {
-		p = &reading{readingKey: key, n: r.n, topic: topic, group: groupKey(defaultTenant, group), news: make(chan struct{}, 1)}
+		p = &reading{readingKey: key, n: r.n, topic: topic, group: group, news: make(chan struct{}, 1)}
 		r.of[key] = p
-		r.n.spawn(func() {
-			for p.run(); !r.forgotten(p); p.run() {
-			}
-		})
+		r.n.spawn(func() { r.run(p) })
 		return
 	}
 	select {
@@ -102,7 +108,23 @@ func (r *readings) wake(key readingKey, topic, group string) {
 	}
 }
 
-// forgotten takes a reading away that has ended, unless somebody has subscribed again meanwhile.
+// run ends with the subscription or the topic.
+func (r *readings) run(p *reading) {
+	tick := time.NewTicker(r.n.t.patience(readingPause, 100*time.Millisecond))
+	defer tick.Stop()
+	for !r.forgotten(p) {
+		for p.readOn() {
+		}
+		select {
+		case <-r.n.ctx.Done():
+		case <-p.news:
+		case <-tick.C:
+		}
+		r.n.frozen.wait(r.n.ctx)
+	}
+}
+
+// forgotten takes a reading away that is not wanted any more. Who subscribes after that begins another one, and who did before is not overlooked.
 func (r *readings) forgotten(p *reading) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -111,23 +133,6 @@ func (r *readings) forgotten(p *reading) bool {
 	}
 	delete(r.of, p.readingKey)
 	return true
-}
-
-// run ends with the subscription or the topic.
-func (p *reading) run() {
-	tick := time.NewTicker(p.n.t.patience(readingPause, 100*time.Millisecond))
-	defer tick.Stop()
-	for p.wanted() {
-		for p.readOn() {
-		}
-		select {
-		case <-p.n.ctx.Done():
-			return
-		case <-p.news:
-		case <-tick.C:
-		}
-		p.n.frozen.wait(p.n.ctx)
-	}
 }
 
 func (p *reading) wanted() bool {

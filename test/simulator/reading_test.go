@@ -2,8 +2,8 @@ package simulator
 
 import (
 	"bufio"
+	"bytes"
 	"context"
-	"io"
 	"net"
 	"slices"
 	"sync"
@@ -95,7 +95,7 @@ func (two *twoBrokers) subscribes(id, filter string, committed uint64) *listener
 	l := &listener{two: two, client: server.NewClient(here, "tcp", id, false)}
 	go l.listen(there)
 	offsets := two.reader.offsets
-	group := groupKey(defaultTenant, "directly_sub_"+id+"_"+filter+"_"+readTopic)
+	group := groupOfOne(id, filter, readTopic)
 	offsets.mu.Lock()
 	if offsets.of[group] == nil {
 		offsets.of[group] = map[string]uint64{readShard: committed}
@@ -112,21 +112,21 @@ func (two *twoBrokers) subscribes(id, filter string, committed uint64) *listener
 func (l *listener) listen(conn net.Conn) {
 	r := bufio.NewReader(conn)
 	for {
-		first, err := r.ReadByte()
+		raw, err := readRaw(r)
 		if err != nil {
 			return
 		}
 		var header packets.FixedHeader
-		length, _, err := packets.DecodeLength(r)
-		if err != nil || header.Decode(first) != nil {
+		body := bytes.NewReader(raw[1:])
+		if header.Decode(raw[0]) != nil {
 			return
 		}
-		body := make([]byte, length)
-		if _, err := io.ReadFull(r, body); err != nil {
+		length, _, err := packets.DecodeLength(body)
+		if err != nil {
 			return
 		}
 		pk := packets.Packet{FixedHeader: header}
-		if header.Type == packets.Publish && pk.PublishDecode(body) == nil {
+		if header.Type == packets.Publish && pk.PublishDecode(raw[len(raw)-length:]) == nil {
 			l.mu.Lock()
 			l.got = append(l.got, string(pk.Payload))
 			l.mu.Unlock()
@@ -223,7 +223,7 @@ func TestASubscriptionThatWasMadeBeforeItsTopicIsServed(t *testing.T) {
 func TestClientsThatShareAFilterGetEachMessageOnce(t *testing.T) {
 	two := newTwoBrokers(t)
 	const filter = "$share/g/" + readTopic
-	two.reader.offsets.commit(groupKey(defaultTenant, "share_sub_"+filter+"_"+readTopic), map[string]uint64{readShard: 0})
+	two.reader.offsets.commit(groupOfShared(filter, readTopic), map[string]uint64{readShard: 0})
 	a, b := two.subscribes("a", filter, 0), two.subscribes("b", filter, 0)
 	two.publish("1", "2", "3", "4")
 	two.eventually(func() bool {
