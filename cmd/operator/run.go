@@ -62,6 +62,7 @@ func run(ctx context.Context, o *options) error {
 		return fmt.Errorf("finding the API server: %w", err)
 	}
 	config.QPS, config.Burst, config.UserAgent = o.kubeAPIQPS, o.kubeAPIBurst, "robustmq-operator/"+version
+	config.DisableCompression = true // the API server would compress every event of a watch by itself, and we are next to it
 
 	mgr, err := ctrl.NewManager(config, managerOptions(o))
 	if err != nil {

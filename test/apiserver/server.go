@@ -72,6 +72,7 @@ func Start(ctx context.Context, root string, configure func(*envtest.APIServer))
 		return nil, fmt.Errorf("starting the API server: %w", err)
 	}
 	s.Config.QPS = -1
+	s.Config.DisableCompression = true // loopback
 	if s.Client, err = client.New(s.Config, client.Options{Scheme: Scheme()}); err != nil {
 		return nil, err
 	}

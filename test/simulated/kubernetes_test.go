@@ -342,6 +342,35 @@ func TestDeletingASetRemovesItsPodsAndItsClaimsOnlyIfItsPolicySaysSo(t *testing.
 	}
 }
 
+func TestAnObjectGoesWithTheLastOfItsOwnersAndAlsoWhenThatHasGoneBefore(t *testing.T) {
+	t.Parallel()
+	w := env.New(t, world.Options{})
+	made := func(name string, owners ...*corev1.ConfigMap) *corev1.ConfigMap {
+		c := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.Namespace}}
+		for _, o := range owners {
+			c.OwnerReferences = append(c.OwnerReferences, metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: o.Name, UID: o.UID})
+		}
+		create(t, w, c)
+		return c
+	}
+	there := func(c *corev1.ConfigMap) bool {
+		err := w.Client.Get(w.Context(), client.ObjectKeyFromObject(c), &corev1.ConfigMap{})
+		if client.IgnoreNotFound(err) != nil {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+	first, second := made("first"), made("second")
+	child, shared := made("child", first), made("shared", first, second)
+	if err := w.Client.Delete(w.Context(), first, client.PropagationPolicy(metav1.DeletePropagationBackground)); err != nil {
+		t.Fatal(err)
+	}
+	w.Await("the object to go with its owner", func() (bool, string) { return !there(child), "" })
+	late := made("late", first)
+	w.Await("the object to go that came after its owner", func() (bool, string) { return !there(late), "" })
+	w.Stays(5*time.Second, "the object that has another owner", func() (bool, string) { return there(shared), "" })
+}
+
 func TestScalingInKeepsTheClaimsAndOnDeleteStartsNothingByItself(t *testing.T) {
 	t.Parallel()
 	w := env.New(t, world.Options{Programs: httpd(new(atomic.Int32))})

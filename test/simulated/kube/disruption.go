@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// budgets keeps the status of PodDisruptionBudgets, by which the API server decides on evictions. Only maxUnavailable as a number is simulated, and every pod that the selector finds is expected to be there.
+// budgets keeps the status of PodDisruptionBudgets, by which the API server decides on evictions. Only maxUnavailable as a number and a selector of labels are simulated, and every pod that the selector finds is expected to be there.
 type budgets struct{ *ControlPlane }
 
 // budgetsOfPod are those whose selector finds the pod. What is listed here and below is only read, so it is not copied first: with a thousand clusters that would be half of what the simulation costs.
@@ -28,7 +28,8 @@ func (r *budgets) budgetsOfPod() handler.EventHandler {
 		}
 		var out []reconcile.Request
 		for i := range all.Items {
-			if selector, err := metav1.LabelSelectorAsSelector(all.Items[i].Spec.Selector); err != nil || !selector.Matches(labels.Set(pod.GetLabels())) {
+			selector := all.Items[i].Spec.Selector
+			if selector == nil || !labels.SelectorFromValidatedSet(selector.MatchLabels).Matches(labels.Set(pod.GetLabels())) {
 				continue
 			}
 			out = append(out, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: pod.GetNamespace(), Name: all.Items[i].Name}})
@@ -49,12 +50,11 @@ func (r *budgets) Reconcile(ctx context.Context, req reconcile.Request) (reconci
 	if budget.Spec.MaxUnavailable == nil || budget.Spec.MaxUnavailable.Type != intstr.Int {
 		return reconcile.Result{}, reconcile.TerminalError(fmt.Errorf("PodDisruptionBudget %s: only a number of maxUnavailable is simulated", req))
 	}
-	selector, err := metav1.LabelSelectorAsSelector(budget.Spec.Selector)
-	if err != nil {
-		return reconcile.Result{}, reconcile.TerminalError(err)
+	if budget.Spec.Selector == nil || len(budget.Spec.Selector.MatchExpressions) > 0 {
+		return reconcile.Result{}, reconcile.TerminalError(fmt.Errorf("PodDisruptionBudget %s: only a selector of matchLabels is simulated", req))
 	}
 	var pods corev1.PodList
-	if err := r.Client.List(ctx, &pods, client.InNamespace(req.Namespace), client.MatchingLabelsSelector{Selector: selector}, client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.Client.List(ctx, &pods, client.InNamespace(req.Namespace), client.MatchingLabels(budget.Spec.Selector.MatchLabels), client.UnsafeDisableDeepCopy); err != nil {
 		return reconcile.Result{}, fmt.Errorf("list pods: %w", err)
 	}
 	status := *budget.Status.DeepCopy()

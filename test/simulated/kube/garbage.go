@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -24,6 +25,7 @@ type collector struct {
 	queue workqueue.TypedRateLimitingInterface[item]
 
 	mu       sync.Mutex
+	present  map[types.UID]bool               // every object that was seen and has not gone
 	children map[types.UID]map[types.UID]item // owner -> dependents
 }
 
@@ -38,6 +40,7 @@ func newCollector(ctx context.Context, cp *ControlPlane, mgr ctrl.Manager) (*col
 	g := &collector{
 		cp:       cp,
 		queue:    workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[item]()),
+		present:  map[types.UID]bool{},
 		children: map[types.UID]map[types.UID]item{},
 	}
 	watched := map[schema.GroupVersionKind]bool{}
@@ -49,9 +52,7 @@ func newCollector(ctx context.Context, cp *ControlPlane, mgr ctrl.Manager) (*col
 		if _, err := mgr.GetRESTMapper().RESTMapping(kind.GroupKind(), kind.Version); meta.IsNoMatchError(err) {
 			continue // a control plane without our CRD: nothing of that kind can own anything
 		}
-		o := &metav1.PartialObjectMetadata{}
-		o.SetGroupVersionKind(kind)
-		informer, err := mgr.GetCache().GetInformer(ctx, o)
+		informer, err := mgr.GetCache().GetInformer(ctx, watchedAs(mgr.GetScheme(), kind))
 		if err != nil {
 			return nil, fmt.Errorf("watch %s: %w", kind.Kind, err)
 		}
@@ -73,7 +74,17 @@ func newCollector(ctx context.Context, cp *ControlPlane, mgr ctrl.Manager) (*col
 	return g, nil
 }
 
-// seen records an object's owners. It is examined once, because its owner may be gone already; later only when an owner goes.
+// watchedAs is what to watch a kind as: whole where its Go type is known, because the other controllers do so too and share the watch; otherwise its metadata.
+func watchedAs(scheme *runtime.Scheme, kind schema.GroupVersionKind) client.Object {
+	if whole, err := scheme.New(kind); err == nil {
+		return whole.(client.Object)
+	}
+	o := &metav1.PartialObjectMetadata{}
+	o.SetGroupVersionKind(kind)
+	return o
+}
+
+// seen records an object and its owners. It is examined when it names an owner that was not seen, which may be gone already; later only when an owner goes.
 func (g *collector) seen(kind schema.GroupVersionKind, object any) {
 	o, ok := object.(client.Object)
 	if !ok {
@@ -82,6 +93,7 @@ func (g *collector) seen(kind schema.GroupVersionKind, object any) {
 	it := item{kind: kind, key: client.ObjectKeyFromObject(o), uid: o.GetUID()}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.present[it.uid] = true
 	if o.GetDeletionTimestamp() != nil && slices.Contains(o.GetFinalizers(), metav1.FinalizerOrphanDependents) {
 		g.queue.Add(it)
 	}
@@ -91,7 +103,9 @@ func (g *collector) seen(kind schema.GroupVersionKind, object any) {
 		}
 		if _, known := g.children[ref.UID][it.uid]; !known {
 			g.children[ref.UID][it.uid] = it
-			g.queue.Add(it)
+			if !g.present[ref.UID] {
+				g.queue.Add(it)
+			}
 		}
 	}
 }
@@ -110,6 +124,7 @@ func (g *collector) gone(object any) {
 		g.queue.Add(child)
 	}
 	delete(g.children, o.GetUID())
+	delete(g.present, o.GetUID())
 	for _, ref := range o.GetOwnerReferences() {
 		delete(g.children[ref.UID], o.GetUID())
 	}
