@@ -36,7 +36,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o registration.Options) 
 		Watches(&corev1.Pod{}, toBackup).
 		// A cluster that comes, or goes, is what some of its backups wait for, or die of.
 		Watches(&v1alpha1.RobustMQCluster{}, handler.EnqueueRequestsFromMapFunc(r.backupsOfCluster), builder.WithPredicates(comesOrGoes())).
-		Complete(registration.Fair(r.Work.Reconciler(name, r)))
+		Complete(r.Work.Reconciler(name, r))
 }
 
 func (r *Reconciler) setDefaults(mgr ctrl.Manager) {

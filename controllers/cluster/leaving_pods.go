@@ -60,7 +60,7 @@ func setupOfPods(mgr ctrl.Manager, o registration.Options, own string, work *mon
 			pod, ok := object.(*corev1.Pod)
 			return ok && concerns(pod)
 		}))).
-		Complete(registration.Fair(work.Reconciler(name, r)))
+		Complete(work.Reconciler(name, r))
 }
 
 // Reconcile takes the next step, if the pod is still the one that was seen.

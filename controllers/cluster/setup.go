@@ -62,7 +62,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o Options) error {
 	if r.Restores != nil {
 		building = building.Watches(&v1alpha1.RobustMQRestore{}, handler.EnqueueRequestsFromMapFunc(clusterOfRestore), builder.WithPredicates(restoreSteps()))
 	}
-	return building.Complete(registration.Fair(work.Reconciler(name, r)))
+	return building.Complete(work.Reconciler(name, r))
 }
 
 func (r *Reconciler) setDefaults(mgr ctrl.Manager) {

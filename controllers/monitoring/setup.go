@@ -72,7 +72,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o Options) error {
 		WithOptions(o.Controller(firstRetry, lastRetry)).
 		For(&v1alpha1.RobustMQCluster{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, trigger.Deleted()))).
 		WatchesRawSource(following(r.all, ofCluster, r.monitors, r.rules)).
-		Complete(registration.Fair(r.Work.Reconciler(monitorsName, r)))
+		Complete(r.Work.Reconciler(monitorsName, r))
 }
 
 // following runs followers for as long as the controller runs: what they tell goes into its queue. all are the requests for everything there is, one those that an object gives rise to.

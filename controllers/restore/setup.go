@@ -43,7 +43,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o registration.Options) 
 		Watches(&corev1.Pod{}, byLabel).
 		Watches(&corev1.Pod{}, ofCluster(func(o client.Object) string { return o.GetLabels()[v1alpha1.LabelCluster] }), builder.WithPredicates(startsOrGoes())).
 		Watches(&v1alpha1.RobustMQCluster{}, ofCluster(client.Object.GetName), builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, trigger.Deleted()))).
-		Complete(registration.Fair(r.Work.Reconciler(name, r)))
+		Complete(r.Work.Reconciler(name, r))
 }
 
 func (r *Reconciler) setDefaults(mgr ctrl.Manager) {

@@ -20,10 +20,11 @@ import (
 
 // kubelets bind pods to nodes and say of them what a kubelet says when their containers run and are ready. Nothing runs.
 type kubelets struct {
-	client client.Client
-	agents *agents
-	queue  chan *corev1.Pod
-	nodes  int
+	client  client.Client
+	secrets client.Reader // of all Secrets, as a kubelet watches those of its pods
+	agents  *agents
+	queue   chan *corev1.Pod
+	nodes   int
 
 	mu       sync.Mutex
 	seen     map[types.UID]bool
@@ -37,8 +38,8 @@ const (
 	podsANode      = 50
 )
 
-func startKubelets(ctx context.Context, c client.Client, a *agents, pods int) (*kubelets, error) {
-	k := &kubelets{client: c, agents: a, queue: make(chan *corev1.Pod, 2*pods), nodes: 1 + pods/podsANode, seen: map[types.UID]bool{}, clusters: map[types.NamespacedName]*cluster{}}
+func startKubelets(ctx context.Context, c client.Client, secrets client.Reader, a *agents, pods int) (*kubelets, error) {
+	k := &kubelets{client: c, secrets: secrets, agents: a, queue: make(chan *corev1.Pod, 2*pods), nodes: 1 + pods/podsANode, seen: map[types.UID]bool{}, clusters: map[types.NamespacedName]*cluster{}}
 	for n := range k.nodes {
 		if err := k.register(ctx, nodeName(n)); err != nil {
 			return nil, err
@@ -204,7 +205,7 @@ func (k *kubelets) secret(ctx context.Context, namespace, name string) (map[stri
 	defer tick.Stop()
 	for {
 		var secret corev1.Secret
-		err := k.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &secret)
+		err := k.secrets.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &secret)
 		if err == nil {
 			return secret.Data, nil
 		}

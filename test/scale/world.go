@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -68,9 +70,12 @@ func Start(ctx context.Context, root, program string, n int, flags ...string) (_
 	if w.audit, policy, err = newAudit(dir); err != nil {
 		return nil, err
 	}
-	w.api, err = apiserver.Start(ctx, root, func(s *envtest.APIServer) {
-		s.Configure().Set("audit-policy-file", policy).Set("audit-log-path", w.audit.path).Set("audit-log-mode", "blocking").
-			Set("service-cluster-ip-range", "10.64.0.0/16") // envtest's own has 254 addresses, and every cluster takes one
+	err = withMemory(func() error {
+		w.api, err = apiserver.Start(ctx, root, func(s *envtest.APIServer) {
+			s.Configure().Set("audit-policy-file", policy).Set("audit-log-path", w.audit.path).Set("audit-log-mode", "blocking").
+				Set("service-cluster-ip-range", "10.64.0.0/16") // envtest's own has 254 addresses, and every cluster takes one
+		})
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -79,7 +84,7 @@ func Start(ctx context.Context, root, program string, n int, flags ...string) (_
 	if w.kube, err = kube.Start(ctx, w.api.Config); err != nil {
 		return nil, err
 	}
-	if w.kubelets, err = startKubelets(ctx, w.api.Client, w.agents, n*Pods); err != nil {
+	if w.kubelets, err = startKubelets(ctx, w.api.Client, w.kube.Client, w.agents, n*Pods); err != nil {
 		return nil, err
 	}
 	if err := w.ready.watch(ctx, w.api.Config); err != nil {
@@ -91,6 +96,24 @@ func Start(ctx context.Context, root, program string, n int, flags ...string) (_
 	}
 	w.Operator, err = startOperator(program, w.api.Dir, kubeconfig, flags...)
 	return w, err
+}
+
+// environmentGarbage is how much garbage what is not measured may have, in percent of what lives there: it shares the processors with the operator, and memory is there.
+const environmentGarbage = 300
+
+// withMemory has start begin processes that collect their garbage rarely, and this process do so, too: the API server, etcd, and what is simulated. The operator keeps its own measure.
+func withMemory(start func() error) error {
+	const variable = "GOGC"
+	debug.SetGCPercent(environmentGarbage)
+	before, given := os.LookupEnv(variable)
+	if err := os.Setenv(variable, strconv.Itoa(environmentGarbage)); err != nil {
+		return err
+	}
+	err := start()
+	if given {
+		return errors.Join(err, os.Setenv(variable, before))
+	}
+	return errors.Join(err, os.Unsetenv(variable))
 }
 
 // account gives the operator the rights that it is installed with, and returns its kubeconfig.

@@ -53,7 +53,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o registration.Options) 
 			return named(o, o.(*v1alpha1.RobustMQRestore).Spec.ClusterName)
 		}))
 	}
-	return b.Complete(registration.Fair(r.Work.Reconciler(name, r)))
+	return b.Complete(r.Work.Reconciler(name, r))
 }
 
 func named(o client.Object, cluster string) []reconcile.Request {
