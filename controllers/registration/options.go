@@ -23,7 +23,8 @@ type Options struct {
 func (o Options) Named(own string) string { return cmp.Or(o.Name, own) }
 
 // Controller returns controller-runtime's options. All objects wait their turn alike: controller-runtime's queue of priorities puts those that are there when the operator starts behind all that change
-// meanwhile, and would leave them there, without a first look, for as long as the others keep all workers busy. An object whose pass failed is looked at again after first, then after twice as long each time, at most after last.
+// meanwhile, and would leave them there, without a first look, for as long as the others keep all workers busy.
+// An object whose pass failed is looked at again after first, then after twice as long each time, at most after last.
 func (o Options) Controller(first, last time.Duration) controller.Options {
 	return controller.Options{
 		MaxConcurrentReconciles: max(o.Concurrency, 1), SkipNameValidation: &o.SkipNameValidation, UsePriorityQueue: new(false),

@@ -70,7 +70,7 @@ func Start(ctx context.Context, root, program string, n int, flags ...string) (_
 	if w.audit, policy, err = newAudit(dir); err != nil {
 		return nil, err
 	}
-	err = withMemory(func() error {
+	err = withMemory(func() (err error) {
 		w.api, err = apiserver.Start(ctx, root, func(s *envtest.APIServer) {
 			s.Configure().Set("audit-policy-file", policy).Set("audit-log-path", w.audit.path).Set("audit-log-mode", "blocking").
 				Set("service-cluster-ip-range", "10.64.0.0/16") // envtest's own has 254 addresses, and every cluster takes one

@@ -79,9 +79,13 @@ func watchedAs(scheme *runtime.Scheme, kind schema.GroupVersionKind) client.Obje
 	if whole, err := scheme.New(kind); err == nil {
 		return whole.(client.Object)
 	}
-	o := &metav1.PartialObjectMetadata{}
-	o.SetGroupVersionKind(kind)
-	return o
+	return metadataOf(kind)
+}
+
+func metadataOf(kind schema.GroupVersionKind) *metav1.PartialObjectMetadata {
+	made := &metav1.PartialObjectMetadata{}
+	made.SetGroupVersionKind(kind)
+	return made
 }
 
 // seen records an object and its owners. It is examined when it names an owner that was not seen, which may be gone already; later only when an owner goes.
@@ -149,8 +153,7 @@ func (g *collector) work(ctx context.Context) {
 
 // examine asks the API server itself, never the cache, whether an object's owners live, and deletes the object when none does.
 func (g *collector) examine(ctx context.Context, it item) error {
-	o := &metav1.PartialObjectMetadata{}
-	o.SetGroupVersionKind(it.kind)
+	o := metadataOf(it.kind)
 	if err := g.cp.direct.Get(ctx, it.key, o); err != nil {
 		return client.IgnoreNotFound(err)
 	}
@@ -183,8 +186,7 @@ func (g *collector) orphan(ctx context.Context, owner *metav1.PartialObjectMetad
 	children := slices.Collect(maps.Values(g.children[owner.UID]))
 	g.mu.Unlock()
 	for _, child := range children {
-		o := &metav1.PartialObjectMetadata{}
-		o.SetGroupVersionKind(child.kind)
+		o := metadataOf(child.kind)
 		if err := g.cp.direct.Get(ctx, child.key, o); apierrors.IsNotFound(err) {
 			continue
 		} else if err != nil {
@@ -206,8 +208,7 @@ func (g *collector) lives(ctx context.Context, namespace string, ref metav1.Owne
 	if err != nil {
 		return false, err
 	}
-	owner := &metav1.PartialObjectMetadata{}
-	owner.SetGroupVersionKind(gv.WithKind(ref.Kind))
+	owner := metadataOf(gv.WithKind(ref.Kind))
 	err = g.cp.direct.Get(ctx, types.NamespacedName{Namespace: namespace, Name: ref.Name}, owner)
 	if apierrors.IsNotFound(err) {
 		return false, nil
