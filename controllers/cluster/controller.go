@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -79,6 +80,8 @@ type AgentPool interface {
 	agents.Pool
 	// Forget closes what is kept for a cluster that is gone, or whose agents are not asked soon.
 	Forget(key string)
+	// Trim closes what is kept for a cluster that has just been looked at, if too much is kept for all.
+	Trim(key string)
 }
 
 // memory is what the operator remembers of a cluster between two passes. Losing it delays a repair and changes no decision.
@@ -122,6 +125,8 @@ type memory struct {
 	denied map[string]denial
 	// mountFailed is when a node could not mount the agent's image last; zero: none was seen.
 	mountFailed time.Time
+	// changing: it was not settled when it was looked at last.
+	changing atomic.Bool
 }
 
 // pass is one reconcile of one cluster: what was read, and what follows from it.
@@ -185,6 +190,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, nil
 	}
 	p := &pass{log: ctrl.LoggerFrom(ctx).WithValues("cluster", req.String()), cluster: &cluster}
+	defer r.Agents.Trim(req.String())
 	result, err := r.reconcile(ctx, p)
 	if apierrors.IsConflict(err) {
 		// Somebody wrote in between: what was read is old, the next pass reads anew.
@@ -375,6 +381,7 @@ func (r *Reconciler) finish(ctx context.Context, p *pass, health topology.Health
 	}
 	r.export(p, next)
 	p.tellWaits(plan, r.Now())
+	p.memory.changing.Store(!plan.Settled())
 	if plan.Settled() {
 		r.Agents.Forget(client.ObjectKeyFromObject(p.cluster).String())
 		return ctrl.Result{RequeueAfter: jitter(r.Timings.Quiet)}, nil
@@ -385,6 +392,7 @@ func (r *Reconciler) finish(ctx context.Context, p *pass, health topology.Health
 
 // refuse reports a spec or volumes that nothing can be done with, writes nothing else, and waits for the next change.
 func (r *Reconciler) refuse(ctx context.Context, p *pass, reason, message string) error {
+	r.remember(client.ObjectKeyFromObject(p.cluster)).changing.Store(false)
 	next := refusedStatus(p.cluster, reason, message, r.Now())
 	if err := r.writeStatus(ctx, p, next); err != nil {
 		return err
@@ -447,6 +455,19 @@ func (r *Reconciler) remember(key types.NamespacedName) *memory {
 		r.memory[key] = &memory{}
 	}
 	return r.memory[key]
+}
+
+// Changing is how many clusters were not settled when they were looked at last.
+func (r *Reconciler) Changing() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := 0
+	for _, m := range r.memory {
+		if m.changing.Load() {
+			n++
+		}
+	}
+	return n
 }
 
 func (r *Reconciler) forget(key types.NamespacedName) {

@@ -18,6 +18,7 @@ import (
 type noAgents struct{ AgentPool }
 
 func (noAgents) Forget(string) {}
+func (noAgents) Trim(string)   {}
 
 func TestAPassExportsTheStatusThatItComputed(t *testing.T) {
 	counts, registry := monitoring.NewOperator(), prometheus.NewPedanticRegistry()

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
+	"github.com/robustmq/robustmq-operator/controllers/registration"
 	"github.com/robustmq/robustmq-operator/monitoring"
 )
 
@@ -98,11 +99,9 @@ func (a *Auditor) Start(ctx context.Context) error {
 
 // controller is one that the manager does not know: the manager would wait for a kind that need not exist.
 func (a *Auditor) controller() (controller.Controller, error) {
-	skip := true
-	c, err := controller.NewUnmanaged(controllerName, controller.Options{
-		Reconciler: a.Work.Reconciler(controllerName, a), MaxConcurrentReconciles: 1, SkipNameValidation: &skip, Logger: a.mgr.GetLogger().WithName(controllerName),
-		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](a.Settle, time.Minute),
-	})
+	options := registration.Options{SkipNameValidation: true}.Controller(a.Settle, time.Minute)
+	options.Reconciler, options.Logger = a.Work.Reconciler(controllerName, a), a.mgr.GetLogger().WithName(controllerName)
+	c, err := controller.NewUnmanaged(controllerName, options)
 	if err != nil {
 		return nil, fmt.Errorf("controller of policies: %w", err)
 	}

@@ -36,3 +36,4 @@ func (p pool) Client(_ string, _ agentclient.Identity, podIP string) (agentclien
 }
 
 func (pool) Forget(string) {}
+func (pool) Trim(string)   {}

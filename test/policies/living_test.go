@@ -219,6 +219,7 @@ func (v voices) Client(_ string, _ agentclient.Identity, podIP string) (agentcli
 }
 
 func (voices) Forget(string) {}
+func (voices) Trim(string)   {}
 
 // voice is one agent: it says its state, and takes no order.
 type voice struct {

@@ -10,7 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,6 +22,7 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -116,28 +119,26 @@ func withMemory(start func() error) error {
 	return errors.Join(err, os.Unsetenv(variable))
 }
 
-// account gives the operator the rights that it is installed with, and returns its kubeconfig.
+// account gives the operator the account and the rights that it is installed with, and returns its kubeconfig: with a token, as its pod has one.
 func (w *World) account(ctx context.Context, root string) (string, error) {
-	err := apiserver.EachDocument(filepath.Join(root, "config", "rbac"), func(u *unstructured.Unstructured) error {
-		if u.GetKind() == "ServiceAccount" {
-			return nil
-		}
-		return w.api.Client.Create(ctx, u)
-	})
-	if err != nil {
+	if err := apiserver.EachDocument(filepath.Join(root, "config", "rbac"), func(u *unstructured.Unstructured) error { return w.api.Client.Create(ctx, u) }); err != nil {
 		return "", fmt.Errorf("the operator's rights: %w", err)
 	}
-	user, err := w.api.User(apiserver.OperatorUser, "system:serviceaccounts", "system:serviceaccounts:"+apiserver.OperatorNamespace, "system:authenticated")
-	if err != nil {
-		return "", err
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.OperatorNamespace, Name: strings.TrimPrefix(apiserver.OperatorUser, "system:serviceaccount:"+apiserver.OperatorNamespace+":")}}
+	token := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To(int64(tokenLasts / time.Second))}}
+	if err := w.api.Client.SubResource("token").Create(ctx, account, token); err != nil {
+		return "", fmt.Errorf("the operator's token: %w", err)
 	}
 	path := filepath.Join(w.api.Dir, "operator.kubeconfig")
 	return path, clientcmd.WriteToFile(clientcmdapi.Config{
-		Clusters:  map[string]*clientcmdapi.Cluster{"scale": {Server: serverOf(user), CertificateAuthorityData: user.CAData}},
-		AuthInfos: map[string]*clientcmdapi.AuthInfo{"operator": {ClientCertificateData: user.CertData, ClientKeyData: user.KeyData}},
+		Clusters:  map[string]*clientcmdapi.Cluster{"scale": {Server: serverOf(w.api.Config), CertificateAuthorityData: w.api.Config.CAData}},
+		AuthInfos: map[string]*clientcmdapi.AuthInfo{"operator": {Token: token.Status.Token}},
 		Contexts:  map[string]*clientcmdapi.Context{"scale": {Cluster: "scale", AuthInfo: "operator"}}, CurrentContext: "scale",
 	}, path)
 }
+
+// tokenLasts is longer than any measurement.
+const tokenLasts = 4 * time.Hour
 
 func serverOf(config *rest.Config) string {
 	if strings.Contains(config.Host, "://") {

@@ -15,6 +15,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -369,6 +370,46 @@ func TestAnObjectGoesWithTheLastOfItsOwnersAndAlsoWhenThatHasGoneBefore(t *testi
 	late := made("late", first)
 	w.Await("the object to go that came after its owner", func() (bool, string) { return !there(late), "" })
 	w.Stays(5*time.Second, "the object that has another owner", func() (bool, string) { return there(shared), "" })
+}
+
+func TestABudgetExpectsThePodsThatStatefulSetsWantAndAllowsNothingWhereNobodyWantsAny(t *testing.T) {
+	t.Parallel()
+	w := env.New(t, world.Options{Programs: httpd(new(atomic.Int32))})
+	secret(t, w, "1")
+	s := set(t, w, 2, appsv1.RetainPersistentVolumeClaimRetentionPolicyType)
+	budget := &policyv1.PodDisruptionBudget{
+		ObjectMeta: metav1.ObjectMeta{Name: "x", Namespace: w.Namespace},
+		Spec:       policyv1.PodDisruptionBudgetSpec{MaxUnavailable: ptr.To(intstr.FromInt32(1)), Selector: s.Spec.Selector},
+	}
+	create(t, w, budget)
+	awaitPods(t, w, "x-0", "x-1")
+	await := func(what string, expected, healthy, allowed int32) {
+		t.Helper()
+		w.Await(what, func() (bool, string) {
+			var b policyv1.PodDisruptionBudget
+			if err := w.Client.Get(w.Context(), client.ObjectKeyFromObject(budget), &b); err != nil {
+				return false, err.Error()
+			}
+			return b.Status.ExpectedPods == expected && b.Status.CurrentHealthy == healthy && b.Status.DisruptionsAllowed == allowed, fmt.Sprintf("%+v", b.Status)
+		})
+	}
+	await("both pods to be expected", 2, 2, 1)
+	alone := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "alone", Namespace: w.Namespace, Labels: s.Spec.Selector.MatchLabels},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "missing"}}},
+	}
+	create(t, w, alone)
+	w.Stays(5*time.Second, "the pod that nobody controls is not expected", func() (bool, string) {
+		var b policyv1.PodDisruptionBudget
+		if err := w.Client.Get(w.Context(), client.ObjectKeyFromObject(budget), &b); err != nil {
+			return false, err.Error()
+		}
+		return b.Status.ExpectedPods == 2 && b.Status.DisruptionsAllowed == 1, fmt.Sprintf("%+v", b.Status)
+	})
+	if err := w.Client.Delete(w.Context(), s, client.PropagationPolicy(metav1.DeletePropagationOrphan)); err != nil {
+		t.Fatal(err)
+	}
+	await("nobody to be expected, and nobody to be evictable", 0, 2, 0)
 }
 
 func TestScalingInKeepsTheClaimsAndOnDeleteStartsNothingByItself(t *testing.T) {

@@ -57,6 +57,7 @@ func (absent) Client(string, agentclient.Identity, string) (agentclient.Client, 
 }
 
 func (absent) Forget(string) {}
+func (absent) Trim(string)   {}
 
 // journal notes requests that change something, but for events.
 type journal struct {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
@@ -51,6 +52,7 @@ type Limits struct {
 	Dial  time.Duration // TCP connect, and the same again for the TLS handshake; default 2 s
 	State time.Duration // State; default 3 s (an agent answers within 2 s whatever its server does)
 	Order time.Duration // everything else; default 45 s (a stop may take 20 s, then the kill)
+	Kept  int           // open connections beyond which Trim closes; default 2,000
 }
 
 func (l Limits) withDefaults() Limits {
@@ -63,6 +65,9 @@ func (l Limits) withDefaults() Limits {
 	if l.Order == 0 {
 		l.Order = 45 * time.Second
 	}
+	if l.Kept == 0 {
+		l.Kept = 2000
+	}
 	return l
 }
 
@@ -70,6 +75,7 @@ func (l Limits) withDefaults() Limits {
 type Pool struct {
 	dial   func(ctx context.Context, network, addr string) (net.Conn, error)
 	limits Limits
+	open   atomic.Int64 // connections
 
 	mu       sync.Mutex
 	clusters map[string]*entry
@@ -119,6 +125,41 @@ func (p *Pool) Forget(key string) {
 	}
 }
 
+// Trim is called when a cluster that changes has been looked at, and drops its connections if too many are open altogether. Those of the clusters that came before stay: where a thousand change at once
+// all are looked at in turn, and what was used longest ago is what is used next.
+func (p *Pool) Trim(key string) {
+	if p.open.Load() <= int64(p.limits.Kept) {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e, ok := p.clusters[key]; ok {
+		e.transport.CloseIdleConnections()
+	}
+}
+
+// counted is a connection of the pool.
+type counted struct {
+	net.Conn
+	closed sync.Once
+	pool   *Pool
+}
+
+// Close implements net.Conn.
+func (c *counted) Close() error {
+	c.closed.Do(func() { c.pool.open.Add(-1) })
+	return c.Conn.Close()
+}
+
+func (p *Pool) connect(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := p.dial(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	p.open.Add(1)
+	return &counted{Conn: conn, pool: p}, nil
+}
+
 func (p *Pool) transport(key string, identity Identity) (*http.Transport, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -131,10 +172,10 @@ func (p *Pool) transport(key string, identity Identity) (*http.Transport, error)
 		return nil, err
 	}
 	transport := &http.Transport{
-		DialTLSContext:      dialTLS(p.dial, config, p.limits.Dial),
+		DialTLSContext:      dialTLS(p.connect, config, p.limits.Dial),
 		MaxIdleConnsPerHost: 2,
-		// Longer than the 2 s between two polls of a cluster that changes, so that such a poll costs no handshake. A cluster at rest keeps none: see Rest.
-		IdleConnTimeout: 10 * time.Second,
+		// Longer than the time between two polls of a cluster that changes, so that such a poll costs no handshake: 2 s, and 20 s where hundreds change at once. A cluster at rest keeps none: see Forget.
+		IdleConnTimeout: time.Minute,
 	}
 	if old != nil {
 		old.transport.CloseIdleConnections()

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"net"
 	"net/http"
@@ -106,6 +107,40 @@ func TestConnectionsAreKeptUntilTheClusterRestsOrItsIdentityChanges(t *testing.T
 	if n := dials.Load(); n != 4 {
 		t.Errorf("%d connections after the cluster came to rest", n)
 	}
+}
+
+func TestWhereTooManyConnectionsAreOpenTheLastToComeKeepNone(t *testing.T) {
+	id := identity(t, name)
+	pool, dials := serve(t, id, Limits{Kept: 2}, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{}`)) })
+	// look at a cluster, and say how many connections that took.
+	look := func(cluster, address string) int64 {
+		t.Helper()
+		before := dials.Load()
+		c, err := pool.Client(cluster, id, address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.State(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		pool.Trim(cluster)
+		return dials.Load() - before
+	}
+	for round, want := range []map[string]int64{{"a": 1, "b": 1, "c": 1}, {"a": 0, "b": 0, "c": 1}, {"a": 0, "b": 0, "c": 1}} {
+		for i, cluster := range []string{"a", "b", "c"} {
+			if n := look(cluster, fmt.Sprintf("10.0.0.%d", i)); n != want[cluster] {
+				t.Errorf("round %d: cluster %s was dialled %d times, want %d", round, cluster, n, want[cluster])
+			}
+		}
+	}
+	pool.Forget("a") // there is room now
+	if n := look("c", "10.0.0.2"); n != 1 {
+		t.Errorf("cluster c was dialled %d times, want 1", n)
+	}
+	if n := look("c", "10.0.0.2"); n != 0 {
+		t.Errorf("cluster c was dialled %d times although there was room", n)
+	}
+	pool.Trim("nobody")
 }
 
 func TestAnIdentityThatCannotBeUsedIsNamed(t *testing.T) {

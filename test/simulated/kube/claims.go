@@ -51,6 +51,9 @@ func (r *claims) Reconcile(ctx context.Context, req reconcile.Request) (reconcil
 	if claim.DeletionTimestamp != nil {
 		return r.release(ctx, &claim)
 	}
+	if r.written.outdated(&claim) {
+		return reconcile.Result{}, nil
+	}
 	if ns.HoldClaim != nil && ns.HoldClaim(&claim) {
 		if claim.Status.Phase == corev1.ClaimBound {
 			return reconcile.Result{}, nil
@@ -62,6 +65,7 @@ func (r *claims) Reconcile(ctx context.Context, req reconcile.Request) (reconcil
 		if err := r.Client.Update(ctx, &claim); err != nil {
 			return retryConflict(err)
 		}
+		r.written.note(&claim)
 	}
 	request := claim.Spec.Resources.Requests[corev1.ResourceStorage]
 	if size, ok := claim.Status.Capacity[corev1.ResourceStorage]; claim.Status.Phase == corev1.ClaimBound && ok && size.Cmp(request) >= 0 {
@@ -70,7 +74,7 @@ func (r *claims) Reconcile(ctx context.Context, req reconcile.Request) (reconcil
 	claim.Status.Phase = corev1.ClaimBound
 	claim.Status.AccessModes = claim.Spec.AccessModes
 	claim.Status.Capacity = corev1.ResourceList{corev1.ResourceStorage: request}
-	return retryConflict(r.Client.Status().Update(ctx, &claim))
+	return r.writeStatus(ctx, &claim)
 }
 
 func (r *claims) release(ctx context.Context, claim *corev1.PersistentVolumeClaim) (reconcile.Result, error) {

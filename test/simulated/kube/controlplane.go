@@ -16,6 +16,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 )
 
@@ -27,6 +28,7 @@ type ControlPlane struct {
 	mu         sync.Mutex
 	namespaces map[string]*Namespace
 	garbage    *collector
+	written    written
 }
 
 // Namespace is one simulated world's share of the control plane.
@@ -79,8 +81,13 @@ func Start(ctx context.Context, cfg *rest.Config) (*ControlPlane, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control plane: %w", err)
 	}
-	cp := &ControlPlane{Client: mgr.GetClient(), direct: direct, namespaces: map[string]*Namespace{}}
-	if err := mgr.GetFieldIndexer().IndexField(ctx, &corev1.Pod{}, ownerIndex, ownersOf); err != nil {
+	cp := &ControlPlane{Client: mgr.GetClient(), direct: direct, namespaces: map[string]*Namespace{}, written: written{last: map[types.UID]string{}}}
+	for name, values := range map[string]client.IndexerFunc{ownerIndex: ownersOf, clusterIndex: clusterOf} {
+		if err := mgr.GetFieldIndexer().IndexField(ctx, &corev1.Pod{}, name, values); err != nil {
+			return nil, fmt.Errorf("control plane: %w", err)
+		}
+	}
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &policyv1.PodDisruptionBudget{}, clusterIndex, clusterOf); err != nil {
 		return nil, fmt.Errorf("control plane: %w", err)
 	}
 	if err := ctrl.NewControllerManagedBy(mgr).Named("statefulset").For(&appsv1.StatefulSet{}).Owns(&corev1.Pod{}).
@@ -95,7 +102,10 @@ func Start(ctx context.Context, cfg *rest.Config) (*ControlPlane, error) {
 		return nil, fmt.Errorf("control plane: %w", err)
 	}
 	disruption := &budgets{ControlPlane: cp}
-	if err := ctrl.NewControllerManagedBy(mgr).Named("budgets").For(&policyv1.PodDisruptionBudget{}).Watches(&corev1.Pod{}, disruption.budgetsOfPod()).Complete(disruption); err != nil {
+	if err := ctrl.NewControllerManagedBy(mgr).Named("budgets").For(&policyv1.PodDisruptionBudget{}).
+		Watches(&corev1.Pod{}, disruption.budgetsOfPod()).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 1}). // as the real one
+		Complete(disruption); err != nil {
 		return nil, fmt.Errorf("control plane: %w", err)
 	}
 	if cp.garbage, err = newCollector(ctx, cp, mgr); err != nil {
@@ -177,6 +187,7 @@ func (cp *ControlPlane) removed(object any) {
 	if !ok {
 		return
 	}
+	cp.written.forget(o.GetUID())
 	ns := cp.namespace(o.GetNamespace())
 	if ns == nil {
 		return

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,14 +17,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// budgets keeps the status of PodDisruptionBudgets, by which the API server decides on evictions. Only maxUnavailable as a number and a selector of labels are simulated, and every pod that the selector finds is expected to be there.
+// budgets keeps the status of PodDisruptionBudgets, by which the API server decides on evictions. Only maxUnavailable as a number, a selector of labels, and pods of StatefulSets are simulated. As many pods are
+// expected as the StatefulSets want whose pods there are, not as many as there are; a pod that nobody controls may be well and is not expected.
 type budgets struct{ *ControlPlane }
 
 // budgetsOfPod are those whose selector finds the pod. What is listed here and below is only read, so it is not copied first: with a thousand clusters that would be half of what the simulation costs.
 func (r *budgets) budgetsOfPod() handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, pod client.Object) []reconcile.Request {
 		var all policyv1.PodDisruptionBudgetList
-		if err := r.Client.List(ctx, &all, client.InNamespace(pod.GetNamespace()), client.UnsafeDisableDeepCopy); err != nil {
+		if err := r.Client.List(ctx, &all, append(ofCluster(pod.GetLabels()), client.InNamespace(pod.GetNamespace()), client.UnsafeDisableDeepCopy)...); err != nil {
 			return nil
 		}
 		var out []reconcile.Request
@@ -47,6 +49,9 @@ func (r *budgets) Reconcile(ctx context.Context, req reconcile.Request) (reconci
 	if err := r.Client.Get(ctx, req.NamespacedName, &budget); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
+	if r.written.outdated(&budget) {
+		return reconcile.Result{}, nil
+	}
 	if budget.Spec.MaxUnavailable == nil || budget.Spec.MaxUnavailable.Type != intstr.Int {
 		return reconcile.Result{}, reconcile.TerminalError(fmt.Errorf("PodDisruptionBudget %s: only a number of maxUnavailable is simulated", req))
 	}
@@ -54,14 +59,17 @@ func (r *budgets) Reconcile(ctx context.Context, req reconcile.Request) (reconci
 		return reconcile.Result{}, reconcile.TerminalError(fmt.Errorf("PodDisruptionBudget %s: only a selector of matchLabels is simulated", req))
 	}
 	var pods corev1.PodList
-	if err := r.Client.List(ctx, &pods, client.InNamespace(req.Namespace), client.MatchingLabels(budget.Spec.Selector.MatchLabels), client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.Client.List(ctx, &pods, selecting(req.Namespace, budget.Spec.Selector.MatchLabels)...); err != nil {
 		return reconcile.Result{}, fmt.Errorf("list pods: %w", err)
 	}
+	expected, err := r.expected(ctx, pods.Items)
+	if err != nil {
+		return reconcile.Result{}, fmt.Errorf("PodDisruptionBudget %s: %w", req, err)
+	}
 	status := *budget.Status.DeepCopy()
-	status.ObservedGeneration, status.ExpectedPods, status.CurrentHealthy, status.DisruptedPods = budget.Generation, 0, 0, nil
+	status.ObservedGeneration, status.ExpectedPods, status.CurrentHealthy, status.DisruptedPods = budget.Generation, expected, 0, nil
 	for i := range pods.Items {
 		pod := &pods.Items[i]
-		status.ExpectedPods++
 		evicted, asked := budget.Status.DisruptedPods[pod.Name]
 		if asked && pod.DeletionTimestamp == nil {
 			if status.DisruptedPods == nil {
@@ -75,10 +83,42 @@ func (r *budgets) Reconcile(ctx context.Context, req reconcile.Request) (reconci
 		}
 	}
 	status.DesiredHealthy = max(0, status.ExpectedPods-budget.Spec.MaxUnavailable.IntVal)
-	status.DisruptionsAllowed = max(0, status.CurrentHealthy-status.DesiredHealthy)
+	status.DisruptionsAllowed = 0
+	if expected > 0 {
+		status.DisruptionsAllowed = max(0, status.CurrentHealthy-status.DesiredHealthy)
+	}
 	if reflect.DeepEqual(status, budget.Status) {
 		return reconcile.Result{}, nil
 	}
 	budget.Status = status
-	return retryConflict(r.Client.Status().Update(ctx, &budget))
+	return r.writeStatus(ctx, &budget)
+}
+
+// expected is how many pods the StatefulSets want that control any of these.
+func (r *budgets) expected(ctx context.Context, pods []corev1.Pod) (int32, error) {
+	wanted := map[types.UID]int32{}
+	for i := range pods {
+		controller := metav1.GetControllerOf(&pods[i])
+		if controller == nil {
+			continue
+		}
+		if _, known := wanted[controller.UID]; known {
+			continue
+		}
+		if controller.Kind != "StatefulSet" {
+			return 0, reconcile.TerminalError(fmt.Errorf("pod %s is of a %s: only those of StatefulSets are simulated", pods[i].Name, controller.Kind))
+		}
+		var set appsv1.StatefulSet
+		if err := r.Client.Get(ctx, client.ObjectKey{Namespace: pods[i].Namespace, Name: controller.Name}, &set); client.IgnoreNotFound(err) != nil {
+			return 0, err
+		}
+		if set.UID == controller.UID {
+			wanted[set.UID] = int32(len(ordinals(&set)))
+		}
+	}
+	var sum int32
+	for _, n := range wanted {
+		sum += n
+	}
+	return sum, nil
 }

@@ -18,9 +18,15 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 )
 
-const ownerIndex = "owner-uid"
+// Indexes of pods: by the uids of their owners, and, of budgets, too, by the cluster that their label names.
+const (
+	ownerIndex   = "owner-uid"
+	clusterIndex = "cluster"
+)
 
 func ownersOf(o client.Object) []string {
 	var uids []string
@@ -28,6 +34,26 @@ func ownersOf(o client.Object) []string {
 		uids = append(uids, string(ref.UID))
 	}
 	return uids
+}
+
+func clusterOf(o client.Object) []string {
+	if name, ok := o.GetLabels()[v1alpha1.LabelCluster]; ok {
+		return []string{name}
+	}
+	return nil
+}
+
+// ofCluster finds the objects of the cluster that the labels name, if they do: without looking at those of the many others that share a namespace where thousands are measured.
+func ofCluster(labels map[string]string) []client.ListOption {
+	if name, ok := labels[v1alpha1.LabelCluster]; ok {
+		return []client.ListOption{client.MatchingFields{clusterIndex: name}}
+	}
+	return nil
+}
+
+// selecting finds the pods of a namespace that have all of the labels. They belong to the cache.
+func selecting(namespace string, labels map[string]string) []client.ListOption {
+	return append(ofCluster(labels), client.InNamespace(namespace), client.MatchingLabels(labels), client.UnsafeDisableDeepCopy)
 }
 
 // statefulSets is the StatefulSet controller.
@@ -42,7 +68,7 @@ func (r *statefulSets) Reconcile(ctx context.Context, req reconcile.Request) (re
 	if err := r.Client.Get(ctx, req.NamespacedName, &set); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	if set.DeletionTimestamp != nil {
+	if set.DeletionTimestamp != nil || r.written.outdated(&set) {
 		return reconcile.Result{}, nil
 	}
 	if set.Spec.PodManagementPolicy != appsv1.ParallelPodManagement || set.Spec.UpdateStrategy.Type != appsv1.OnDeleteStatefulSetStrategyType {
@@ -81,8 +107,8 @@ func (r *statefulSets) Reconcile(ctx context.Context, req reconcile.Request) (re
 	}
 	if !reflect.DeepEqual(status, set.Status) {
 		set.Status = status
-		if err := r.Client.Status().Update(ctx, &set); err != nil {
-			return retryConflict(err)
+		if result, err := r.writeStatus(ctx, &set); err != nil || !result.IsZero() {
+			return result, err
 		}
 	}
 	return retryConflict(problem)
@@ -91,7 +117,7 @@ func (r *statefulSets) Reconcile(ctx context.Context, req reconcile.Request) (re
 // adopt takes pods that its selector matches, that have its names, and that no controller owns any more: those of a set that was deleted without them.
 func (r *statefulSets) adopt(ctx context.Context, set *appsv1.StatefulSet) error {
 	var pods corev1.PodList
-	if err := r.Client.List(ctx, &pods, client.InNamespace(set.Namespace), client.MatchingLabels(set.Spec.Selector.MatchLabels), client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.Client.List(ctx, &pods, selecting(set.Namespace, set.Spec.Selector.MatchLabels)...); err != nil {
 		return fmt.Errorf("list pods to adopt: %w", err)
 	}
 	for i := range pods.Items {
@@ -132,6 +158,15 @@ func (r *statefulSets) keepPod(ctx context.Context, set *appsv1.StatefulSet, ord
 		}
 	}
 	return nil
+}
+
+// writeStatus writes the status of what was read from the cache.
+func (cp *ControlPlane) writeStatus(ctx context.Context, o client.Object) (reconcile.Result, error) {
+	err := cp.Client.Status().Update(ctx, o)
+	if err == nil {
+		cp.written.note(o)
+	}
+	return retryConflict(err)
 }
 
 func retryConflict(err error) (reconcile.Result, error) {
