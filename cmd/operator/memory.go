@@ -10,39 +10,31 @@ import (
 
 // A large part of the heap is the cache, which stays, and each collection walks all of it. By Go's own rule the heap grows to twice what lives before it is collected: little beside a hundred
 // clusters, and as much as the cache again beside a thousand. So garbage may fill what is left below a fixed amount of memory, of what lives at least a quarter and at most twice as much.
-// While many clusters change there is ten times as much garbage as while they rest, and a third of the operator's processor time would be collections: then the amount is larger, well below the
-// container's limit.
 //
 // A limit of memory (GOMEMLIMIT) would not do: it counts the holes between what lives, too, and beside a thousand clusters nothing was left for garbage but one collection after the other.
 const (
 	memoryGoal    = 128 << 20
-	busyGoal      = 256 << 20
-	busyFrom      = 16 // clusters that change
 	leastGarbage  = 25 // percent of what lives
 	mostGarbage   = 200
 	garbageBefore = 50 // until it is known what lives
-	memoryLook    = 5 * time.Second
+	memoryLook    = 15 * time.Second
 )
 
-// garbagePercent is how much garbage there may be when so many bytes live and so many clusters change, in percent of what lives: the unit of GOGC.
-func garbagePercent(lives uint64, changing int) int {
+// garbagePercent is how much garbage there may be when so many bytes live, in percent of them: the unit of GOGC.
+func garbagePercent(lives uint64) int {
 	if lives == 0 {
 		return garbageBefore
 	}
-	goal := uint64(memoryGoal)
-	if changing >= busyFrom {
-		goal = busyGoal
-	}
-	left := goal - min(goal, lives)
+	left := memoryGoal - min(memoryGoal, lives)
 	return int(min(mostGarbage, max(leastGarbage, left*100/lives))) //nolint:gosec // it is at most mostGarbage
 }
 
-// boundMemory sets the percentage and lets it follow what lives and how many clusters change until ctx ends. GOGC and GOMEMLIMIT in the environment say otherwise.
-func boundMemory(ctx context.Context, changing func() int) {
+// boundMemory sets the percentage and lets it follow what lives until ctx ends. GOGC and GOMEMLIMIT in the environment say otherwise.
+func boundMemory(ctx context.Context) {
 	if os.Getenv("GOMEMLIMIT") != "" || os.Getenv("GOGC") != "" {
 		return
 	}
-	percent := garbagePercent(0, 0)
+	percent := garbagePercent(0)
 	debug.SetGCPercent(percent)
 	go func() {
 		ticker := time.NewTicker(memoryLook)
@@ -53,7 +45,7 @@ func boundMemory(ctx context.Context, changing func() int) {
 				return
 			case <-ticker.C:
 				// Each change stops the program for a moment.
-				if next := garbagePercent(living(), changing()); next != percent {
+				if next := garbagePercent(living()); next != percent {
 					percent = next
 					debug.SetGCPercent(percent)
 				}

@@ -7,23 +7,19 @@ import (
 
 func TestGarbageMayFillWhatIsLeftBelowTheGoalWithinAShareOfWhatLives(t *testing.T) {
 	for _, c := range []struct {
-		name     string
-		lives    uint64
-		changing int
-		want     int
+		name  string
+		lives uint64
+		want  int
 	}{
-		{"not known yet", 0, 0, garbageBefore},
-		{"next to nothing", 1 << 20, 0, mostGarbage},
-		{"half of the goal", memoryGoal / 2, 0, 100},
-		{"as much as leaves a quarter", memoryGoal / 5 * 4, 0, leastGarbage},
-		{"all of it", memoryGoal, busyFrom - 1, leastGarbage},
-		{"ten times as much", 10 * memoryGoal, 0, leastGarbage},
-		{"half of what there may be while many change", busyGoal / 2, busyFrom, 100},
-		{"all of that", busyGoal, busyFrom, leastGarbage},
-		{"next to nothing while many change", 1 << 20, busyFrom, mostGarbage},
+		{"not known yet", 0, garbageBefore},
+		{"next to nothing", 1 << 20, mostGarbage},
+		{"half of the goal", memoryGoal / 2, 100},
+		{"as much as leaves a quarter", memoryGoal / 5 * 4, leastGarbage},
+		{"all of it", memoryGoal, leastGarbage},
+		{"ten times as much", 10 * memoryGoal, leastGarbage},
 	} {
-		if got := garbagePercent(c.lives, c.changing); got != c.want {
-			t.Errorf("%s: %d %% for %d bytes and %d clusters, want %d %%", c.name, got, c.lives, c.changing, c.want)
+		if got := garbagePercent(c.lives); got != c.want {
+			t.Errorf("%s: %d %% for %d bytes, want %d %%", c.name, got, c.lives, c.want)
 		}
 	}
 }

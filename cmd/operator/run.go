@@ -45,6 +45,7 @@ func newScheme() *runtime.Scheme {
 }
 
 func run(ctx context.Context, o *options) error {
+	boundMemory(ctx)
 	if err := o.validate(); err != nil {
 		return err
 	}
@@ -124,7 +125,6 @@ func run(ctx context.Context, o *options) error {
 	if err := setupMonitoring(mgr, o, record, counts.Work); err != nil {
 		return err
 	}
-	boundMemory(ctx, reconciler.Changing)
 	logger.Info("starting", "version", version, "webhooks", o.webhooks, "namespaces", o.watchNamespaces)
 	return mgr.Start(ctx)
 }

@@ -68,8 +68,20 @@ func TestWhatWasSeenNotToExistAndIsInNoCacheIsLookedForAgainInAnHourOrWhenItWasW
 	if err := r.apply(t.Context(), p, certificate); err == nil {
 		t.Error("it was made by a server that cannot")
 	}
+	if n := asked(certificate); n != 0 {
+		t.Errorf("asked %d times within a minute after the kind was seen to be lacking", n)
+	}
+	now = now.Add(lackingFor)
 	if n := asked(certificate); n != 1 {
 		t.Errorf("asked %d times after it was wanted", n)
+	}
+	p = &pass{log: logr.Discard(), cluster: &v1alpha1.RobustMQCluster{}, memory: &memory{}}
+	if n := asked(certificate); n != 0 {
+		t.Errorf("asked %d times for another cluster within the minute", n)
+	}
+	now = now.Add(lackingFor)
+	if n := asked(certificate); n != 1 {
+		t.Errorf("asked %d times for another cluster after the minute", n)
 	}
 	if n := asked(cached) + asked(cached); n != 2 {
 		t.Errorf("the cache was asked %d times of 2", n)

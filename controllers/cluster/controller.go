@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -70,9 +69,10 @@ type Reconciler struct {
 	NewUID func() string
 	Random Randomness
 
-	mu     sync.Mutex
-	memory map[types.NamespacedName]*memory
-	mounts mounts
+	mu      sync.Mutex
+	memory  map[types.NamespacedName]*memory
+	mounts  mounts
+	lacking lacking
 }
 
 // AgentPool gives clients of agents.
@@ -125,8 +125,6 @@ type memory struct {
 	denied map[string]denial
 	// mountFailed is when a node could not mount the agent's image last; zero: none was seen.
 	mountFailed time.Time
-	// changing: it was not settled when it was looked at last.
-	changing atomic.Bool
 }
 
 // pass is one reconcile of one cluster: what was read, and what follows from it.
@@ -381,7 +379,6 @@ func (r *Reconciler) finish(ctx context.Context, p *pass, health topology.Health
 	}
 	r.export(p, next)
 	p.tellWaits(plan, r.Now())
-	p.memory.changing.Store(!plan.Settled())
 	if plan.Settled() {
 		r.Agents.Forget(client.ObjectKeyFromObject(p.cluster).String())
 		return ctrl.Result{RequeueAfter: jitter(r.Timings.Quiet)}, nil
@@ -392,7 +389,6 @@ func (r *Reconciler) finish(ctx context.Context, p *pass, health topology.Health
 
 // refuse reports a spec or volumes that nothing can be done with, writes nothing else, and waits for the next change.
 func (r *Reconciler) refuse(ctx context.Context, p *pass, reason, message string) error {
-	r.remember(client.ObjectKeyFromObject(p.cluster)).changing.Store(false)
 	next := refusedStatus(p.cluster, reason, message, r.Now())
 	if err := r.writeStatus(ctx, p, next); err != nil {
 		return err
@@ -455,19 +451,6 @@ func (r *Reconciler) remember(key types.NamespacedName) *memory {
 		r.memory[key] = &memory{}
 	}
 	return r.memory[key]
-}
-
-// Changing is how many clusters were not settled when they were looked at last.
-func (r *Reconciler) Changing() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	n := 0
-	for _, m := range r.memory {
-		if m.changing.Load() {
-			n++
-		}
-	}
-	return n
 }
 
 func (r *Reconciler) forget(key types.NamespacedName) {

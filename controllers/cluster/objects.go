@@ -293,7 +293,7 @@ func (r *Reconciler) whole(ctx context.Context, object client.Object) (client.Ob
 	return &set, nil
 }
 
-// live reads the object as it is now, from the cache where its kind is cached; nil when it does not exist.
+// live reads the object as it is now, from the cache where its kind is cached, to which it then belongs; nil when it does not exist.
 func (r *Reconciler) live(ctx context.Context, object client.Object) (client.Object, error) {
 	gvk := object.GetObjectKind().GroupVersionKind()
 	var live client.Object
@@ -304,10 +304,15 @@ func (r *Reconciler) live(ctx context.Context, object client.Object) (client.Obj
 		u.SetGroupVersionKind(gvk)
 		live = u
 	}
-	err := r.Get(ctx, client.ObjectKeyFromObject(object), live)
+	err := r.Get(ctx, client.ObjectKeyFromObject(object), live, client.UnsafeDisableDeepCopy)
 	switch {
-	case apierrors.IsNotFound(err), meta.IsNoMatchError(err):
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case meta.IsNoMatchError(err):
 		// A kind that this Kubernetes does not have (cert-manager's, say) has no object either; applying one says so in plain words.
+		if !r.Scheme().Recognizes(gvk) {
+			r.lacking.note(gvk, r.Now())
+		}
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("reading %s %s: %w", gvk.Kind, object.GetName(), err)
@@ -322,12 +327,16 @@ func (r *Reconciler) remove(ctx context.Context, p *pass, object client.Object) 
 	if at, ok := p.memory.absent[key]; ok && r.Now().Sub(at) < r.Timings.Absent {
 		return nil
 	}
+	gvk := object.GetObjectKind().GroupVersionKind()
+	if r.lacking.recently(gvk, r.Now()) {
+		return nil
+	}
 	live, err := r.live(ctx, object)
 	if err != nil {
 		return err
 	}
 	if live == nil {
-		if !r.Scheme().Recognizes(object.GetObjectKind().GroupVersionKind()) {
+		if !r.Scheme().Recognizes(gvk) {
 			// Such a kind is no kind of the cache: to look is a request, or, where this Kubernetes does not have it, a discovery whose answer is made into tables of all kinds anew.
 			p.memory.noteAbsent(key, r.Now())
 		}
@@ -337,7 +346,7 @@ func (r *Reconciler) remove(ctx context.Context, p *pass, object client.Object) 
 		return nil
 	}
 	if err := r.Delete(ctx, live); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("deleting %s %s: %w", object.GetObjectKind().GroupVersionKind().Kind, object.GetName(), err)
+		return fmt.Errorf("deleting %s %s: %w", gvk.Kind, object.GetName(), err)
 	}
 	return nil
 }

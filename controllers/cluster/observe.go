@@ -19,7 +19,7 @@ import (
 	"github.com/robustmq/robustmq-operator/internal/topology"
 )
 
-// observation is what one pass saw of Kubernetes and of the agents. It is never changed once made.
+// observation is what one pass saw of Kubernetes and of the agents. It is never changed once made: its objects are the cache's own.
 type observation struct {
 	pods   map[string]*corev1.Pod
 	claims map[string]*corev1.PersistentVolumeClaim // by pod name
@@ -38,7 +38,7 @@ func observeKubernetes(ctx context.Context, reader client.Reader, cluster *v1alp
 		pods: map[string]*corev1.Pod{}, claims: map[string]*corev1.PersistentVolumeClaim{}, sets: map[v1alpha1.Role]*appsv1.StatefulSet{},
 		pulls: map[string]*corev1.Pod{}, states: map[string]protocol.State{}, errs: map[string]error{},
 	}
-	own := []client.ListOption{client.InNamespace(cluster.Namespace), client.MatchingLabels{v1alpha1.LabelCluster: cluster.Name}}
+	own := []client.ListOption{client.InNamespace(cluster.Namespace), client.MatchingLabels{v1alpha1.LabelCluster: cluster.Name}, client.UnsafeDisableDeepCopy}
 	var pods corev1.PodList
 	if err := reader.List(ctx, &pods, own...); err != nil {
 		return nil, fmt.Errorf("listing the pods of cluster %s: %w", cluster.Name, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"time"
 
@@ -96,7 +97,7 @@ func (r *Reconciler) ensureCredentials(ctx context.Context, p *pass) error {
 	}
 	for _, g := range wanted {
 		var live corev1.Secret
-		err := r.Get(ctx, types.NamespacedName{Namespace: p.cluster.Namespace, Name: g.name}, &live)
+		err := r.Get(ctx, types.NamespacedName{Namespace: p.cluster.Namespace, Name: g.name}, &live, client.UnsafeDisableDeepCopy)
 		if err == nil || p.cluster.Spec.Paused {
 			continue
 		}
@@ -144,13 +145,13 @@ func (r *Reconciler) ensureCertificates(ctx context.Context, p *pass) (agentclie
 			continue
 		}
 		var live corev1.Secret
-		err := r.Get(ctx, types.NamespacedName{Namespace: p.cluster.Namespace, Name: s.name}, &live)
+		err := r.Get(ctx, types.NamespacedName{Namespace: p.cluster.Namespace, Name: s.name}, &live, client.UnsafeDisableDeepCopy)
 		switch {
 		case apierrors.IsNotFound(err):
 		case err != nil:
 			return agentclient.Identity{}, fmt.Errorf("reading Secret %s: %w", s.name, err)
 		default:
-			*s.into = live.Data
+			*s.into = maps.Clone(live.Data) // the live one belongs to the cache
 			fmt.Fprintf(&versions, "%s %s ", live.UID, live.ResourceVersion)
 		}
 	}

@@ -41,10 +41,14 @@ type Timings struct {
 	LookAgain time.Duration
 	// Refused is how soon what the API server refused is tried again, or what has a name that is taken.
 	Refused time.Duration
+	// Settle is how long after a change of a cluster the dashboards are looked at, which are the same for all clusters.
+	Settle time.Duration
 }
 
 // DefaultTimings are the times at real speed.
-func DefaultTimings() Timings { return Timings{LookAgain: lookAgain, Refused: time.Minute} }
+func DefaultTimings() Timings {
+	return Timings{LookAgain: lookAgain, Refused: time.Minute, Settle: 2 * time.Second}
+}
 
 // Reconcile brings the objects of one cluster to what its spec says.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {

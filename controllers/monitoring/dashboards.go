@@ -12,7 +12,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -95,7 +94,7 @@ func (d *Dashboards) SetupWithManager(mgr ctrl.Manager, o Options) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named(dashboardsName).
 		WithOptions(o.Controller(firstRetry, lastRetry)).
-		Watches(&v1alpha1.RobustMQCluster{}, handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request { return the }),
+		Watches(&v1alpha1.RobustMQCluster{}, trigger.After(d.Timings.Settle, func(context.Context, client.Object) []reconcile.Request { return the }),
 			builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, trigger.Deleted()))).
 		WatchesRawSource(following(
 			func(context.Context) []reconcile.Request { return the }, func(*metav1.PartialObjectMetadata) []reconcile.Request { return the }, d.configs, d.custom,

@@ -10,12 +10,9 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -23,6 +20,7 @@ import (
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
 	"github.com/robustmq/robustmq-operator/controllers/registration"
+	"github.com/robustmq/robustmq-operator/controllers/trigger"
 	"github.com/robustmq/robustmq-operator/monitoring"
 )
 
@@ -106,9 +104,9 @@ func (a *Auditor) controller() (controller.Controller, error) {
 		return nil, fmt.Errorf("controller of policies: %w", err)
 	}
 	for _, s := range []source.Source{
-		source.Kind[client.Object](a.Source.cache, &v1alpha1.RobustMQPolicy{}, a.after(itself), predicate.GenerationChangedPredicate{}),
-		source.Kind[client.Object](a.Source.cache, namespaceMeta(), a.after(a.all), predicate.LabelChangedPredicate{}),
-		source.Kind[client.Object](a.mgr.GetCache(), &v1alpha1.RobustMQCluster{}, a.after(a.all), predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, deletion())),
+		source.Kind[client.Object](a.Source.cache, &v1alpha1.RobustMQPolicy{}, trigger.After(a.Settle, itself), predicate.GenerationChangedPredicate{}),
+		source.Kind[client.Object](a.Source.cache, namespaceMeta(), trigger.After(a.Settle, a.all), predicate.LabelChangedPredicate{}),
+		source.Kind[client.Object](a.mgr.GetCache(), &v1alpha1.RobustMQCluster{}, trigger.After(a.Settle, a.all), predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, trigger.Deleted())),
 	} {
 		if err := c.Watch(s); err != nil {
 			return nil, fmt.Errorf("watching for the audit of policies: %w", err)
@@ -117,47 +115,22 @@ func (a *Auditor) controller() (controller.Controller, error) {
 	return c, nil
 }
 
-// deletion lets the wish to delete through, which changes no generation: what is being deleted is not audited.
-func deletion() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		return e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero()
-	}}
+func itself(_ context.Context, o client.Object) []reconcile.Request {
+	return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: o.GetName()}}}
 }
 
-func itself(_ context.Context, o client.Object) []string { return []string{o.GetName()} }
-
 // all policies: which of them select a cluster's or a namespace's labels, before or after the change, is for the audit to find.
-func (a *Auditor) all(ctx context.Context, _ client.Object) []string {
+func (a *Auditor) all(ctx context.Context, _ client.Object) []reconcile.Request {
 	var list v1alpha1.RobustMQPolicyList
 	if err := a.Source.cache.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
 		a.mgr.GetLogger().Error(err, "listing policies")
 		return nil
 	}
-	names := make([]string, 0, len(list.Items))
+	var all []reconcile.Request
 	for i := range list.Items {
-		names = append(names, list.Items[i].Name)
+		all = append(all, itself(ctx, &list.Items[i])...)
 	}
-	return names
-}
-
-// after puts policies into the queue after the time to settle; one that waits there already keeps its time.
-func (a *Auditor) after(names func(context.Context, client.Object) []string) handler.EventHandler {
-	enqueue := func(ctx context.Context, o client.Object, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-		for _, name := range names(ctx, o) {
-			q.AddAfter(reconcile.Request{NamespacedName: client.ObjectKey{Name: name}}, a.Settle)
-		}
-	}
-	return handler.Funcs{
-		CreateFunc: func(ctx context.Context, e event.CreateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			enqueue(ctx, e.Object, q)
-		},
-		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			enqueue(ctx, e.ObjectNew, q)
-		},
-		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			enqueue(ctx, e.Object, q)
-		},
-	}
+	return all
 }
 
 // Reconcile audits one policy and writes its status where that differs.

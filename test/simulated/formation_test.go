@@ -41,19 +41,6 @@ func formed(t *testing.T, w *world.World) *v1alpha1.RobustMQCluster {
 	return w.Cluster("c")
 }
 
-func TestAClusterChangesUntilItIsSettled(t *testing.T) {
-	t.Parallel()
-	w := env.New(t, world.Options{})
-	o := w.StartOperator()
-	changing := func(want int) func() (bool, string) {
-		return func() (bool, string) { return o.Changing() == want, fmt.Sprintf("%d clusters change", o.Changing()) }
-	}
-	w.Apply(manifest(newest, 1, 1, ""))
-	w.Await("the cluster to change", changing(1))
-	formed(t, w)
-	w.Await("the cluster to be settled", changing(0))
-}
-
 func TestThreeMembersAndTwoBrokersFormOneClusterInOrder(t *testing.T) {
 	t.Parallel()
 	w := env.New(t, world.Options{})

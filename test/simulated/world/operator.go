@@ -40,8 +40,6 @@ const (
 type Operator struct {
 	// Metrics is what it exports.
 	Metrics *prometheus.Registry
-	// Changing is how many clusters it has found to change.
-	Changing func() int
 
 	w        *World
 	api      *recorder
@@ -142,7 +140,6 @@ func (w *World) startOperator(killAfter, lastOrder int) *Operator {
 		},
 		Limits: topology.DefaultLimits().Scale(w.Speed), DisableRelay: w.Options.RelayOff,
 	}
-	o.Changing = reconciler.Changing
 	if err := reconciler.SetupWithManager(mgr, cluster.Options{Options: registration.Options{Concurrency: 2, SkipNameValidation: true}}); err != nil {
 		w.T.Fatalf("operator: %v", err)
 	}
