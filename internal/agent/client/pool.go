@@ -114,7 +114,7 @@ func (p *Pool) ClientAt(key string, identity Identity, address string) (Client, 
 	}, nil
 }
 
-// Forget drops the connections and the parsed certificates of a cluster that is gone, or is not asked soon. An open connection costs 20 to 30 kB, and there is one for every pod, the certificates 8 kB;
+// Forget drops the connections and the parsed certificates of a cluster that is gone, or is not asked soon. An open connection costs 30 to 40 kB, and there is one for every pod, the certificates 8 kB;
 // what they cost twice a minute is far less.
 func (p *Pool) Forget(key string) {
 	p.mu.Lock()
@@ -174,8 +174,6 @@ func (p *Pool) transport(key string, identity Identity) (*http.Transport, error)
 	transport := &http.Transport{
 		DialTLSContext:      dialTLS(p.connect, config, p.limits.Dial),
 		MaxIdleConnsPerHost: 2,
-		// What is asked and answered is a few kilobytes, and longer reads and writes go past the buffers.
-		ReadBufferSize: 1 << 10, WriteBufferSize: 1 << 10,
 		// Longer than the time between two polls of a cluster that changes, so that such a poll costs no handshake: 2 s, and a minute where a thousand change at once. Shorter than the two minutes
 		// after which an agent closes. A cluster at rest keeps none: see Forget.
 		IdleConnTimeout: 100 * time.Second,
