@@ -47,14 +47,12 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o Options) error {
 		// An error is tried again soon, and never later than a quiet cluster is looked at anyway.
 		WithOptions(o.Controller(100*time.Millisecond, 30*time.Second)).
 		// Our own status writes need no second look; an annotation (adopt this volume) does.
-		For(&v1alpha1.RobustMQCluster{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, trigger.Deleted()))).
-		Watches(&corev1.Pod{}, toCluster).
-		Watches(&corev1.PersistentVolumeClaim{}, toCluster)
-	// By the label, which all of them carry and none is in the cache without: to look up the owner's kind at each event was a fortieth of all garbage.
-	for _, owned := range []client.Object{
-		&appsv1.StatefulSet{}, &corev1.Service{}, &corev1.Secret{}, &corev1.ServiceAccount{}, &policyv1.PodDisruptionBudget{}, &networkingv1.NetworkPolicy{}, &networkingv1.Ingress{},
+		For(&v1alpha1.RobustMQCluster{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, trigger.Deleted())))
+	// By the label, which all of them carry: to look up the owner's kind at each event was a fortieth of all garbage.
+	for _, labelled := range []client.Object{
+		&corev1.Pod{}, &corev1.PersistentVolumeClaim{}, &appsv1.StatefulSet{}, &corev1.Service{}, &corev1.Secret{}, &corev1.ServiceAccount{}, &policyv1.PodDisruptionBudget{}, &networkingv1.NetworkPolicy{}, &networkingv1.Ingress{},
 	} {
-		building = building.Watches(owned, toCluster)
+		building = building.Watches(labelled, toCluster)
 	}
 	if r.Machines != nil {
 		building = building.Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.clustersOn), builder.WithPredicates(machineChanges()))

@@ -383,33 +383,26 @@ func TestABudgetExpectsThePodsThatStatefulSetsWantAndAllowsNothingWhereNobodyWan
 	}
 	create(t, w, budget)
 	awaitPods(t, w, "x-0", "x-1")
-	await := func(what string, expected, healthy, allowed int32) {
-		t.Helper()
-		w.Await(what, func() (bool, string) {
+	says := func(expected, healthy, allowed int32) func() (bool, string) {
+		return func() (bool, string) {
 			var b policyv1.PodDisruptionBudget
 			if err := w.Client.Get(w.Context(), client.ObjectKeyFromObject(budget), &b); err != nil {
 				return false, err.Error()
 			}
 			return b.Status.ExpectedPods == expected && b.Status.CurrentHealthy == healthy && b.Status.DisruptionsAllowed == allowed, fmt.Sprintf("%+v", b.Status)
-		})
+		}
 	}
-	await("both pods to be expected", 2, 2, 1)
+	w.Await("both pods to be expected", says(2, 2, 1))
 	alone := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "alone", Namespace: w.Namespace, Labels: s.Spec.Selector.MatchLabels},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "missing"}}},
 	}
 	create(t, w, alone)
-	w.Stays(5*time.Second, "the pod that nobody controls is not expected", func() (bool, string) {
-		var b policyv1.PodDisruptionBudget
-		if err := w.Client.Get(w.Context(), client.ObjectKeyFromObject(budget), &b); err != nil {
-			return false, err.Error()
-		}
-		return b.Status.ExpectedPods == 2 && b.Status.DisruptionsAllowed == 1, fmt.Sprintf("%+v", b.Status)
-	})
+	w.Stays(5*time.Second, "the pod that nobody controls is not expected", says(2, 2, 1))
 	if err := w.Client.Delete(w.Context(), s, client.PropagationPolicy(metav1.DeletePropagationOrphan)); err != nil {
 		t.Fatal(err)
 	}
-	await("nobody to be expected, and nobody to be evictable", 0, 2, 0)
+	w.Await("nobody to be expected, and nobody to be evictable", says(0, 2, 0))
 }
 
 func TestScalingInKeepsTheClaimsAndOnDeleteStartsNothingByItself(t *testing.T) {

@@ -187,7 +187,6 @@ func (cp *ControlPlane) removed(object any) {
 	if !ok {
 		return
 	}
-	cp.written.forget(o.GetUID())
 	ns := cp.namespace(o.GetNamespace())
 	if ns == nil {
 		return

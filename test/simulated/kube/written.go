@@ -21,13 +21,6 @@ func (w *written) note(o client.Object) {
 	w.last[o.GetUID()] = o.GetResourceVersion()
 }
 
-// forget is for objects that are gone.
-func (w *written) forget(uid types.UID) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.last, uid)
-}
-
 // outdated says whether an object was read from before its last write.
 func (w *written) outdated(o client.Object) bool {
 	w.mu.Lock()
