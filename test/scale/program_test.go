@@ -82,8 +82,12 @@ func TestTheProgramAnswersToEveryKindWithTheRightsThatItIsInstalledWith(t *testi
 		}
 	}
 	dashboards := &corev1.ConfigMapList{}
-	if err := api.Client.List(t.Context(), dashboards, client.InNamespace(apiserver.OperatorNamespace), client.HasLabels{"grafana_dashboard"}); err != nil || len(dashboards.Items) != 4 {
-		t.Errorf("%d dashboards, %v", len(dashboards.Items), err)
+	err = wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		err := api.Client.List(ctx, dashboards, client.InNamespace(apiserver.OperatorNamespace), client.HasLabels{"grafana_dashboard"})
+		return len(dashboards.Items) == 4, err
+	})
+	if err != nil {
+		t.Errorf("%d dashboards, %v; want 4\n%s", len(dashboards.Items), err, operator.lastWords())
 	}
 	log, err := os.ReadFile(operator.log) // before it is told to end, which it calls an error
 	if err != nil {
