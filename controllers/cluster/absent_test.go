@@ -49,8 +49,8 @@ func TestWhatWasSeenNotToExistAndIsInNoCacheIsLookedForAgainInAnHourOrWhenItWasW
 	asked := func(object client.Object) int {
 		t.Helper()
 		before := server.asked
-		if err := r.remove(t.Context(), p, object); err != nil {
-			t.Fatal(err)
+		if gone, err := r.remove(t.Context(), p, refOf(object)); err != nil || !gone {
+			t.Fatal(gone, err)
 		}
 		return server.asked - before
 	}
@@ -65,7 +65,7 @@ func TestWhatWasSeenNotToExistAndIsInNoCacheIsLookedForAgainInAnHourOrWhenItWasW
 	if n := asked(certificate); n != 1 {
 		t.Errorf("asked %d times after the hour", n)
 	}
-	if err := r.apply(t.Context(), p, certificate); err == nil {
+	if _, err := r.apply(t.Context(), p, certificate); err == nil {
 		t.Error("it was made by a server that cannot")
 	}
 	if n := asked(certificate); n != 0 {

@@ -119,6 +119,8 @@ type memory struct {
 	pace topology.Pace
 	// compared are the objects that were last seen as they are wanted.
 	compared map[string]comparison
+	// objects are those of a cluster at rest.
+	objects settledObjects
 	// absent are the objects of kinds that are not cached, and when they were last seen not to exist, by kind and name.
 	absent map[string]time.Time
 	// denied are the objects that the API server refused, by kind and name.

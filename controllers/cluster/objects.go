@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/robustmq/robustmq-operator/api/v1alpha1"
@@ -52,12 +53,23 @@ func (p *pass) resize(health topology.Health) {
 	p.inputs.Members = p.inputs.Replicas[v1alpha1.RolePlacementCenter]
 }
 
-// applyObjects brings every object that the cluster consists of to its form, and removes those that the spec no longer asks for. What already is as wanted costs no write.
+// applyObjects brings every object that the cluster consists of to its form, and removes those that the spec no longer asks for. What already is as wanted costs no write, and where nothing changed
+// it is not built again.
 func (r *Reconciler) applyObjects(ctx context.Context, p *pass) error {
+	origin, err := p.originOfObjects()
+	if err != nil {
+		return err
+	}
+	if unchanged, err := r.stillSettled(ctx, p, origin); unchanged || err != nil {
+		return err
+	}
+	p.memory.objects = settledObjects{}
 	wanted, err := manifests.Objects(p.desired, p.inputs)
 	if err != nil {
 		return fmt.Errorf("building the objects of cluster %s: %w", p.cluster.Name, err)
 	}
+	found := settledObjects{origin: origin}
+	all := true // every object is as it is wanted
 	for _, object := range wanted {
 		set, isSet := object.(*appsv1.StatefulSet)
 		asItIs := isSet && p.hop != nil && p.hop.pending && !p.upkeepOnly // it may be put to sleep, or woken
@@ -67,6 +79,7 @@ func (r *Reconciler) applyObjects(ctx context.Context, p *pass) error {
 		if isSet {
 			if beingRemade(p, set.Name) {
 				p.waits = append(p.waits, topology.Wait{Reason: v1alpha1.ReasonVolumeGrowing, Message: fmt.Sprintf("StatefulSet %s is made anew for larger volumes; its pods go on", set.Name)})
+				all = false
 				continue
 			}
 			if asItIs {
@@ -79,21 +92,32 @@ func (r *Reconciler) applyObjects(ctx context.Context, p *pass) error {
 			p.noteTemplate(set)
 			r.keepImmutable(p, set)
 		}
-		if err := r.apply(ctx, p, object); err != nil {
+		same, err := r.apply(ctx, p, object)
+		if err != nil {
 			wait, told := toldOf(object, err)
 			if !told {
 				return err
 			}
 			p.waits = append(p.waits, wait)
 		}
+		all = all && same
+		found.present = append(found.present, refOf(object))
 	}
 	if p.upkeepOnly {
 		return nil
 	}
 	for _, object := range manifests.Absent(p.desired, p.inputs) {
-		if err := r.remove(ctx, p, object); err != nil {
+		absent := refOf(object)
+		gone, err := r.remove(ctx, p, absent)
+		if err != nil {
 			return err
 		}
+		all = all && gone
+		found.absent = append(found.absent, absent)
+	}
+	if all && p.mayRest() {
+		found.templates = p.templates
+		p.memory.objects = found
 	}
 	return nil
 }
@@ -167,47 +191,47 @@ func (r *Reconciler) keepImmutable(p *pass, set *appsv1.StatefulSet) {
 	}
 }
 
-// apply is a server-side apply that is skipped when the live object already has every field that we own as we want it.
-func (r *Reconciler) apply(ctx context.Context, p *pass, object client.Object) error {
-	delete(p.memory.absent, keyOf(object)) // whatever becomes of this, it may exist from now on
-	live, err := r.live(ctx, object)
+// apply is a server-side apply that is skipped when the live object already has every field that we own as we want it: then it reports so.
+func (r *Reconciler) apply(ctx context.Context, p *pass, object client.Object) (same bool, err error) {
+	ref := refOf(object)
+	delete(p.memory.absent, ref.key) // whatever becomes of this, it may exist from now on
+	live, err := r.live(ctx, p, ref)
 	if err != nil {
-		return err
+		return false, err
 	}
 	seen, err := comparisonOf(live, object)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if live != nil && p.memory.compared[seen.key] == seen {
-		return nil
+		return true, nil
 	}
 	if _, ok := live.(*appsv1.StatefulSet); ok {
 		if live, err = r.whole(ctx, object); err != nil {
-			return err
+			return false, err
 		}
 		if seen, err = comparisonOf(live, object); err != nil {
-			return err
+			return false, err
 		}
 	}
 	wanted, err := manifests.Applied(object)
 	if err != nil {
-		return fmt.Errorf("%s %s: %w", object.GetObjectKind().GroupVersionKind().Kind, object.GetName(), err)
+		return false, fmt.Errorf("%s %s: %w", ref.kind.Kind, ref.name, err)
 	}
 	if live != nil {
 		if owner := metav1.GetControllerOf(live); owner != nil && len(object.GetOwnerReferences()) > 0 && owner.UID != object.GetOwnerReferences()[0].UID {
-			return &takenError{wanted.GetKind(), object.GetName(), owner.Kind + " " + owner.Name}
+			return false, &takenError{wanted.GetKind(), object.GetName(), owner.Kind + " " + owner.Name}
 		}
-		same, err := manifests.Equal(live, wanted, FieldManager)
-		if err != nil {
-			return fmt.Errorf("comparing %s %s: %w", wanted.GetKind(), object.GetName(), err)
+		if same, err = manifests.Equal(live, wanted, FieldManager); err != nil {
+			return false, fmt.Errorf("comparing %s %s: %w", wanted.GetKind(), object.GetName(), err)
 		}
 		if same {
 			p.memory.same(seen)
-			return nil
+			return true, nil
 		}
 	}
 	if d, ok := p.memory.denied[seen.key]; ok && r.Now().Sub(d.at) < r.Timings.Refused {
-		return d.err
+		return false, d.err
 	}
 	delete(p.memory.denied, seen.key)
 	if err := r.Apply(ctx, client.ApplyConfigurationFromUnstructured(wanted), client.FieldOwner(FieldManager), client.ForceOwnership); err != nil {
@@ -218,16 +242,16 @@ func (r *Reconciler) apply(ctx context.Context, p *pass, object client.Object) e
 			}
 			p.memory.denied[seen.key] = denial{r.Now(), err}
 		}
-		return err
+		return false, err
 	}
-	return nil
+	return false, nil
 }
 
 // comparison is one object as it was seen, and as it was wanted. Comparing the two field by field is most of the work of a pass over a cluster at rest, and its answer stays true as long as
 // neither changes.
 type comparison struct {
 	key string // kind and name
-	// seen is the identity and the version of the living object, wanted the hash of its form.
+	// seen is what seenOf says of the living object, wanted the hash of its form.
 	seen   string
 	wanted uint64
 }
@@ -236,26 +260,29 @@ type comparison struct {
 var seed = maphash.MakeSeed()
 
 func comparisonOf(live, wanted client.Object) (comparison, error) {
-	kind := wanted.GetObjectKind().GroupVersionKind().Kind
 	text, err := json.Marshal(wanted)
 	if err != nil {
-		return comparison{}, fmt.Errorf("%s %s: %w", kind, wanted.GetName(), err)
+		return comparison{}, fmt.Errorf("%s: %w", keyOf(wanted), err)
 	}
 	c := comparison{key: keyOf(wanted), wanted: maphash.Bytes(seed, text)}
-	if live == nil {
-		return c, nil
+	if live != nil {
+		c.seen, err = seenOf(live)
 	}
+	return c, err
+}
+
+// seenOf is the identity and the version of a living object.
+func seenOf(live client.Object) (string, error) {
 	version := live.GetResourceVersion()
 	if _, ok := live.(*appsv1.StatefulSet); ok {
 		// Its status, which changes with every pod, is not compared. What is changes its generation, but for these.
 		text, err := json.Marshal([]any{live.GetLabels(), live.GetAnnotations(), live.GetOwnerReferences()})
 		if err != nil {
-			return comparison{}, fmt.Errorf("%s %s: %w", kind, live.GetName(), err)
+			return "", fmt.Errorf("StatefulSet %s: %w", live.GetName(), err)
 		}
 		version = fmt.Sprintf("%d %x", live.GetGeneration(), maphash.Bytes(seed, text))
 	}
-	c.seen = string(live.GetUID()) + " " + version
-	return c, nil
+	return string(live.GetUID()) + " " + version, nil
 }
 
 // keyOf tells the objects of a cluster apart: kind and name.
@@ -293,60 +320,64 @@ func (r *Reconciler) whole(ctx context.Context, object client.Object) (client.Ob
 	return &set, nil
 }
 
+// ref names an object of the cluster, in its namespace.
+type ref struct {
+	kind      schema.GroupVersionKind
+	name, key string // see keyOf
+}
+
+func refOf(object client.Object) ref {
+	return ref{object.GetObjectKind().GroupVersionKind(), object.GetName(), keyOf(object)}
+}
+
 // live reads the object as it is now, from the cache where its kind is cached, to which it then belongs; nil when it does not exist.
-func (r *Reconciler) live(ctx context.Context, object client.Object) (client.Object, error) {
-	gvk := object.GetObjectKind().GroupVersionKind()
-	var live client.Object
-	if typed, err := r.Scheme().New(gvk); err == nil {
+func (r *Reconciler) live(ctx context.Context, p *pass, ref ref) (client.Object, error) {
+	var live client.Object = &unstructured.Unstructured{}
+	if typed, err := r.Scheme().New(ref.kind); err == nil {
 		live = typed.(client.Object)
-	} else {
-		u := &unstructured.Unstructured{}
-		u.SetGroupVersionKind(gvk)
-		live = u
 	}
-	err := r.Get(ctx, client.ObjectKeyFromObject(object), live, client.UnsafeDisableDeepCopy)
+	live.GetObjectKind().SetGroupVersionKind(ref.kind)
+	err := r.Get(ctx, client.ObjectKey{Namespace: p.cluster.Namespace, Name: ref.name}, live, client.UnsafeDisableDeepCopy)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, nil
 	case meta.IsNoMatchError(err):
 		// A kind that this Kubernetes does not have (cert-manager's, say) has no object either; applying one says so in plain words.
-		if !r.Scheme().Recognizes(gvk) {
-			r.lacking.note(gvk, r.Now())
+		if !r.Scheme().Recognizes(ref.kind) {
+			r.lacking.note(ref.kind, r.Now())
 		}
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("reading %s %s: %w", gvk.Kind, object.GetName(), err)
+		return nil, fmt.Errorf("reading %s: %w", ref.key, err)
 	}
-	live.GetObjectKind().SetGroupVersionKind(gvk)
+	live.GetObjectKind().SetGroupVersionKind(ref.kind)
 	return live, nil
 }
 
-// remove deletes an object of ours that the spec no longer asks for. Somebody else's object of that name is left alone.
-func (r *Reconciler) remove(ctx context.Context, p *pass, object client.Object) error {
-	key := keyOf(object)
-	if at, ok := p.memory.absent[key]; ok && r.Now().Sub(at) < r.Timings.Absent {
-		return nil
+// remove deletes an object of ours that the spec no longer asks for, and reports whether there was none. Somebody else's object of that name is left alone.
+func (r *Reconciler) remove(ctx context.Context, p *pass, absent ref) (gone bool, err error) {
+	if at, ok := p.memory.absent[absent.key]; ok && r.Now().Sub(at) < r.Timings.Absent {
+		return true, nil
 	}
-	gvk := object.GetObjectKind().GroupVersionKind()
-	if r.lacking.recently(gvk, r.Now()) {
-		return nil
+	if r.lacking.recently(absent.kind, r.Now()) {
+		return true, nil
 	}
-	live, err := r.live(ctx, object)
+	live, err := r.live(ctx, p, absent)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if live == nil {
-		if !r.Scheme().Recognizes(gvk) {
+		if !r.Scheme().Recognizes(absent.kind) {
 			// Such a kind is no kind of the cache: to look is a request, or, where this Kubernetes does not have it, a discovery whose answer is made into tables of all kinds anew.
-			p.memory.noteAbsent(key, r.Now())
+			p.memory.noteAbsent(absent.key, r.Now())
 		}
-		return nil
+		return true, nil
 	}
 	if owner := metav1.GetControllerOf(live); owner == nil || owner.UID != p.cluster.UID || !live.GetDeletionTimestamp().IsZero() {
-		return nil
+		return true, nil
 	}
 	if err := r.Delete(ctx, live); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("deleting %s %s: %w", gvk.Kind, object.GetName(), err)
+		return false, fmt.Errorf("deleting %s: %w", absent.key, err)
 	}
-	return nil
+	return false, nil
 }

@@ -170,7 +170,7 @@ func (r *Reconciler) ensureCertificates(ctx context.Context, p *pass) (agentclie
 		}
 		if len(want.Changes) > 0 {
 			for _, secret := range manifests.PKISecrets(p.desired, want.Secrets) {
-				if err := r.apply(ctx, p, secret); err != nil {
+				if _, err := r.apply(ctx, p, secret); err != nil {
 					return agentclient.Identity{}, err
 				}
 			}
@@ -188,6 +188,6 @@ func (r *Reconciler) ensureCertificates(ctx context.Context, p *pass) (agentclie
 	}
 	return agentclient.Identity{
 		CA: certs.Operator[pki.KeyTrust], Cert: certs.Operator[pki.KeyCert], Key: certs.Operator[pki.KeyKey],
-		ServerName: protocol.ServerName(p.cluster.Namespace, p.cluster.Name),
+		ServerName: protocol.ServerName(p.cluster.Namespace, p.cluster.Name), Agents: certs.Agent[pki.KeyCert],
 	}, nil
 }

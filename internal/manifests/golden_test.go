@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -148,6 +150,26 @@ func TestTheSameInputGivesTheSameBytesTwice(t *testing.T) {
 		}
 		if a, b := mustYAML(t, before), mustYAML(t, cluster); a != b {
 			t.Errorf("%s: building changed the cluster:\n%s\n%s", name, a, b)
+		}
+	}
+}
+
+// The controller builds objects anew only when one of these changes: the cluster's names and labels, its spec, and the inputs.
+func TestNothingElseOfAClusterChangesItsObjects(t *testing.T) {
+	for _, name := range samples {
+		cluster, in := sample(t, name)
+		both := func() string {
+			return string(render(t, append(everything(t, cluster, in), Absent(cluster, in)...)))
+		}
+		before := both()
+		cluster.ResourceVersion, cluster.Generation, cluster.SelfLink, cluster.GenerateName = "7", 7, "link", "generated"
+		cluster.CreationTimestamp = metav1.Now()
+		cluster.DeletionTimestamp, cluster.DeletionGracePeriodSeconds = &cluster.CreationTimestamp, ptr.To(int64(7))
+		cluster.Finalizers, cluster.OwnerReferences, cluster.ManagedFields = []string{"a"}, []metav1.OwnerReference{{UID: "a"}}, []metav1.ManagedFieldsEntry{{Manager: "a"}}
+		cluster.TypeMeta = metav1.TypeMeta{}
+		cluster.Status = v1alpha1.RobustMQClusterStatus{ClusterUID: "other", Generation: 7, Version: "0.4.9"}
+		if after := both(); after != before {
+			t.Errorf("%s: %s", name, firstDifference([]byte(after), []byte(before)))
 		}
 	}
 }

@@ -229,3 +229,31 @@ func FuzzAgentErrorAlwaysHasAReason(f *testing.F) {
 		}
 	})
 }
+
+func TestTheCertificateThatTheAgentsHaveIsTrustedForItsNameAndItsTimeAlone(t *testing.T) {
+	agents := identity(t, name)
+	ours := identity(t, name)
+	for _, c := range []struct {
+		what   string
+		change func(*Identity)
+		works  bool
+	}{
+		{"of a CA that is not trusted", func(*Identity) {}, false},
+		{"known", func(i *Identity) { i.Agents = agents.Cert }, true},
+		{"another is known", func(i *Identity) { i.Agents = ours.Cert }, false},
+		{"known under another name", func(i *Identity) { i.Agents, i.ServerName = agents.Cert, "agent.other.ns.robustmq.io" }, false},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			pool, _ := serve(t, agents, Limits{}, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{}`)) })
+			id := ours
+			c.change(&id)
+			agent, err := pool.Client("uid", id, "10.0.0.1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := agent.State(t.Context()); (err == nil) != c.works {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}

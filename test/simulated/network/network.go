@@ -4,30 +4,40 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// addresses counts the loopback addresses given out in this process. They start at 127.16.0.1, far from what other programs use, and none is given twice:
-// a stale address must never lead to another pod, or a test would pass (or fail) for the wrong reason.
+// addresses counts the loopback addresses given out in this process. None is given twice: a stale address must never lead to another pod, or a test would pass (or fail) for the wrong reason.
 var addresses atomic.Uint32
 
-// NextAddress returns a loopback address that nobody had before in this process.
+// NextAddress returns a loopback address that nobody had before in this process, and no other process has that simulates networks on this machine.
 func NextAddress() string {
 	for {
 		n := addresses.Add(1)
-		a, b, c := 16+n>>16, (n>>8)&0xff, n&0xff
-		if a > 254 {
-			panic("network: 15 million loopback addresses are used up")
+		if n >= 0xff00 {
+			panic("network: 65 thousand loopback addresses are used up")
 		}
-		if c == 0 || c == 255 {
+		if low := n & 0xff; low == 0 || low == 0xff {
 			continue
 		}
-		return fmt.Sprintf("127.%d.%d.%d", a, b, c)
+		return fmt.Sprintf("127.%d.%d.%d", block(), n>>8, n&0xff)
 	}
 }
+
+// block is the second byte of this process's addresses, 16 to 31, far from what other programs use. A process has one for as long as it listens on one of its last addresses.
+var block = sync.OnceValue(func() int {
+	var err error
+	for n := 16; n < 32; n++ {
+		if _, err = net.Listen("tcp", fmt.Sprintf("127.%d.255.1:1666", n)); err == nil {
+			return n
+		}
+	}
+	panic(fmt.Sprintf("network: sixteen processes of this machine simulate networks already: %v", err))
+})
 
 // Network connects the hosts of one simulated namespace. Its methods may be called at any time from any goroutine; a change holds for open connections too.
 type Network struct {
