@@ -101,7 +101,7 @@ func run(ctx context.Context, o *options) error {
 	if !machines {
 		logger.Info("the operator may not read nodes and PersistentVolumes: no pod of a node that is gone is made anew elsewhere, and cordons are not heeded", "role", "robustmq-operator-nodes")
 	}
-	if err := reconciler.SetupWithManager(mgr, cluster.Options{Options: registration.Options{Concurrency: o.concurrency}, NoMachines: !machines}); err != nil {
+	if err := reconciler.SetupWithManager(ctx, mgr, cluster.Options{Options: registration.Options{Concurrency: o.concurrency}, NoMachines: !machines}); err != nil {
 		return fmt.Errorf("cluster controller: %w", err)
 	}
 	if err := (&cluster.LeavingPods{Agents: agents, Work: counts.Work}).SetupWithManager(mgr, registration.Options{Concurrency: o.concurrency}); err != nil {

@@ -22,7 +22,7 @@ func (r *Reconciler) confirm(ctx context.Context, p *pass, step topology.Step) e
 	if cluster.UID != p.cluster.UID || cluster.Generation != p.cluster.Generation || !cluster.DeletionTimestamp.IsZero() {
 		return fmt.Errorf("the spec was changed since it was decided (generation %d, now %d)", p.cluster.Generation, cluster.Generation)
 	}
-	o, err := observeKubernetes(ctx, r.Reader, p.cluster)
+	o, err := observeKubernetes(ctx, r.Reader, p.cluster, livingOf(p.cluster))
 	if err != nil {
 		return fmt.Errorf("whether anything has changed since it was decided: %w", err)
 	}

@@ -118,13 +118,13 @@ type memory struct {
 	// pace of the raft groups' logs.
 	pace topology.Pace
 	// compared are the objects that were last seen as they are wanted.
-	compared map[string]comparison
+	compared map[ref]comparison
 	// objects are those of a cluster at rest.
 	objects settledObjects
-	// absent are the objects of kinds that are not cached, and when they were last seen not to exist, by kind and name.
-	absent map[string]time.Time
-	// denied are the objects that the API server refused, by kind and name.
-	denied map[string]denial
+	// absent are the objects of kinds that are not cached, and when they were last seen not to exist.
+	absent map[ref]time.Time
+	// denied are the objects that the API server refused.
+	denied map[ref]denial
 	// mountFailed is when a node could not mount the agent's image last; zero: none was seen.
 	mountFailed time.Time
 }
@@ -211,7 +211,7 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	}
 	p.version, p.traits = version, robustmq.Lookup(version)
 
-	o, err := observeKubernetes(ctx, r, p.cluster)
+	o, err := observeKubernetes(ctx, r, p.cluster, cachedOf(p.cluster))
 	if err != nil {
 		return ctrl.Result{}, err
 	}

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"slices"
 	"time"
+	"unique"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -69,6 +71,7 @@ func (r *Reconciler) applyObjects(ctx context.Context, p *pass) error {
 		return fmt.Errorf("building the objects of cluster %s: %w", p.cluster.Name, err)
 	}
 	found := settledObjects{origin: origin}
+	present := map[ref]bool{}
 	all := true // every object is as it is wanted
 	for _, object := range wanted {
 		set, isSet := object.(*appsv1.StatefulSet)
@@ -101,7 +104,7 @@ func (r *Reconciler) applyObjects(ctx context.Context, p *pass) error {
 			p.waits = append(p.waits, wait)
 		}
 		all = all && same
-		found.present = append(found.present, refOf(object))
+		present[refOf(object)] = true
 	}
 	if p.upkeepOnly {
 		return nil
@@ -118,6 +121,7 @@ func (r *Reconciler) applyObjects(ctx context.Context, p *pass) error {
 	if all && p.mayRest() {
 		found.templates = p.templates
 		p.memory.objects = found
+		maps.DeleteFunc(p.memory.compared, func(of ref, _ comparison) bool { return !present[of] })
 	}
 	return nil
 }
@@ -193,9 +197,9 @@ func (r *Reconciler) keepImmutable(p *pass, set *appsv1.StatefulSet) {
 
 // apply is a server-side apply that is skipped when the live object already has every field that we own as we want it: then it reports so.
 func (r *Reconciler) apply(ctx context.Context, p *pass, object client.Object) (same bool, err error) {
-	ref := refOf(object)
-	delete(p.memory.absent, ref.key) // whatever becomes of this, it may exist from now on
-	live, err := r.live(ctx, p, ref)
+	this := refOf(object)
+	delete(p.memory.absent, this) // whatever becomes of this, it may exist from now on
+	live, err := r.live(ctx, p, this)
 	if err != nil {
 		return false, err
 	}
@@ -203,7 +207,7 @@ func (r *Reconciler) apply(ctx context.Context, p *pass, object client.Object) (
 	if err != nil {
 		return false, err
 	}
-	if live != nil && p.memory.compared[seen.key] == seen {
+	if live != nil && p.memory.compared[this] == seen {
 		return true, nil
 	}
 	if _, ok := live.(*appsv1.StatefulSet); ok {
@@ -216,7 +220,7 @@ func (r *Reconciler) apply(ctx context.Context, p *pass, object client.Object) (
 	}
 	wanted, err := manifests.Applied(object)
 	if err != nil {
-		return false, fmt.Errorf("%s %s: %w", ref.kind.Kind, ref.name, err)
+		return false, fmt.Errorf("%s: %w", this, err)
 	}
 	if live != nil {
 		if owner := metav1.GetControllerOf(live); owner != nil && len(object.GetOwnerReferences()) > 0 && owner.UID != object.GetOwnerReferences()[0].UID {
@@ -226,21 +230,21 @@ func (r *Reconciler) apply(ctx context.Context, p *pass, object client.Object) (
 			return false, fmt.Errorf("comparing %s %s: %w", wanted.GetKind(), object.GetName(), err)
 		}
 		if same {
-			p.memory.same(seen)
+			p.memory.same(this, seen)
 			return true, nil
 		}
 	}
-	if d, ok := p.memory.denied[seen.key]; ok && r.Now().Sub(d.at) < r.Timings.Refused {
+	if d, ok := p.memory.denied[this]; ok && r.Now().Sub(d.at) < r.Timings.Refused {
 		return false, d.err
 	}
-	delete(p.memory.denied, seen.key)
+	delete(p.memory.denied, this)
 	if err := r.Apply(ctx, client.ApplyConfigurationFromUnstructured(wanted), client.FieldOwner(FieldManager), client.ForceOwnership); err != nil {
 		err = fmt.Errorf("applying %s %s: %w", wanted.GetKind(), object.GetName(), err)
 		if Refused(err) {
 			if p.memory.denied == nil {
-				p.memory.denied = map[string]denial{}
+				p.memory.denied = map[ref]denial{}
 			}
-			p.memory.denied[seen.key] = denial{r.Now(), err}
+			p.memory.denied[this] = denial{r.Now(), err}
 		}
 		return false, err
 	}
@@ -250,10 +254,8 @@ func (r *Reconciler) apply(ctx context.Context, p *pass, object client.Object) (
 // comparison is one object as it was seen, and as it was wanted. Comparing the two field by field is most of the work of a pass over a cluster at rest, and its answer stays true as long as
 // neither changes.
 type comparison struct {
-	key string // kind and name
-	// seen is what seenOf says of the living object, wanted the hash of its form.
-	seen   string
-	wanted uint64
+	seen   uint64 // what seenOf says of the living object
+	wanted uint64 // hash of the form that it shall have
 }
 
 // seed makes hashes that mean something in this process only.
@@ -262,48 +264,43 @@ var seed = maphash.MakeSeed()
 func comparisonOf(live, wanted client.Object) (comparison, error) {
 	text, err := json.Marshal(wanted)
 	if err != nil {
-		return comparison{}, fmt.Errorf("%s: %w", keyOf(wanted), err)
+		return comparison{}, fmt.Errorf("%s: %w", refOf(wanted), err)
 	}
-	c := comparison{key: keyOf(wanted), wanted: maphash.Bytes(seed, text)}
+	c := comparison{wanted: maphash.Bytes(seed, text)}
 	if live != nil {
 		c.seen, err = seenOf(live)
 	}
 	return c, err
 }
 
-// seenOf is the identity and the version of a living object.
-func seenOf(live client.Object) (string, error) {
+// seenOf is the hash of a living object's identity and version.
+func seenOf(live client.Object) (uint64, error) {
 	version := live.GetResourceVersion()
 	if _, ok := live.(*appsv1.StatefulSet); ok {
 		// Its status, which changes with every pod, is not compared. What is changes its generation, but for these.
-		text, err := json.Marshal([]any{live.GetLabels(), live.GetAnnotations(), live.GetOwnerReferences()})
+		text, err := json.Marshal([]any{live.GetGeneration(), live.GetLabels(), live.GetAnnotations(), live.GetOwnerReferences()})
 		if err != nil {
-			return "", fmt.Errorf("StatefulSet %s: %w", live.GetName(), err)
+			return 0, fmt.Errorf("StatefulSet %s: %w", live.GetName(), err)
 		}
-		version = fmt.Sprintf("%d %x", live.GetGeneration(), maphash.Bytes(seed, text))
+		version = string(text)
 	}
-	return string(live.GetUID()) + " " + version, nil
-}
-
-// keyOf tells the objects of a cluster apart: kind and name.
-func keyOf(object client.Object) string {
-	return object.GetObjectKind().GroupVersionKind().Kind + " " + object.GetName()
+	return maphash.String(seed, string(live.GetUID())+" "+version), nil
 }
 
 // noteAbsent remembers that an object was seen not to exist.
-func (m *memory) noteAbsent(key string, at time.Time) {
+func (m *memory) noteAbsent(object ref, at time.Time) {
 	if m.absent == nil {
-		m.absent = map[string]time.Time{}
+		m.absent = map[ref]time.Time{}
 	}
-	m.absent[key] = at
+	m.absent[object] = at
 }
 
 // same remembers that an object was seen as it is wanted.
-func (m *memory) same(c comparison) {
+func (m *memory) same(object ref, c comparison) {
 	if m.compared == nil {
-		m.compared = map[string]comparison{}
+		m.compared = map[ref]comparison{}
 	}
-	m.compared[c.key] = c
+	m.compared[object] = c
 }
 
 // whole reads a StatefulSet past the cache, which does not hold its template; nil when it does not exist.
@@ -320,46 +317,51 @@ func (r *Reconciler) whole(ctx context.Context, object client.Object) (client.Ob
 	return &set, nil
 }
 
-// ref names an object of the cluster, in its namespace.
+// ref names an object of the cluster, in its namespace. Every cluster has a score of them in memory.
 type ref struct {
-	kind      schema.GroupVersionKind
-	name, key string // see keyOf
+	kind unique.Handle[schema.GroupVersionKind]
+	name string
 }
 
 func refOf(object client.Object) ref {
-	return ref{object.GetObjectKind().GroupVersionKind(), object.GetName(), keyOf(object)}
+	return ref{unique.Make(object.GetObjectKind().GroupVersionKind()), object.GetName()}
 }
 
+// String is kind and name.
+func (r ref) String() string { return r.kind.Value().Kind + " " + r.name }
+
 // live reads the object as it is now, from the cache where its kind is cached, to which it then belongs; nil when it does not exist.
-func (r *Reconciler) live(ctx context.Context, p *pass, ref ref) (client.Object, error) {
+func (r *Reconciler) live(ctx context.Context, p *pass, object ref) (client.Object, error) {
+	kind := object.kind.Value()
 	var live client.Object = &unstructured.Unstructured{}
-	if typed, err := r.Scheme().New(ref.kind); err == nil {
+	if typed, err := r.Scheme().New(kind); err == nil {
 		live = typed.(client.Object)
 	}
-	live.GetObjectKind().SetGroupVersionKind(ref.kind)
-	err := r.Get(ctx, client.ObjectKey{Namespace: p.cluster.Namespace, Name: ref.name}, live, client.UnsafeDisableDeepCopy)
+	live.GetObjectKind().SetGroupVersionKind(kind)
+	err := r.Get(ctx, client.ObjectKey{Namespace: p.cluster.Namespace, Name: object.name}, live, client.UnsafeDisableDeepCopy)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, nil
 	case meta.IsNoMatchError(err):
 		// A kind that this Kubernetes does not have (cert-manager's, say) has no object either; applying one says so in plain words.
-		if !r.Scheme().Recognizes(ref.kind) {
-			r.lacking.note(ref.kind, r.Now())
+		if !r.Scheme().Recognizes(kind) {
+			r.lacking.note(kind, r.Now())
 		}
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("reading %s: %w", ref.key, err)
+		return nil, fmt.Errorf("reading %s: %w", object, err)
 	}
-	live.GetObjectKind().SetGroupVersionKind(ref.kind)
+	live.GetObjectKind().SetGroupVersionKind(kind)
 	return live, nil
 }
 
 // remove deletes an object of ours that the spec no longer asks for, and reports whether there was none. Somebody else's object of that name is left alone.
 func (r *Reconciler) remove(ctx context.Context, p *pass, absent ref) (gone bool, err error) {
-	if at, ok := p.memory.absent[absent.key]; ok && r.Now().Sub(at) < r.Timings.Absent {
+	if at, ok := p.memory.absent[absent]; ok && r.Now().Sub(at) < r.Timings.Absent {
 		return true, nil
 	}
-	if r.lacking.recently(absent.kind, r.Now()) {
+	kind := absent.kind.Value()
+	if r.lacking.recently(kind, r.Now()) {
 		return true, nil
 	}
 	live, err := r.live(ctx, p, absent)
@@ -367,9 +369,9 @@ func (r *Reconciler) remove(ctx context.Context, p *pass, absent ref) (gone bool
 		return false, err
 	}
 	if live == nil {
-		if !r.Scheme().Recognizes(absent.kind) {
+		if !r.Scheme().Recognizes(kind) {
 			// Such a kind is no kind of the cache: to look is a request, or, where this Kubernetes does not have it, a discovery whose answer is made into tables of all kinds anew.
-			p.memory.noteAbsent(absent.key, r.Now())
+			p.memory.noteAbsent(absent, r.Now())
 		}
 		return true, nil
 	}
@@ -377,7 +379,7 @@ func (r *Reconciler) remove(ctx context.Context, p *pass, absent ref) (gone bool
 		return true, nil
 	}
 	if err := r.Delete(ctx, live); client.IgnoreNotFound(err) != nil {
-		return false, fmt.Errorf("deleting %s: %w", absent.key, err)
+		return false, fmt.Errorf("deleting %s: %w", absent, err)
 	}
 	return false, nil
 }

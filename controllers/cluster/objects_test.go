@@ -33,10 +33,10 @@ func TestWhatWasSeenAsWantedIsComparedAnewWhenEitherChanges(t *testing.T) {
 	}
 	var m memory
 	first := compare(service("u", "7", 1), service("", "", 1))
-	if m.compared[first.key] == first {
+	if m.compared[ref{}] == first {
 		t.Error("nothing was seen yet")
 	}
-	m.same(first)
+	m.same(ref{}, first)
 	for _, c := range []struct {
 		name         string
 		live, wanted *corev1.Service
@@ -47,7 +47,7 @@ func TestWhatWasSeenAsWantedIsComparedAnewWhenEitherChanges(t *testing.T) {
 		{"it was made anew", service("v", "7", 1), service("", "", 1), false},
 		{"something else is wanted", service("u", "7", 1), service("", "", 2), false},
 	} {
-		if got := compare(c.live, c.wanted); (m.compared[got.key] == got) != c.known {
+		if got := compare(c.live, c.wanted); (m.compared[ref{}] == got) != c.known {
 			t.Errorf("%s: known %t, want %t", c.name, !c.known, c.known)
 		}
 	}

@@ -32,13 +32,36 @@ type observation struct {
 	local    map[string]*topology.LocalVolume
 }
 
-// observeKubernetes reads the cluster's pods, claims and StatefulSets: from the cache, or past it.
-func observeKubernetes(ctx context.Context, reader client.Reader, cluster *v1alpha1.RobustMQCluster) (*observation, error) {
+// clusterIndex finds the cached pods, claims and StatefulSets of a cluster by its name, among those of all clusters of its namespace.
+const clusterIndex = "cluster"
+
+// indexByCluster prepares the cache for it.
+func indexByCluster(ctx context.Context, indexer client.FieldIndexer) error {
+	of := func(object client.Object) []string { return []string{object.GetLabels()[v1alpha1.LabelCluster]} }
+	for _, object := range []client.Object{&corev1.Pod{}, &corev1.PersistentVolumeClaim{}, &appsv1.StatefulSet{}} {
+		if err := indexer.IndexField(ctx, object, clusterIndex, of); err != nil {
+			return fmt.Errorf("index of %T by cluster: %w", object, err)
+		}
+	}
+	return nil
+}
+
+// cachedOf selects what belongs to a cluster from the cache, livingOf past it.
+func cachedOf(cluster *v1alpha1.RobustMQCluster) client.ListOption {
+	return client.MatchingFields{clusterIndex: cluster.Name}
+}
+
+func livingOf(cluster *v1alpha1.RobustMQCluster) client.ListOption {
+	return client.MatchingLabels{v1alpha1.LabelCluster: cluster.Name}
+}
+
+// observeKubernetes reads the cluster's pods, claims and StatefulSets.
+func observeKubernetes(ctx context.Context, reader client.Reader, cluster *v1alpha1.RobustMQCluster, of client.ListOption) (*observation, error) {
 	o := &observation{
 		pods: map[string]*corev1.Pod{}, claims: map[string]*corev1.PersistentVolumeClaim{}, sets: map[v1alpha1.Role]*appsv1.StatefulSet{},
 		pulls: map[string]*corev1.Pod{}, states: map[string]protocol.State{}, errs: map[string]error{},
 	}
-	own := []client.ListOption{client.InNamespace(cluster.Namespace), client.MatchingLabels{v1alpha1.LabelCluster: cluster.Name}, client.UnsafeDisableDeepCopy}
+	own := []client.ListOption{client.InNamespace(cluster.Namespace), of, client.UnsafeDisableDeepCopy}
 	var pods corev1.PodList
 	if err := reader.List(ctx, &pods, own...); err != nil {
 		return nil, fmt.Errorf("listing the pods of cluster %s: %w", cluster.Name, err)

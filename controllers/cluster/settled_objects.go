@@ -17,8 +17,8 @@ import (
 type settledObjects struct {
 	// origin is the hash of what they are built from; 0: none are known.
 	origin uint64
-	// present are those that are wanted (memory.compared says how each was seen), absent those that are not.
-	present, absent []ref
+	// absent are those that are not wanted, and are not there. Those that are, and how each was seen, are memory.compared.
+	absent []ref
 	// templates are the hashes of the pods' templates, by the StatefulSet's name.
 	templates map[string]string
 }
@@ -47,23 +47,23 @@ func (p *pass) mayRest() bool {
 // stillSettled reports whether all objects are known to be as they are wanted, without building one.
 func (r *Reconciler) stillSettled(ctx context.Context, p *pass, origin uint64) (bool, error) {
 	known := p.memory.objects
-	if known.origin != origin || len(known.present) == 0 || !p.mayRest() {
+	if known.origin == 0 || known.origin != origin || !p.mayRest() {
 		return false, nil
 	}
-	for _, ref := range known.present {
-		live, err := r.live(ctx, p, ref)
+	for object, was := range p.memory.compared {
+		live, err := r.live(ctx, p, object)
 		if err != nil {
 			return false, err
 		}
 		if live == nil || live.GetDeletionTimestamp() != nil {
 			return false, nil
 		}
-		if seen, err := seenOf(live); err != nil || seen != p.memory.compared[ref.key].seen {
+		if seen, err := seenOf(live); err != nil || seen != was.seen {
 			return false, err
 		}
 	}
-	for _, ref := range known.absent {
-		if gone, err := r.remove(ctx, p, ref); !gone || err != nil {
+	for _, object := range known.absent {
+		if gone, err := r.remove(ctx, p, object); !gone || err != nil {
 			return false, err
 		}
 	}

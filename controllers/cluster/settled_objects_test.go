@@ -52,12 +52,12 @@ func settledCluster(t *testing.T) (*Reconciler, *pass) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.memory.same(seen)
+		p.memory.same(refOf(object), seen)
 	}
 	if err := r.applyObjects(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
-	if len(p.templates) == 0 || len(p.memory.objects.present) == 0 || len(p.memory.objects.absent) == 0 {
+	if len(p.templates) == 0 || len(p.memory.compared) != len(objects) || len(p.memory.objects.absent) == 0 {
 		t.Fatalf("not settled: %+v", p.memory.objects)
 	}
 	return r, p

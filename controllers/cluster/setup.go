@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"crypto/rand"
 	"time"
 
@@ -33,9 +34,12 @@ type Options struct {
 }
 
 // SetupWithManager fills what the reconciler was not given with its defaults and registers it.
-func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, o Options) error {
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	name := o.Named(controllerName)
 	r.setDefaults(mgr)
+	if err := indexByCluster(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
 	work := r.Metrics.Counts()
 	r.Client = work.Client(name, r.Client)
 	if !o.NoMachines && r.Machines == nil {

@@ -162,7 +162,7 @@ func TestNothingElseOfAClusterChangesItsObjects(t *testing.T) {
 			return string(render(t, append(everything(t, cluster, in), Absent(cluster, in)...)))
 		}
 		before := both()
-		cluster.ResourceVersion, cluster.Generation, cluster.SelfLink, cluster.GenerateName = "7", 7, "link", "generated"
+		cluster.ResourceVersion, cluster.Generation, cluster.GenerateName = "7", 7, "generated"
 		cluster.CreationTimestamp = metav1.Now()
 		cluster.DeletionTimestamp, cluster.DeletionGracePeriodSeconds = &cluster.CreationTimestamp, ptr.To(int64(7))
 		cluster.Finalizers, cluster.OwnerReferences, cluster.ManagedFields = []string{"a"}, []metav1.OwnerReference{{UID: "a"}}, []metav1.ManagedFieldsEntry{{Manager: "a"}}

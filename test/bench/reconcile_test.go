@@ -125,7 +125,7 @@ func converged(b testing.TB) (*cluster.Reconciler, *int, types.NamespacedName) {
 		OperatorNamespace: "operators",
 	}
 	// Registered, so that every cache that the reconciler reads is there; the passes are made by the benchmark itself.
-	must(b, r.SetupWithManager(mgr, cluster.Options{Options: registration.Options{Name: "bench"}}))
+	must(b, r.SetupWithManager(b.Context(), mgr, cluster.Options{Options: registration.Options{Name: "bench"}}))
 	go func() { _ = mgr.GetCache().Start(b.Context()) }()
 	if !mgr.GetCache().WaitForCacheSync(b.Context()) {
 		b.Fatal("the cache did not fill")

@@ -107,7 +107,7 @@ func (w *world) run() *process {
 		Agents: absent{}, ServerImage: "example.org/robustmq:v{version}", AgentImage: "example.org/agent:1",
 		Timings: cluster.Timings{Busy: 100 * time.Millisecond, Quiet: 100 * time.Millisecond, Observe: time.Second, Order: time.Second},
 	}
-	w.must(clusters.SetupWithManager(mgr, cluster.Options{Options: registration.Options{SkipNameValidation: true}}))
+	w.must(clusters.SetupWithManager(w.t.Context(), mgr, cluster.Options{Options: registration.Options{SkipNameValidation: true}}))
 	plans := &plan.Reconciler{
 		AgentImage: "example.org/agent:1", Metrics: monitoring.NewBackups(), Now: func() time.Time { return time.Unix(0, p.clock.Load()) },
 		Timings: plan.Timings{Quiet: 100 * time.Millisecond, Mending: 100 * time.Millisecond, Busy: 50 * time.Millisecond, Yield: time.Minute},

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestAHandshakeWithAnAgentUsesX25519AloneAndNeverLessThanTLS13(t *testing.T) {
+func TestAHandshakeWithAnAgentUsesP256AloneAndNeverLessThanTLS13(t *testing.T) {
 	id := identity(t, name)
 	var curve tls.CurveID
 	var version uint16
@@ -21,7 +21,7 @@ func TestAHandshakeWithAnAgentUsesX25519AloneAndNeverLessThanTLS13(t *testing.T)
 	if _, err := c.State(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if curve != tls.X25519 || version != tls.VersionTLS13 {
+	if curve != tls.CurveP256 || version != tls.VersionTLS13 {
 		t.Errorf("%s, %s", curve, tls.VersionName(version))
 	}
 }

@@ -140,7 +140,7 @@ func (w *World) startOperator(killAfter, lastOrder int) *Operator {
 		},
 		Limits: topology.DefaultLimits().Scale(w.Speed), DisableRelay: w.Options.RelayOff,
 	}
-	if err := reconciler.SetupWithManager(mgr, cluster.Options{Options: registration.Options{Concurrency: 2, SkipNameValidation: true}}); err != nil {
+	if err := reconciler.SetupWithManager(w.ctx, mgr, cluster.Options{Options: registration.Options{Concurrency: 2, SkipNameValidation: true}}); err != nil {
 		w.T.Fatalf("operator: %v", err)
 	}
 	if err := (&cluster.LeavingPods{Agents: agents, Work: counts.Work}).SetupWithManager(mgr, registration.Options{Concurrency: 2, SkipNameValidation: true}); err != nil {
