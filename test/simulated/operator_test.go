@@ -2,6 +2,7 @@ package simulated
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -9,6 +10,11 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/robustmq/robustmq-operator/api/v1alpha1"
@@ -95,6 +101,73 @@ func TestApplyingTheSameFileTwiceChangesNothing(t *testing.T) {
 	w.Apply(text)
 	settle(t, w)
 	assertSame(t, before, w.Versions())
+}
+
+// A cluster at rest is compared with what it shall be only when something changed, so each such change has to be noticed.
+func TestWhatOthersChangeOfAClusterAtRestIsPutRight(t *testing.T) {
+	t.Parallel()
+	w := env.New(t, world.Options{})
+	c := form(t, w, manifest(newest, 3, 2, ""))
+	settle(t, w)
+	pods := podUIDs(t, w, c)
+	get := func(object client.Object) error {
+		return w.Client.Get(w.Context(), client.ObjectKeyFromObject(object), object)
+	}
+	named := func(name string) metav1.ObjectMeta {
+		return metav1.ObjectMeta{Namespace: w.Namespace, Name: name}
+	}
+	agents := &corev1.Service{ObjectMeta: named("c-placement-center-agents")}
+	clients := &corev1.Service{ObjectMeta: named("c")}
+	budget := &policyv1.PodDisruptionBudget{ObjectMeta: named("c-placement-center")}
+	account := &corev1.ServiceAccount{ObjectMeta: named("c-robustmq")}
+	brokers := &appsv1.StatefulSet{ObjectMeta: named("c-mqtt-broker")}
+	unwanted := &networkingv1.Ingress{ObjectMeta: named("c"), Spec: networkingv1.IngressSpec{DefaultBackend: &networkingv1.IngressBackend{
+		Service: &networkingv1.IngressServiceBackend{Name: "c", Port: networkingv1.ServiceBackendPort{Number: 1883}},
+	}}}
+	unwanted.Labels = map[string]string{v1alpha1.LabelManaged: v1alpha1.ManagedBy, v1alpha1.LabelCluster: "c"}
+	unwanted.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(c, v1alpha1.GroupVersion.WithKind("RobustMQCluster"))}
+	update := func(object client.Object, change func()) func() error {
+		return func() error {
+			if err := get(object); err != nil {
+				return err
+			}
+			change()
+			return w.Client.Update(w.Context(), object)
+		}
+	}
+	for _, c := range []struct {
+		what   string
+		change func() error
+		right  func() (bool, error)
+	}{
+		{"a Service's field", update(agents, func() { agents.Spec.PublishNotReadyAddresses = false }),
+			func() (bool, error) { err := get(agents); return agents.Spec.PublishNotReadyAddresses, err }},
+		{"a Service's labels", update(clients, func() { clients.Labels = nil }),
+			func() (bool, error) { err := get(clients); return clients.Labels[v1alpha1.LabelCluster] == "c", err }},
+		{"a budget that is deleted", func() error { return w.Client.Delete(w.Context(), budget) },
+			func() (bool, error) { err := get(budget); return err == nil, client.IgnoreNotFound(err) }},
+		{"an account that is deleted", func() error { return w.Client.Delete(w.Context(), account) },
+			func() (bool, error) { err := get(account); return err == nil, client.IgnoreNotFound(err) }},
+		{"a StatefulSet's label", update(brokers, func() { brokers.Labels[v1alpha1.LabelRole] = "other" }),
+			func() (bool, error) { err := get(brokers); return brokers.Labels[v1alpha1.LabelRole] != "other", err }},
+		{"a StatefulSet's spec", update(brokers, func() { brokers.Spec.UpdateStrategy.Type = appsv1.RollingUpdateStatefulSetStrategyType }),
+			func() (bool, error) {
+				err := get(brokers)
+				return brokers.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType, err
+			}},
+		{"an object that nobody wants", func() error { return w.Client.Create(w.Context(), unwanted) },
+			func() (bool, error) {
+				err := get(unwanted)
+				return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
+			}},
+	} {
+		w.Await("a change: "+c.what, func() (bool, string) { err := c.change(); return err == nil, fmt.Sprint(err) })
+		w.Await(c.what+" put right", func() (bool, string) { right, err := c.right(); return right && err == nil, fmt.Sprint(err) })
+	}
+	settle(t, w)
+	if now := podUIDs(t, w, w.Cluster("c")); !maps.Equal(now, pods) {
+		t.Errorf("pods %v, before %v", now, pods)
+	}
 }
 
 func TestAnOperatorThatStartsAnewWritesNothing(t *testing.T) {
