@@ -227,7 +227,7 @@ func (r *Reconciler) apply(ctx context.Context, p *pass, object client.Object) (
 			return false, &takenError{wanted.GetKind(), object.GetName(), owner.Kind + " " + owner.Name}
 		}
 		if same, err = manifests.Equal(live, wanted, FieldManager); err != nil {
-			return false, fmt.Errorf("comparing %s %s: %w", wanted.GetKind(), object.GetName(), err)
+			return false, fmt.Errorf("comparing %s: %w", this, err)
 		}
 		if same {
 			p.memory.same(this, seen)
@@ -239,7 +239,7 @@ func (r *Reconciler) apply(ctx context.Context, p *pass, object client.Object) (
 	}
 	delete(p.memory.denied, this)
 	if err := r.Apply(ctx, client.ApplyConfigurationFromUnstructured(wanted), client.FieldOwner(FieldManager), client.ForceOwnership); err != nil {
-		err = fmt.Errorf("applying %s %s: %w", wanted.GetKind(), object.GetName(), err)
+		err = fmt.Errorf("applying %s: %w", this, err)
 		if Refused(err) {
 			if p.memory.denied == nil {
 				p.memory.denied = map[ref]denial{}

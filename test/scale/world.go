@@ -14,6 +14,7 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -84,7 +85,11 @@ func Start(ctx context.Context, root, program string, n int, flags ...string) (_
 		return nil, err
 	}
 	w.agents = newAgents()
-	if w.kube, err = kube.Start(ctx, w.api.Config); err != nil {
+	controllers, err := w.controllers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if w.kube, err = kube.Start(ctx, controllers); err != nil {
 		return nil, err
 	}
 	if w.kubelets, err = startKubelets(ctx, w.api.Client, w.kube.Client, w.agents, n*Pods); err != nil {
@@ -124,17 +129,42 @@ func (w *World) account(ctx context.Context, root string) (string, error) {
 	if err := apiserver.EachDocument(filepath.Join(root, "config", "rbac"), func(u *unstructured.Unstructured) error { return w.api.Client.Create(ctx, u) }); err != nil {
 		return "", fmt.Errorf("the operator's rights: %w", err)
 	}
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.OperatorNamespace, Name: strings.TrimPrefix(apiserver.OperatorUser, "system:serviceaccount:"+apiserver.OperatorNamespace+":")}}
-	token := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To(int64(tokenLasts / time.Second))}}
-	if err := w.api.Client.SubResource("token").Create(ctx, account, token); err != nil {
-		return "", fmt.Errorf("the operator's token: %w", err)
+	token, err := w.token(ctx, apiserver.OperatorNamespace, strings.TrimPrefix(apiserver.OperatorUser, "system:serviceaccount:"+apiserver.OperatorNamespace+":"))
+	if err != nil {
+		return "", err
 	}
 	path := filepath.Join(w.api.Dir, "operator.kubeconfig")
 	return path, clientcmd.WriteToFile(clientcmdapi.Config{
 		Clusters:  map[string]*clientcmdapi.Cluster{"scale": {Server: serverOf(w.api.Config), CertificateAuthorityData: w.api.Config.CAData}},
-		AuthInfos: map[string]*clientcmdapi.AuthInfo{"operator": {Token: token.Status.Token}},
+		AuthInfos: map[string]*clientcmdapi.AuthInfo{"operator": {Token: token}},
 		Contexts:  map[string]*clientcmdapi.Context{"scale": {Cluster: "scale", AuthInfo: "operator"}}, CurrentContext: "scale",
 	}, path)
+}
+
+// controllers is how the simulated controllers reach the API server: with the token of an account that may do everything.
+func (w *World) controllers(ctx context.Context) (*rest.Config, error) {
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: "simulated-controllers"}}
+	binding := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: account.Name}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: account.Namespace, Name: account.Name}},
+	}
+	for _, o := range []client.Object{account, binding} {
+		if err := w.api.Client.Create(ctx, o); err != nil {
+			return nil, fmt.Errorf("the simulated controllers' rights: %w", err)
+		}
+	}
+	token, err := w.token(ctx, account.Namespace, account.Name)
+	return &rest.Config{Host: serverOf(w.api.Config), TLSClientConfig: rest.TLSClientConfig{CAData: w.api.Config.CAData}, BearerToken: token}, err
+}
+
+// token makes one for an account, as pods have them. A client's certificate would be checked anew at each request.
+func (w *World) token(ctx context.Context, namespace, name string) (string, error) {
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To(int64(tokenLasts / time.Second))}}
+	if err := w.api.Client.SubResource("token").Create(ctx, account, request); err != nil {
+		return "", fmt.Errorf("a token for %s/%s: %w", namespace, name, err)
+	}
+	return request.Status.Token, nil
 }
 
 // tokenLasts is longer than any measurement.
