@@ -73,6 +73,7 @@ type Reconciler struct {
 	memory  map[types.NamespacedName]*memory
 	mounts  mounts
 	lacking lacking
+	indexed bool // Client has the index by cluster: SetupWithManager made it
 }
 
 // AgentPool gives clients of agents.
@@ -211,7 +212,7 @@ func (r *Reconciler) reconcile(ctx context.Context, p *pass) (ctrl.Result, error
 	}
 	p.version, p.traits = version, robustmq.Lookup(version)
 
-	o, err := observeKubernetes(ctx, r, p.cluster, cachedOf(p.cluster))
+	o, err := observeKubernetes(ctx, r, p.cluster, r.cachedOf(p.cluster))
 	if err != nil {
 		return ctrl.Result{}, err
 	}

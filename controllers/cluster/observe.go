@@ -46,9 +46,12 @@ func indexByCluster(ctx context.Context, indexer client.FieldIndexer) error {
 	return nil
 }
 
-// cachedOf selects what belongs to a cluster from the cache, livingOf past it.
-func cachedOf(cluster *v1alpha1.RobustMQCluster) client.ListOption {
-	return client.MatchingFields{clusterIndex: cluster.Name}
+// cachedOf selects what belongs to a cluster where the reconciler reads it, livingOf past the cache.
+func (r *Reconciler) cachedOf(cluster *v1alpha1.RobustMQCluster) client.ListOption {
+	if r.indexed {
+		return client.MatchingFields{clusterIndex: cluster.Name}
+	}
+	return livingOf(cluster)
 }
 
 func livingOf(cluster *v1alpha1.RobustMQCluster) client.ListOption {

@@ -40,6 +40,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, o O
 	if err := indexByCluster(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
+	r.indexed = true
 	work := r.Metrics.Counts()
 	r.Client = work.Client(name, r.Client)
 	if !o.NoMachines && r.Machines == nil {
