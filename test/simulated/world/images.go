@@ -128,10 +128,14 @@ func forgeMarker(paths agent.Paths, pod string) error {
 	return os.WriteFile(name, marker, 0o600)
 }
 
-// CrashServer kills a pod's server, not its agent. It reports whether one ran.
+// CrashServer kills a pod's server, not its agent. It reports whether one ran; that writes nothing more, as a killed process does not.
 func (w *World) CrashServer(pod string) bool {
 	w.mu.Lock()
 	server := w.servers[pod]
 	w.mu.Unlock()
-	return server != nil && server.Signal(syscall.SIGKILL) == nil
+	if server == nil || server.Signal(syscall.SIGKILL) != nil {
+		return false
+	}
+	<-server.gone
+	return true
 }

@@ -35,6 +35,7 @@ type server struct {
 	pid    int
 	node   *simulator.Node
 	exited chan simulator.ExitStatus
+	gone   chan struct{} // closed when nothing of it runs any more
 }
 
 // Start implements process.Launcher.
@@ -72,12 +73,13 @@ func (l *launcher) Start(ctx context.Context, spec process.Spec) (process.Proces
 	if err != nil {
 		return nil, err
 	}
-	s := &server{pid: pid, node: node, exited: make(chan simulator.ExitStatus, 1)}
+	s := &server{pid: pid, node: node, exited: make(chan simulator.ExitStatus, 1), gone: make(chan struct{})}
 	l.w.mu.Lock()
 	l.w.servers[l.pod] = s
 	l.w.mu.Unlock()
 	go func() {
 		status := node.Run(ctx)
+		close(s.gone)
 		l.w.mu.Lock()
 		if l.w.servers[l.pod] == s {
 			delete(l.w.servers, l.pod)
