@@ -28,16 +28,22 @@ func NextAddress() string {
 	}
 }
 
-// block is the second byte of this process's addresses, 16 to 31, far from what other programs use. A process has one for as long as it listens on one of its last addresses.
-var block = sync.OnceValue(func() int {
+// block is the second byte of this process's addresses, 16 to 31, far from what other programs use.
+func block() byte { return holdsBlock().Addr().(*net.TCPAddr).IP.To4()[1] }
+
+// holdsBlock listens on one of a block's last addresses, by which the block is this process's. It is kept here for as long as the process lives: a listener that nobody refers to is closed with the garbage.
+var holdsBlock = sync.OnceValue(func() net.Listener {
 	var err error
-	for n := 16; n < 32; n++ {
-		if _, err = net.Listen("tcp", fmt.Sprintf("127.%d.255.1:1666", n)); err == nil {
-			return n
+	for n := byte(16); n < 32; n++ {
+		var l net.Listener
+		if l, err = net.Listen("tcp", blockAddress(n)); err == nil {
+			return l
 		}
 	}
 	panic(fmt.Sprintf("network: sixteen processes of this machine simulate networks already: %v", err))
 })
+
+func blockAddress(n byte) string { return fmt.Sprintf("127.%d.255.1:1666", n) }
 
 // Network connects the hosts of one simulated namespace. Its methods may be called at any time from any goroutine; a change holds for open connections too.
 type Network struct {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -202,5 +203,16 @@ func TestALostAnswerMeansThatTheRequestArrived(t *testing.T) {
 	case <-got:
 	case <-time.After(time.Second):
 		t.Fatal("the request did not arrive")
+	}
+}
+
+func TestNobodyElseGetsThisProcessesAddressesEvenAfterACollection(t *testing.T) {
+	n := block()
+	for range 3 {
+		runtime.GC()
+		if l, err := net.Listen("tcp", blockAddress(n)); err == nil {
+			_ = l.Close()
+			t.Fatal("another process could have taken them")
+		}
 	}
 }
