@@ -34,8 +34,8 @@ type launcher struct {
 type server struct {
 	pid    int
 	node   *simulator.Node
-	exited chan simulator.ExitStatus
-	gone   chan struct{} // closed when nothing of it runs any more
+	gone   chan struct{}        // closed when nothing of it runs any more
+	status simulator.ExitStatus // how it ended, from then on
 }
 
 // Start implements process.Launcher.
@@ -73,19 +73,18 @@ func (l *launcher) Start(ctx context.Context, spec process.Spec) (process.Proces
 	if err != nil {
 		return nil, err
 	}
-	s := &server{pid: pid, node: node, exited: make(chan simulator.ExitStatus, 1), gone: make(chan struct{})}
+	s := &server{pid: pid, node: node, gone: make(chan struct{})}
 	l.w.mu.Lock()
 	l.w.servers[l.pod] = s
 	l.w.mu.Unlock()
 	go func() {
-		status := node.Run(ctx)
-		close(s.gone)
+		s.status = node.Run(ctx)
 		l.w.mu.Lock()
 		if l.w.servers[l.pod] == s {
 			delete(l.w.servers, l.pod)
 		}
 		l.w.mu.Unlock()
-		s.exited <- status
+		close(s.gone)
 	}()
 	return s, nil
 }
@@ -164,9 +163,9 @@ func (s *server) Signal(sig os.Signal) error {
 
 // Wait implements process.Process.
 func (s *server) Wait() process.ExitStatus {
-	status := <-s.exited
-	exit := process.ExitStatus{Code: status.Code}
-	if sig, ok := status.Signal.(syscall.Signal); ok {
+	<-s.gone
+	exit := process.ExitStatus{Code: s.status.Code}
+	if sig, ok := s.status.Signal.(syscall.Signal); ok {
 		exit.Signal = sig
 	}
 	return exit
