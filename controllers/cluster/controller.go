@@ -120,7 +120,7 @@ type memory struct {
 	pace topology.Pace
 	// compared are the objects that were last seen as they are wanted.
 	compared map[ref]comparison
-	// objects are those of a cluster at rest.
+	// objects are set while all of them are known to be as they are wanted.
 	objects settledObjects
 	// absent are the objects of kinds that are not cached, and when they were last seen not to exist.
 	absent map[ref]time.Time

@@ -78,7 +78,7 @@ func settled(t *testing.T, r *Reconciler, p *pass) bool {
 
 func TestObjectsAreBuiltAnewWhenWhatTheyAreBuiltFromOrOneOfThemChanges(t *testing.T) {
 	change := func(object client.Object, change func()) func(*testing.T, *Reconciler, *pass) {
-		return func(t *testing.T, r *Reconciler, p *pass) {
+		return func(t *testing.T, r *Reconciler, _ *pass) {
 			t.Helper()
 			if err := r.Get(t.Context(), client.ObjectKeyFromObject(object), object); err != nil {
 				t.Fatal(err)
