@@ -136,8 +136,8 @@ func newAgent(st protocol.State) *topology.Agent {
 		Server: topology.ServerPhase(st.Server.Phase), MQTTOpen: st.Server.MQTTOpen, Starts: st.Server.Restarts + 1, Fenced: st.Fenced, Terminating: st.Terminating,
 		ConfigStale:  st.Config.Running != "" && st.Config.Running != st.Config.Mounted,
 		ConfigFault:  st.Config.Problem,
-		LoginRefused: st.Server.LoginRefused,
-		Source:       st.Config.Source, LivePending: st.Config.LivePending,
+		LoginRefused: st.Server.LoginRefused, Founding: st.Server.Founding,
+		Source: st.Config.Source, LivePending: st.Config.LivePending,
 		Registry: st.Registry, Nodes: st.Nodes, Quiesced: st.Server.Quiesced,
 	}
 	if len(st.Registrations) > 0 {

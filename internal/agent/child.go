@@ -21,7 +21,9 @@ type child struct {
 	meta    bool   // it has raft groups
 	// tokenKey signs the tokens that its admin API takes.
 	tokenKey string
-	oom      uint64
+	// user is the MQTT user that it makes at its start, if there is none of that name.
+	user string
+	oom  uint64
 
 	stopping string    // why it was told to end; empty while it shall run
 	killAt   time.Time // when it is killed if it does not
@@ -31,6 +33,7 @@ type child struct {
 	lastAnswer time.Time
 	misses     int // questions without an answer since then
 	mqtt       bool
+	begun      bool // its start came to its end; looked at while it is the only voter
 }
 
 // silent is for how long the server has given no answer after it had given one.

@@ -50,6 +50,7 @@ type behaviour struct {
 	segments   [][]byte // records, of all members alike
 	clients    int      // MQTT clients; below 0: it does not say
 	version    string   // that its page reports
+	users      []string // MQTT users of the tenant "default"
 }
 
 // script holds a behaviour, which may be changed while the server runs.
@@ -234,6 +235,12 @@ func (s *fakeServer) http(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		answer(w, map[string]any{"code": 0, "data": map[string]any{"data": []any{}, "total_count": behave.clients}, "error": nil})
+	case "/api/cluster/user/list":
+		rows := []map[string]any{}
+		for _, name := range behave.users {
+			rows = append(rows, map[string]any{"tenant": "default", "username": name})
+		}
+		answer(w, map[string]any{"code": 0, "data": map[string]any{"data": rows, "total_count": len(rows)}, "error": nil})
 	case "/api/echo":
 		body, _ := io.ReadAll(r.Body)
 		answer(w, map[string]any{"code": 0, "data": map[string]any{"method": r.Method, "query": r.URL.RawQuery, "body": string(body)}, "error": nil})

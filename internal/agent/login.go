@@ -14,6 +14,9 @@ import (
 	"github.com/robustmq/robustmq-operator/internal/robustmq/config"
 )
 
+// defaultTenant is where the MQTT user of the configuration is.
+const defaultTenant = "default"
+
 // checkedLogin is whether a broker accepted the mounted MQTT user when it was last tried.
 type checkedLogin struct {
 	child    *child
@@ -114,7 +117,7 @@ func (a *Agent) orderLogin(ctx context.Context, _ protocol.LoginOrder) error {
 		return a.checkLogin(ctx, c, m)
 	}
 	user := m.mqttUser()
-	who := map[string]any{"tenant": "default", "username": user[0]}
+	who := map[string]any{"tenant": defaultTenant, "username": user[0]}
 	if _, err := a.admin(m).Call(ctx, http.MethodPost, "/api/cluster/user/delete", who); err != nil {
 		var answered *admin.Error // that there is none
 		if !errors.As(err, &answered) {

@@ -147,6 +147,13 @@ func (a *Agent) ask(ctx context.Context, c *child, m mounted, asking chan struct
 			}
 		})
 	}
+	if a.foundingNow() {
+		part(func(ctx context.Context) {
+			if err := a.checkBegun(ctx, c, m); err != nil {
+				a.o.Log.Debug("founding", "error", err)
+			}
+		})
+	}
 	if a.settingsDue(c, m) {
 		part(func(ctx context.Context) {
 			if err := a.checkSettings(ctx, c, m); err != nil {

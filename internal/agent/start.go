@@ -178,7 +178,7 @@ func (a *Agent) launch(lifetime, ctx context.Context, at *attempt, m mounted) er
 	}
 	c := &child{
 		proc: proc, exited: make(chan process.ExitStatus, 1), output: output, streams: [2]interface{ Close() error }{stdout, stderr},
-		started: a.o.Now(), traits: m.traits, version: m.config.Version, meta: m.isMeta(), oom: kills, tokenKey: m.input.Credentials.JWTSecret,
+		started: a.o.Now(), traits: m.traits, version: m.config.Version, meta: m.isMeta(), oom: kills, tokenKey: m.input.Credentials.JWTSecret, user: m.mqttUser()[0],
 	}
 	go func() { c.exited <- proc.Wait() }()
 	a.child, a.running, a.runningLive, a.starts = c, m.hash, m.live, a.starts+1

@@ -56,7 +56,7 @@ func (a *Agent) server(now time.Time) protocol.ServerState {
 	}
 	if c := a.child; c != nil {
 		started := c.started.UTC().Truncate(time.Millisecond)
-		s.Phase, s.PID, s.Started, s.MQTTOpen, s.Quiesced = a.phase(c, now), c.proc.PID(), &started, c.mqtt, a.quiesced
+		s.Phase, s.PID, s.Started, s.MQTTOpen, s.Quiesced, s.Founding = a.phase(c, now), c.proc.PID(), &started, c.mqtt, a.quiesced, a.founding()
 		return s
 	}
 	switch {

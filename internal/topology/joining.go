@@ -105,6 +105,9 @@ func mayJoin(s Snapshot, h Health, m Member) *Wait {
 			return &Wait{Reason: v1alpha1.ReasonHalfJoined, Trouble: true, Message: "the raft groups have different memberships"}
 		}
 	}
+	if wait := founding(s, h); wait != nil {
+		return wait
+	}
 	for _, id := range h.voters(s.Wanted.Groups[0]) {
 		if h.voterInAll(id) {
 			continue

@@ -39,6 +39,10 @@ func startNodes(s Snapshot, h Health, p *Plan) bool {
 		p.wait(v1alpha1.ReasonQuorumLost, "%s waits for the placement centre: %s", next.Pod, problem)
 		return true
 	}
+	if wait := founding(s, h); wait != nil {
+		p.Waits = append(p.Waits, *wait)
+		return true
+	}
 	if h.registered(next.NodeID) {
 		p.wait(v1alpha1.ReasonEmptyVolume, "%s has an empty volume while its node %d is still registered: it starts when that registration has expired", next.Pod, next.NodeID)
 		return true

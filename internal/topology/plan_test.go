@@ -90,6 +90,29 @@ func TestMembersJoinOneAtATimeLowestFirst(t *testing.T) {
 	expect(t, w, "", "OrderJoin "+pc2)
 }
 
+func TestNobodyIsStartedBesideTheOnlyVoterBeforeItsStartHasComeToItsEnd(t *testing.T) {
+	for _, test := range []struct {
+		name             string
+		members, brokers int32
+		step             string
+	}{{"a member", 3, 2, "OrderJoin " + pc1}, {"a broker", 1, 1, "OrderJoin c-mqtt-broker-0"}} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(test.members, test.brokers).founded().form(1, 1)
+			founder := w.member(1).Agent
+			founder.Founding, founder.StartedFor = true, 20*time.Second
+			expect(t, w, v1alpha1.ReasonFounding)
+			founder.StartedFor = 21 * time.Second // its users cannot be listed, say
+			expect(t, w, "", test.step)
+			founder.Founding, founder.StartedFor = false, time.Second
+			expect(t, w, "", test.step)
+		})
+	}
+	// It is whole again as soon as another votes.
+	w := newWorld(3, 2).founded().form(1, 1, 2)
+	w.member(1).Agent.Founding = true
+	expect(t, w, "", "OrderJoin "+pc2)
+}
+
 func TestNobodyJoinsWhileTheLeadersAreApart(t *testing.T) {
 	w := newWorld(3, 0).founded().form(1, 1, 2)
 	leadersApart(w, "data_0", 2)

@@ -92,6 +92,8 @@ type Limits struct {
 	JoinRollback time.Duration
 	// FoundRollback: a founder that does not lead every group. Founding takes 0.5 to 2 s.
 	FoundRollback time.Duration
+	// Founding: how long the start of the only voter may take until somebody else is started anyway. The first takes 5.4 to 6.6 s (seen), of which it waits 3 s for its caches; later ones as long.
+	Founding time.Duration
 	// NodeStart: how long one starting broker or journal server holds back the next. A start takes 4 to 7 s.
 	NodeStart time.Duration
 	// ListIncomplete: a node whose own list lacks another running node.
@@ -160,7 +162,7 @@ type Limits struct {
 // DefaultLimits are the limits at real speed.
 func DefaultLimits() Limits {
 	return Limits{
-		HalfJoin: 20 * time.Second, JoinRollback: 60 * time.Second, FoundRollback: 30 * time.Second, NodeStart: 60 * time.Second,
+		HalfJoin: 20 * time.Second, JoinRollback: 60 * time.Second, FoundRollback: 30 * time.Second, Founding: 20 * time.Second, NodeStart: 60 * time.Second,
 		ListIncomplete: 15 * time.Second, RegistryShort: 45 * time.Second, RaftDead: 15 * time.Second, LoginRefused: 10 * time.Second, StaleLeader: 90 * time.Second,
 		LeadersApart: 15 * time.Second, Hold: 100 * time.Second, PodPending: 10 * time.Second,
 		Unregister: 25 * time.Second, Stranded: 15 * time.Second, Quiesce: 15 * time.Second, CopiesMissing: 2 * time.Minute, Lag: 200, TransferRetry: 30 * time.Second, StartSettle: 15 * time.Second,
@@ -174,7 +176,7 @@ func DefaultLimits() Limits {
 func (l Limits) Scale(speed float64) Limits {
 	s := func(d time.Duration) time.Duration { return time.Duration(float64(d) / speed) }
 	return Limits{
-		HalfJoin: s(l.HalfJoin), JoinRollback: s(l.JoinRollback), FoundRollback: s(l.FoundRollback), NodeStart: s(l.NodeStart),
+		HalfJoin: s(l.HalfJoin), JoinRollback: s(l.JoinRollback), FoundRollback: s(l.FoundRollback), Founding: s(l.Founding), NodeStart: s(l.NodeStart),
 		ListIncomplete: s(l.ListIncomplete), RegistryShort: s(l.RegistryShort), RaftDead: s(l.RaftDead), LoginRefused: s(l.LoginRefused), StaleLeader: s(l.StaleLeader),
 		LeadersApart: s(l.LeadersApart), Hold: s(l.Hold), PodPending: s(l.PodPending),
 		Unregister: s(l.Unregister), Stranded: s(l.Stranded), Quiesce: s(l.Quiesce), CopiesMissing: s(l.CopiesMissing), Lag: l.Lag, TransferRetry: s(l.TransferRetry), StartSettle: s(l.StartSettle),
@@ -279,6 +281,8 @@ type Agent struct {
 	StartedFor time.Duration
 	// LoginRefused: a broker that does not accept the MQTT user of its mounted credentials.
 	LoginRefused bool
+	// Founding: the only voter, and its start has not come to its end: it may still give up.
+	Founding bool
 	// RestoreStopped: it is held, and its server ended before a restore of the cluster did, which may be what stopped it: nothing was moved off it.
 	RestoreStopped bool
 	// EmptySnapshot are the raft groups that took a snapshot without its entries into the present data, sorted.

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 	"syscall"
@@ -69,6 +70,42 @@ func TestAMemberThatJoinsWhileTheFounderStillStartsFindsTheDefaultUser(t *testin
 		}
 	}
 	agree(l, []*lab.Node{founder, second}, 1, 2)
+}
+
+func TestAFounderWithoutTheRoleOfABrokerListsTheUserThatItMadeLast(t *testing.T) {
+	l := lab.New(t, lab.Options{Metas: 1, Speed: 4})
+	n := l.Node(1)
+	n.Roles = []string{"meta", "engine"} // as a member of the placement centre
+	n.Start()
+	listed := func(name string) (users []string) {
+		a, err := ask(n, "GET", "/api/cluster/user/list?tenant=default&user_name="+name, "Bearer "+token(), nil)
+		if err != nil {
+			return nil
+		}
+		data, err := a.data()
+		if err != nil {
+			return nil
+		}
+		var page struct{ Data []struct{ Username string } }
+		if err := json.Unmarshal(data, &page); err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range page.Data {
+			users = append(users, u.Username)
+		}
+		return users
+	}
+	l.Eventually(25*time.Second, "it leads", func() bool { return n.Status()[robustmq.GroupMetadata].LeadsWithQuorum() })
+	took := l.Elapsed(func() {
+		l.Eventually(10*time.Second, "it lists the user of its configuration", func() bool { return slices.Equal(listed(lab.MQTTUser), []string{lab.MQTTUser}) })
+	})
+	t.Logf("%s after it led", took)
+	if users := listed(lab.MQTTUser[1:]); !slices.Equal(users, []string{lab.MQTTUser}) { // a part of the name is enough
+		t.Errorf("users: %v", users)
+	}
+	if users := listed(lab.MQTTUser + "2"); len(users) != 0 {
+		t.Errorf("users of another name: %v", users)
+	}
 }
 
 func TestAMemberThatReachesNoPeerFoundsASecondCluster(t *testing.T) {

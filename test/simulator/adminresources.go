@@ -207,8 +207,8 @@ func (a *adminServer) tenantUpdate(r *http.Request, body []byte) (any, error) {
 
 func (a *adminServer) userList(r *http.Request, _ []byte) (any, error) {
 	rows := decodeAll[user](a.n.cache.each, kindUser)
-	wanted := r.URL.Query().Get("tenant")
-	rows = slices.DeleteFunc(rows, func(u user) bool { return wanted != "" && u.Tenant != wanted })
+	wanted, part := r.URL.Query().Get("tenant"), r.URL.Query().Get("user_name")
+	rows = slices.DeleteFunc(rows, func(u user) bool { return wanted != "" && u.Tenant != wanted || !strings.Contains(u.Username, part) })
 	for i := range rows {
 		rows[i].Password = ""
 	}

@@ -199,6 +199,8 @@ type ServerState struct {
 	MQTTOpen bool       `json:"mqttOpen,omitempty"`
 	// LoginRefused: this broker does not accept the MQTT user of the mounted credentials.
 	LoginRefused bool `json:"loginRefused,omitempty"`
+	// Founding: it is the only voter of its placement centre, and its start, at whose end it may still give up, has not come to its end.
+	Founding bool `json:"founding,omitempty"`
 	// Waiting says what an open gate still waits for before the server is started: its name in DNS, a peer to join, the end of a back-off.
 	Waiting string `json:"waiting,omitempty"`
 	// Quiesced: the pod is not ready although the server runs, by order: clients are led elsewhere. It ends with a Start or Stop, and with the agent.
