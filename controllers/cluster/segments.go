@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
+	"github.com/robustmq/robustmq-operator/internal/robustmq"
 	"github.com/robustmq/robustmq-operator/internal/topology"
 )
 
@@ -24,12 +25,7 @@ type topic struct {
 	Storage map[string]string `json:"storage_name_list"` // partition -> shard
 }
 
-func (t topic) title() string {
-	if t.Tenant == "" || t.Tenant == "default" {
-		return t.Name
-	}
-	return t.Tenant + "/" + t.Name
-}
+func (t topic) title() string { return robustmq.TopicTitle(t.Tenant, t.Name) }
 
 // shards of the topic, in the order of its partitions' names.
 func (t topic) shards() []string {

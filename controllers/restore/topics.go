@@ -16,6 +16,7 @@ import (
 	"github.com/robustmq/robustmq-operator/controllers/agents"
 	agentclient "github.com/robustmq/robustmq-operator/internal/agent/client"
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/robustmq"
 )
 
 // inventory is what a broker says that the metadata holds: topics by their ids, with the names by which people know them, and how many there are of what a manifest counts.
@@ -99,12 +100,7 @@ type row struct {
 	Tenant string `json:"tenant"`
 }
 
-func (t row) title() string {
-	if t.Tenant == "" || t.Tenant == "default" {
-		return t.Name
-	}
-	return t.Tenant + "/" + t.Name
-}
+func (t row) title() string { return robustmq.TopicTitle(t.Tenant, t.Name) }
 
 // readList reads a list of topics, which says how long it is beside the page that it answers.
 func readList(raw []byte) (rows []row, total int64, err error) {

@@ -26,7 +26,7 @@ func (a *Agent) foundingNow() bool {
 
 // checkBegun looks whether the MQTT user is there that the server makes at the end of its start.
 func (a *Agent) checkBegun(ctx context.Context, c *child, m mounted) error {
-	rows, err := a.admin(m).List(ctx, "/api/cluster/user/list?"+url.Values{"tenant": {defaultTenant}, "user_name": {c.user}}.Encode())
+	rows, err := a.admin(m).List(ctx, "/api/cluster/user/list?"+url.Values{"tenant": {robustmq.DefaultTenant}, "user_name": {c.user}}.Encode())
 	if err != nil {
 		return fmt.Errorf("looking for the MQTT user: %w", err)
 	}

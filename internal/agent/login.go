@@ -10,12 +10,10 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"github.com/robustmq/robustmq-operator/internal/agent/protocol"
+	"github.com/robustmq/robustmq-operator/internal/robustmq"
 	"github.com/robustmq/robustmq-operator/internal/robustmq/admin"
 	"github.com/robustmq/robustmq-operator/internal/robustmq/config"
 )
-
-// defaultTenant is where the MQTT user of the configuration is.
-const defaultTenant = "default"
 
 // checkedLogin is whether a broker accepted the mounted MQTT user when it was last tried.
 type checkedLogin struct {
@@ -117,7 +115,7 @@ func (a *Agent) orderLogin(ctx context.Context, _ protocol.LoginOrder) error {
 		return a.checkLogin(ctx, c, m)
 	}
 	user := m.mqttUser()
-	who := map[string]any{"tenant": defaultTenant, "username": user[0]}
+	who := map[string]any{"tenant": robustmq.DefaultTenant, "username": user[0]}
 	if _, err := a.admin(m).Call(ctx, http.MethodPost, "/api/cluster/user/delete", who); err != nil {
 		var answered *admin.Error // that there is none
 		if !errors.As(err, &answered) {

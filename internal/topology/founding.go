@@ -22,16 +22,15 @@ func adoptVolumes(s Snapshot, _ Health, p *Plan) bool {
 // founding says why nobody is started yet beside the only voter, or nil: RobustMQ may still give up at the end of its start, when another server makes its MQTT user at the same moment, and a newcomer
 // that finds nobody founds a cluster of its own.
 func founding(s Snapshot, h Health) *Wait {
-	for _, group := range s.Wanted.Groups {
-		voters := h.voters(group)
-		if len(voters) != 1 {
-			continue
-		}
-		if m, ok := s.node(voters[0]); ok && m.Agent != nil && m.Agent.Founding && m.Agent.StartedFor <= s.Limits.Founding {
-			return &Wait{Reason: v1alpha1.ReasonFounding, Message: fmt.Sprintf("%s is the only voter: nobody is started beside it before its own start has come to its end", m.Pod)}
-		}
+	voters := h.voters(s.Wanted.Groups[0]) // the group of which its agent speaks
+	if len(voters) != 1 {
+		return nil
 	}
-	return nil
+	m, ok := s.node(voters[0])
+	if !ok || m.Agent == nil || !m.Agent.Founding || m.Agent.StartedFor > s.Limits.Founding {
+		return nil
+	}
+	return &Wait{Reason: v1alpha1.ReasonFounding, Message: fmt.Sprintf("%s is the only voter: nobody is started beside it before its own start has come to its end", m.Pod)}
 }
 
 // adopts reports whether the pod's foreign volume is to be taken over, and is not yet.

@@ -2,7 +2,6 @@ package contract
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"strings"
 	"syscall"
@@ -78,18 +77,7 @@ func TestAFounderWithoutTheRoleOfABrokerListsTheUserThatItMadeLast(t *testing.T)
 	n.Roles = []string{"meta", "engine"} // as a member of the placement centre
 	n.Start()
 	listed := func(name string) (users []string) {
-		a, err := ask(n, "GET", "/api/cluster/user/list?tenant=default&user_name="+name, "Bearer "+token(), nil)
-		if err != nil {
-			return nil
-		}
-		data, err := a.data()
-		if err != nil {
-			return nil
-		}
-		var page struct{ Data []struct{ Username string } }
-		if err := json.Unmarshal(data, &page); err != nil {
-			t.Fatal(err)
-		}
+		page := must[struct{ Data []struct{ Username string } }](n, "GET", "/api/cluster/user/list?tenant=default&user_name="+name, nil)
 		for _, u := range page.Data {
 			users = append(users, u.Username)
 		}
